@@ -1,0 +1,142 @@
+# Two commands: `make verify` proves the numbers, `make bench` trains, measures and draws. `make help` lists the rest.
+# Registries come from folder listings: a kernel, mixer, task, subcommand or plot is added by adding its file.
+
+BUILD ?= build
+ifeq ($(origin CC),default)
+CC    := gcc
+endif
+ifeq ($(origin CXX),default)
+CXX   := g++
+endif
+JOBS  ?= $(shell nproc)
+OPT   ?= -O3
+EXTRA ?=
+RUN   ?=
+QUICK ?=
+export TITANS_DATA ?=
+
+ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
+GEN  := $(BUILD)/gen
+
+ifeq ($(ARCH),aarch64)
+ISAS     := scalar neon
+VARIANTS := float double long_double complex_double
+else
+ISAS     := scalar avx2 avx512
+VARIANTS := float double long_double complex_double bound
+endif
+IS_CLANG := $(findstring clang,$(shell $(CC) --version | head -1))
+ifneq ($(ARCH)$(IS_CLANG),aarch64)
+ifeq ($(IS_CLANG),)
+VARIANTS += quad
+QUAD     := -DHAVE_QUAD
+endif
+endif
+
+ISA_FLAGS_avx2   := -mavx2 -mfma
+ISA_FLAGS_avx512 ?= -mavx512f -mavx2 -mfma
+EMULATED_AVX512  ?= 0
+OPENMP   ?= -fopenmp
+WARNINGS := -Wall -Wextra -Werror
+STRICT   := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno $(WARNINGS)
+# gcc would clone inner loops for unit strides and spill the register tiles.
+KERNEL   := $(if $(IS_CLANG),,-fno-version-loops-for-strides)
+CFLAGS   := $(STRICT) $(OPT) $(OPENMP) $(EXTRA) -g -MMD -MP
+INCLUDE  := -Ioptimized -Iharness -I$(GEN)
+
+listing   = $(sort $(basename $(notdir $(wildcard $(1)/*.c))))
+KERNELS  := $(call listing,optimized/kernel)
+MIXERS   := $(call listing,optimized/mixer)
+TASKS    := $(call listing,harness/task)
+COMMANDS := $(call listing,harness/command)
+BENCHES  := $(call listing,harness/bench)
+REF      := $(sort $(notdir $(wildcard reference/*.c)))
+REF_MIX  := $(call listing,reference/mixer)
+PLOTS    := $(call listing_gp,harness/plot)
+
+OPT_SRC  := $(wildcard optimized/*.c optimized/autograd/*.c optimized/model/*.c optimized/mixer/*.c)
+HAR_SRC  := $(wildcard harness/*.c harness/task/*.c harness/command/*.c harness/bench/*.c)
+VER_SRC  := $(wildcard harness/verify/*.c)
+object    = $(patsubst %.c,$(BUILD)/%.o,$(1))
+ISA_OBJ  := $(ISAS:%=$(BUILD)/kernels_%.o)
+REF_OBJ  := $(VARIANTS:%=$(BUILD)/reference_%.o)
+LIB_OBJ  := $(call object,$(OPT_SRC)) $(ISA_OBJ)
+LIBS     := -lcjson -lm
+GSL      := -lgsl -lgslcblas -lz
+
+.PHONY: all help deps deps-full verify verify-full verify-faults bench bench-full plots lint format clean
+all: $(BUILD)/titans
+
+help:
+	@echo 'make verify         every numerical check (5 minutes; JOBS=n)'
+	@echo 'make bench          train, find needles, measure scaling and kernels, draw (20 minutes; QUICK=1: two)'
+	@echo 'make plots          redraw results/figures from results/*.tsv'
+	@echo 'make verify-faults  each seeded fault must turn a named check red'
+	@echo 'make verify-full    gcc and clang, sanitizers, NEON under qemu, AVX-512 source, all 2^32 floats of exp'
+	@echo 'make bench-full     the long runs: needles at 2,097,152 tokens, retraining of the committed checkpoints'
+	@echo 'make lint format clean deps deps-full'
+
+# ---- system packages ------------------------------------------------------------------------------------------------
+DEPS      := gcc g++ make git libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev
+DEPS_FULL := $(DEPS) clang clang-format clang-tidy cppcheck libomp-dev qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libsimde-dev
+deps:      ; @harness/deps.sh $(DEPS)
+deps-full: ; @harness/deps.sh $(DEPS_FULL)
+
+# ---- generated registries (from folder listings) --------------------------------------------------------------------
+$(GEN): ; @mkdir -p $@
+# $(call registry,header,type,prefix,array,names): extern declarations and a NULL-terminated array.
+registry = { printf 'extern const $(2)'; printf ' $(3)%s,' $(5) | sed 's/,$$/;\n/'; \
+  printf 'static const $(2) *const $(4)[] = {'; printf '&$(3)%s, ' $(5); printf '0};\n'; } > $(GEN)/$(1)
+
+$(GEN)/kernels.h: optimized/kernel Makefile | $(GEN)
+	@{ echo '#pragma once'; for k in $(KERNELS); do echo "#include \"kernel/$$k.h\""; done; \
+	  echo 'typedef struct {'; echo '    const char *isa;'; \
+	  for k in $(KERNELS); do echo "    const struct $${k}_kernel *$$k;"; done; echo '} Kernels;'; } > $@
+$(GEN)/kernel_tables.h: Makefile | $(GEN)
+	@{ echo '#define EMULATED_AVX512 $(EMULATED_AVX512)'; } > $@.1
+	@$(call registry,kernel_tables.h.2,Kernels,kernels_,kernel_tables,$(ISAS))
+	@cat $@.1 $@.2 > $@; rm $@.1 $@.2
+$(GEN)/kernels_%.c: optimized/kernel Makefile | $(GEN)
+	@{ echo '#include "vec/vec.h"'; echo '#include "kernels.h"'; \
+	  for k in $(KERNELS); do echo "#include \"kernel/$$k.c\""; done; \
+	  echo 'extern const Kernels kernels_$*;'; \
+	  printf 'const Kernels kernels_$* = {"$*"'; for k in $(KERNELS); do printf ", &$${k}_kernel"; done; echo '};'; } > $@
+$(GEN)/mixers.h: optimized/mixer Makefile | $(GEN)
+	@$(call registry,mixers.h,Mixer,mixer_,mixers,$(MIXERS))
+$(GEN)/tasks.h: harness/task Makefile | $(GEN)
+	@$(call registry,tasks.h,Task,task_,tasks,$(TASKS))
+$(GEN)/commands.h: harness/command Makefile | $(GEN)
+	@$(call registry,commands.h,Command,command_,commands,$(COMMANDS))
+$(GEN)/benches.h: harness/bench Makefile | $(GEN)
+	@$(call registry,benches.h,Bench,bench_,benches,$(BENCHES))
+$(GEN)/reference.c: reference reference/mixer Makefile | $(GEN)
+	@{ echo '#include "reference.h"'; for f in $(REF); do echo "#include \"$$f\""; done; \
+	  for f in $(REF_MIX); do echo "#include \"mixer/$$f.c\""; done; \
+	  printf 'static const Equation *const equation_files[] = {'; \
+	  printf '%s_equations, ' $(REF:.c=) $(REF_MIX:%=mixer_%); echo '0};'; \
+	  echo 'REFERENCE_EXPORT(equation_files)'; } > $@
+GENERATED := $(addprefix $(GEN)/,kernels.h kernel_tables.h mixers.h tasks.h commands.h benches.h)
+
+# ---- compilation ----------------------------------------------------------------------------------------------------
+$(BUILD)/%.o: %.c Makefile | $(GENERATED)
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(INCLUDE) $(QUAD) -c $< -o $@
+$(BUILD)/kernels_%.o: $(GEN)/kernels_%.c Makefile | $(GENERATED)
+	$(CC) $(CFLAGS) $(KERNEL) $(ISA_FLAGS_$*) $(INCLUDE) -DVEC_HEADER='"vec/$*.h"' -Wno-unused-function -c $< -o $@
+REF_WARN := $(WARNINGS) -Wconversion
+$(BUILD)/reference_bound.o: $(GEN)/reference.c Makefile
+	$(CXX) -std=gnu++17 -x c++ -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify -DREAL_BOUND -c $< -o $@
+$(BUILD)/reference_%.o: $(GEN)/reference.c Makefile
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify \
+	  -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
+$(call object,$(VER_SRC)): INCLUDE += -Ireference -Iharness/verify
+
+$(BUILD)/titans: $(call object,$(HAR_SRC)) $(LIB_OBJ) $(REF_OBJ) $(BUILD)/harness/verify/oracle.o
+	$(CC) $(CFLAGS) $^ -o $@ $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
+VERIFY_OBJ := $(call object,$(VER_SRC)) $(filter-out %/main.o,$(call object,$(HAR_SRC)))
+$(BUILD)/verify: $(VERIFY_OBJ) $(LIB_OBJ) $(REF_OBJ)
+	$(CC) $(CFLAGS) $^ -o $@ -lcriterion $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
+
+-include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
+
+clean: ; rm -rf build

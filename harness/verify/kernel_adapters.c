@@ -1,0 +1,230 @@
+#include "kernel_adapters.h"
+#include "check.h"
+#include "model/model.h"
+#include "vec/parallel.h"
+#include "vec/portable.h"
+
+#include <math.h>
+#include <string.h>
+
+static float *take(int64_t n) {
+    float *p = calloc((size_t)n + 16, sizeof(float));
+    CHECK(p, "no memory for %ld floats", n);
+    return p;
+}
+
+static void negate(int64_t n, float *x) {
+    for (int64_t i = 0; i < n; i++) x[i] = -x[i];
+}
+
+/* 1 - alpha; alpha is a multiple of 2^-12, so this is exact. */
+static float *keep_of(int64_t n, const float *alpha) {
+    float *keep = take(n);
+    for (int64_t i = 0; i < n; i++) keep[i] = 1.0f - alpha[i];
+    return keep;
+}
+
+static int32_t *integers(int64_t n, const float *x) {
+    int32_t *y = calloc((size_t)n + 1, sizeof *y);
+    CHECK(y, "no memory for %ld integers", n);
+    for (int64_t i = 0; i < n; i++) y[i] = (int32_t)x[i];
+    return y;
+}
+
+static void run_qkv(KernelRun *r) {
+    const int64_t T = r->dims[0], D = r->dims[1];
+    for (int i = 0; i < 3; i++) {
+        K->gemm->run(GEMM_NN, T, D, D, r->in[0], D, r->in[1 + i], D, r->out[i], D, 0);
+        if (!r->grad[0]) continue;
+        K->gemm->run(GEMM_NT, T, D, D, r->cotangent[i], D, r->in[1 + i], D, r->grad[0], D, 1);
+        K->gemm->run(GEMM_TN, D, D, T, r->in[0], D, r->cotangent[i], D, r->grad[1 + i], D, 1);
+    }
+}
+
+static void run_conv(KernelRun *r, int l2) {
+    const ConvShape s = {1, r->dims[0], r->dims[1], r->dims[2], r->dims[3], l2};
+    K->conv->forward(&s, r->in[0], r->in[2], r->in[1], r->out[0]);
+    if (!r->grad[0]) return;
+    float *workspace = take(r->in_size[0]);
+    K->conv->backward(&s, r->in[0], r->in[2], r->in[1], r->cotangent[0], r->grad[0], r->grad[2], r->grad[1], workspace);
+    free(workspace);
+}
+static void run_conv_silu(KernelRun *r) { run_conv(r, 0); }
+static void run_conv_silu_l2(KernelRun *r) { run_conv(r, 1); }
+
+static void run_norm(KernelRun *r, NormShape s, const float *z, float *dz) {
+    K->norm->forward(&s, r->in[0], r->in[1], z, r->out[0]);
+    if (!r->grad[0]) return;
+    float *workspace = take(s.rows * s.groups);
+    K->norm->backward(&s, r->in[0], r->in[1], z, r->cotangent[0], r->grad[0], r->grad[1], dz, workspace);
+    free(workspace);
+}
+static void run_rms_norm(KernelRun *r) { run_norm(r, (NormShape){r->dims[0], 1, r->dims[1]}, 0, 0); }
+static void run_norm_gate(KernelRun *r) {
+    run_norm(r, (NormShape){r->dims[0], r->dims[1], r->dims[2]}, r->in[2], r->grad[2]);
+}
+
+static void run_gates(KernelRun *r) {
+    const int64_t T = r->dims[0], H = r->dims[1], n = T * H;
+    const GateKind kind = r->dims[2] ? GATE_HARD : GATE_SIGMOID;
+    float *keep = take(n);
+    K->gates->forward(T, H, kind, r->in[1][0], r->in[0], keep, r->out[1], r->out[2]);
+    for (int64_t i = 0; i < n; i++) r->out[0][i] = 1.0f - keep[i];
+    free(keep);
+    if (!r->grad[0]) return;
+    float *dkeep = take(n);
+    memcpy(dkeep, r->cotangent[0], (size_t)n * sizeof(float));
+    negate(n, dkeep);
+    K->gates->backward(T, H, kind, r->in[1][0], 0.0f, r->in[0], dkeep, r->cotangent[1], r->cotangent[2], r->grad[0]);
+    free(dkeep);
+}
+
+static void run_swiglu(KernelRun *r) {
+    const int64_t n = r->in_size[0];
+    K->act->swiglu(n, r->in[0], r->in[1], r->out[0]);
+    if (r->grad[0]) K->act->swiglu_backward(n, r->in[0], r->in[1], r->cotangent[0], r->grad[0], r->grad[1]);
+}
+
+static void run_rope(KernelRun *r) {
+    const int64_t T = r->dims[0], H = r->dims[1], dh = r->dims[2];
+    float *angles = take(T * dh);
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t i = 0; i < dh / 2; i++) {
+            double sine, cosine;
+            const double turn = (double)(r->dims[3] + t) * portable_exp(-2.0 * (double)i / (double)dh * log(1e4));
+            portable_sincos(turn, &sine, &cosine);
+            angles[t * dh + i] = (float)cosine;
+            angles[t * dh + dh / 2 + i] = (float)sine;
+        }
+    K->embed->rope(1, T, H, dh, angles, 1.0f, r->in[0], r->out[0]);
+    if (r->grad[0]) K->embed->rope(1, T, H, dh, angles, -1.0f, r->cotangent[0], r->grad[0]);
+    free(angles);
+}
+
+static void run_cross_entropy(KernelRun *r) {
+    const int64_t T = r->dims[0], V = r->dims[1];
+    Arena arena = {0};
+    Tape tape = {&arena, r->grad[0] != 0, 0};
+    Tensor logits = {T, V, r->in[0], r->grad[0]};
+    int32_t *target = integers(T, r->in[1]), *best = integers(T, r->in[1]);
+    r->out[0][0] = (float)op_cross_entropy(&tape, &logits, target, best);
+    for (int64_t i = 0; r->grad[0] && i < T * V; i++) r->grad[0][i] *= r->cotangent[0][0];
+    free(target);
+    free(best);
+    arena_free(&arena);
+}
+
+/* The equation has one head and S >= T: the first S - T keys enter the cache in an earlier call. */
+static void run_attention(KernelRun *r) {
+    const int64_t T = r->dims[0], S = r->dims[1], d = r->dims[2], past = S - T;
+    const int64_t capacity = (S + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK;
+    const AttendShape first = {1, 1, past, 0, capacity, d}, s = {1, 1, T, past, capacity, d};
+    float *cache = take(K->attend->cache_floats(&s)), *statistics = take(2 * T);
+    float *workspace = take(parallel_threads() * K->attend->workspace_floats(&s));
+    if (past) K->attend->append(&first, r->in[1], r->in[2], cache);
+    K->attend->append(&s, r->in[1] + past * d, r->in[2] + past * d, cache);
+    K->attend->forward(&s, r->in[0], cache, r->out[0], statistics, workspace);
+    if (r->grad[0])
+        K->attend->backward(&s, r->in[0], cache, r->out[0], statistics, r->cotangent[0], r->grad[0], r->grad[1],
+                            r->grad[2], workspace);
+    free(cache);
+    free(statistics);
+    free(workspace);
+}
+
+enum { IN_M0, IN_S0, IN_K, IN_V, IN_Q, IN_ALPHA, IN_THETA, IN_ETA };
+
+/* Forward and, through the snapshots of that forward, backward. out: y, M, S. */
+static void run_memory(KernelRun *r, int dual) {
+    MemoryShape s = {1, 1, r->dims[0], r->dims[1], 0, (int)r->dims[2], {0}};
+    for (int l = 0; l <= s.layers; l++) s.width[l] = r->dims[3 + l];
+    const int64_t P = r->in_size[IN_M0], T = s.tokens, chunks = (T + s.chunk - 1) / s.chunk;
+    float *keep = keep_of(T, r->in[IN_ALPHA]), *state = take(3 * P), *snapshots = take(chunks * 2 * P);
+    float *workspace = take(parallel_threads() * K->memory->workspace_floats(&s));
+    memcpy(state, r->in[IN_M0], (size_t)P * sizeof(float));
+    memcpy(state + P, r->in[IN_M0], (size_t)P * sizeof(float));
+    memcpy(state + 2 * P, r->in[IN_S0], (size_t)P * sizeof(float));
+    const MemoryInput in = {r->in[IN_K], r->in[IN_V], r->in[IN_Q], keep, r->in[IN_THETA], r->in[IN_ETA]};
+    const MemoryOutput out = {r->out[0], snapshots, 0};
+    (dual ? K->memory->forward_dual : K->memory->forward_scan)(&s, &in, state, &out, workspace);
+    memcpy(r->out[1], state + P, (size_t)(P) * sizeof(float));
+    memcpy(r->out[2], state + 2 * P, (size_t)(P) * sizeof(float));
+    if (r->grad[0]) {
+        float *dstate = take(2 * P);
+        memcpy(dstate, r->cotangent[1], (size_t)P * sizeof(float));
+        memcpy(dstate + P, r->cotangent[2], (size_t)P * sizeof(float));
+        const MemoryGradient d = {r->grad[IN_K],     r->grad[IN_V],     r->grad[IN_Q],
+                                  r->grad[IN_ALPHA], r->grad[IN_THETA], r->grad[IN_ETA]};
+        K->memory->backward(&s, &in, snapshots, r->cotangent[0], &d, dstate, workspace);
+        negate(T, r->grad[IN_ALPHA]);
+        memcpy(r->grad[IN_M0], dstate, (size_t)P * sizeof(float));
+        memcpy(r->grad[IN_S0], dstate + P, (size_t)P * sizeof(float));
+        free(dstate);
+    }
+    free(keep);
+    free(state);
+    free(snapshots);
+    free(workspace);
+}
+static void run_memory_scan(KernelRun *r) { run_memory(r, 0); }
+static void run_memory_dual(KernelRun *r) { run_memory(r, 1); }
+
+static Config model_config(const int64_t *dims, double theta_max) {
+    Config c;
+    TrainConfig unused;
+    config_defaults(&c, &unused);
+    snprintf(c.mixer, sizeof c.mixer, "%s", dims[6] ? "lmm" : "attention");
+    snprintf(c.gate, sizeof c.gate, "%s", dims[11] ? "hard" : "sigmoid");
+    c.vocab = dims[1], c.width = dims[2], c.heads = dims[3], c.layers = dims[4], c.ffn = dims[5];
+    c.taps = dims[7], c.chunk = dims[8], c.memory_layers = dims[9], c.expansion = dims[10];
+    c.theta_max = theta_max;
+    return c;
+}
+
+/* in: tokens, targets, theta_max, params. out: loss, logits; the cotangent of the logits must be zero. */
+static void run_language_model(KernelRun *r) {
+    const int64_t T = r->dims[0];
+    const Config config = model_config(r->dims, (double)r->in[2][0]);
+    char message[256];
+    Model model;
+    CHECK(!model_create(&model, &config, 0, message, sizeof message), "%s", message);
+    CHECK(model.list.floats == r->in_size[3], "%ld weights, the reference has %ld", model.list.floats, r->in_size[3]);
+    memcpy(model.weights, r->in[3], (size_t)model.list.floats * sizeof(float));
+    model_gradients(&model);
+    Arena arena = {0};
+    Tape tape = {&arena, r->grad[0] != 0, 0};
+    int32_t *tokens = integers(T, r->in[0]), *targets = integers(T, r->in[1]), *rows = integers(T, r->in[0]);
+    int32_t *best = integers(T, r->in[0]);
+    for (int64_t t = 0; t < T; t++) rows[t] = (int32_t)t;
+    const ModelInput input = {tokens, 1, T, rows, T, 0.0f, 0};
+    Tensor *logits = model_forward(&tape, &model, 0, &input);
+    memcpy(r->out[1], logits->data, (size_t)r->out_size[1] * sizeof(float));
+    r->out[0][0] = (float)op_cross_entropy(&tape, logits, targets, best);
+    if (r->grad[0]) {
+        tape_backward(&tape);
+        for (int64_t i = 0; i < model.list.floats; i++) r->grad[3][i] = model.grads[i] * r->cotangent[0][0];
+    }
+    free(tokens);
+    free(targets);
+    free(rows);
+    free(best);
+    arena_free(&arena);
+    model_free(&model);
+}
+
+const KernelAdapter kernel_adapters[] = {
+    {"qkv", "gemm", run_qkv, 0},
+    {"conv_silu", "conv", run_conv_silu, 0},
+    {"conv_silu_l2", "conv+l2", run_conv_silu_l2, 0},
+    {"rms_norm", "norm", run_rms_norm, 0},
+    {"norm_gate", "norm+gate", run_norm_gate, 0},
+    {"gates", "gates", run_gates, 0},
+    {"swiglu", "act", run_swiglu, 0},
+    {"rope", "embed.rope", run_rope, 0},
+    {"cross_entropy", "loss", run_cross_entropy, 0},
+    {"attention", "attend", run_attention, 0},
+    {"memory_chunk", "memory.scan", run_memory_scan, 0},
+    {"memory_chunk", "memory.dual", run_memory_dual, 0},
+    {"language_model", "model", run_language_model, 0},
+    {0, 0, 0, 0},
+};

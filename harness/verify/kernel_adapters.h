@@ -1,0 +1,21 @@
+/* Every optimized function that has an equation in the reference, behind the equation's own tensors: what lets one set of
+ * properties (bound, gradient, instruction sets, threads) be checked for all of them. */
+#pragma once
+#include "dispatch.h"
+#include "reference.h"
+
+typedef struct {
+    const int64_t *dims;
+    const int64_t *in_size, *out_size;
+    float *in[EQUATION_TENSORS], *out[EQUATION_TENSORS];
+    float *cotangent[EQUATION_TENSORS]; /* of every output; NULL in a forward-only run */
+    float *grad[EQUATION_TENSORS];      /* of every input, zero on entry; NULL in a forward-only run */
+} KernelRun;
+
+typedef struct {
+    const char *equation, *kernel;
+    void (*run)(KernelRun *run); /* uses the table K */
+    int forward_only;
+} KernelAdapter;
+
+extern const KernelAdapter kernel_adapters[]; /* ends with a NULL equation */

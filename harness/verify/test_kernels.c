@@ -1,0 +1,257 @@
+/* Every kernel that has an equation, on every instruction set that runs here: forward and backward inside the derived
+ * bound, the same bits on every instruction set and with 1, 2 and 3 threads. */
+#include "kernel_adapters.h"
+#include "ledger.h"
+#include "test_reference.h"
+
+#include <omp.h>
+
+typedef struct {
+    const char *equation;
+    int64_t dims[EQUATION_TENSORS];
+    int forward_only; /* too many inputs for one complex step each */
+    int shrink;       /* inputs but the gates are scaled by 2^-shrink: wide memories would diverge */
+} KernelSizes;
+
+static const KernelSizes sizes[] = {
+    {"qkv", {1, 1}, 0},
+    {"qkv", {7, 5}, 0},
+    {"qkv", {3, 17}, 0},
+    {"qkv", {70, 33}, 1},
+    {"qkv", {37, 300}, 1},
+    {"conv_silu", {6, 2, 2, 3}, 0},
+    {"conv_silu", {5, 1, 17, 4}, 0},
+    {"conv_silu_l2", {1, 1, 3, 1}, 0},
+    {"conv_silu_l2", {6, 2, 18, 4}, 0},
+    {"conv_silu_l2", {9, 2, 4, 10}, 0},
+    {"rms_norm", {1, 1}, 0},
+    {"rms_norm", {3, 35}, 0},
+    {"norm_gate", {4, 2, 3}, 0},
+    {"norm_gate", {3, 2, 17}, 0},
+    {"gates", {7, 3, 0}, 0},
+    {"gates", {7, 3, 1}, 0},
+    {"swiglu", {3, 13}, 0},
+    {"rope", {5, 2, 34, 1000}, 0},
+    {"cross_entropy", {5, 19}, 0},
+    {"cross_entropy", {2, 33}, 0},
+    {"attention", {1, 1, 2}, 0},
+    {"attention", {6, 6, 5}, 0},
+    {"attention", {66, 66, 4}, 0},
+    {"attention", {17, 17, 18}, 0},
+    {"attention", {5, 70, 18}, 1},
+    {"attention", {130, 130, 16}, 1},
+    {"memory_chunk", {1, 1, 1, 1, 1}, 0},
+    {"memory_chunk", {11, 4, 1, 3, 3}, 0},
+    {"memory_chunk", {9, 16, 1, 17, 18}, 0},
+    {"memory_chunk", {20, 6, 2, 3, 5, 4}, 0},
+    {"memory_chunk", {9, 1, 2, 3, 4, 2}, 0},
+    {"memory_chunk", {21, 18, 2, 4, 17, 3}, 0},
+    {"memory_chunk", {13, 5, 3, 3, 4, 4, 2}, 0},
+    {"memory_chunk", {13, 5, 4, 3, 4, 5, 4, 2}, 0},
+    {"memory_chunk", {100, 32, 2, 16, 33, 16}, 1, 3},
+    {"memory_chunk", {70, 64, 1, 64, 64}, 1, 4},
+    {"language_model", {5, 5, 4, 2, 2, 3, 0, 1, 1, 1, 1, 0}, 0},
+    {"language_model", {7, 5, 4, 2, 2, 3, 1, 3, 3, 1, 1, 1}, 0},
+    {"language_model", {7, 5, 4, 1, 1, 3, 1, 2, 2, 2, 2, 0}, 0},
+    {"language_model", {6, 4, 4, 1, 1, 3, 1, 2, 4, 4, 1, 0}, 0},
+};
+enum { SIZES = sizeof sizes / sizeof *sizes, SEEDS = 2 };
+
+static void run_new(KernelRun *r, const Case *c, int gradient) {
+    *r = (KernelRun){.dims = c->dims, .in_size = c->in_size, .out_size = c->out_size};
+    for (int i = 0; i < c->inputs; i++) {
+        r->in[i] = calloc((size_t)c->in_size[i] + 16, sizeof(float));
+        for (int64_t j = 0; j < c->in_size[i]; j++) r->in[i][j] = (float)c->in[i][j];
+        if (gradient) r->grad[i] = calloc((size_t)c->in_size[i] + 16, sizeof(float));
+    }
+    uint64_t state = c->seed + 77;
+    for (int i = 0; i < c->outputs; i++) {
+        r->out[i] = calloc((size_t)c->out_size[i] + 16, sizeof(float));
+        for (int64_t j = 0; j < c->out_size[i]; j++) r->out[i][j] = NAN;
+        if (!gradient) continue;
+        r->cotangent[i] = calloc((size_t)c->out_size[i] + 16, sizeof(float));
+        const int logits = !strcmp(c->name, "language_model") && i == 1;
+        for (int64_t j = 0; j < c->out_size[i] && !logits; j++) r->cotangent[i][j] = (float)(2 * uniform(&state) - 1);
+    }
+}
+
+static void run_free(KernelRun *r, const Case *c) {
+    for (int i = 0; i < c->inputs; i++) free(r->in[i]), free(r->grad[i]);
+    for (int i = 0; i < c->outputs; i++) free(r->out[i]), free(r->cotangent[i]);
+}
+
+/* Largest |got - want| / bound; the bound is float32's running error of the same evaluation, plus one rounding. */
+static double worst_ratio(const KernelAdapter *a, const Case *c, const char *what, int64_t n, const float *got,
+                          const double *want, const double *bound) {
+    double worst = 0;
+    for (int64_t j = 0; j < n; j++) {
+        const double allowed = bound[j] + 0x1p-24 * fabs(want[j]) + 0x1p-126;
+        const double ratio = fabs((double)got[j] - want[j]) / allowed;
+        cr_assert(ratio <= 1.0, "%s (%s) on %s, seed %llu, T=%lld: %s[%lld] = %.9g, want %.9g +- %.3g (ratio %.3g)", a->kernel,
+                  a->equation, K->isa, (unsigned long long)c->seed, (long long)c->dims[0], what, (long long)j, (double)got[j],
+                  want[j], allowed, ratio);
+        if (!(ratio <= worst)) worst = ratio;
+    }
+    return worst;
+}
+
+static int64_t bounds_of(const KernelAdapter *a, const Case *c, const double *const *bound, double *worst) {
+    KernelRun r;
+    int64_t checks = 0;
+    run_new(&r, c, 0);
+    a->run(&r);
+    for (int i = 0; i < c->outputs; i++) {
+        const double ratio = worst_ratio(a, c, "out", c->out_size[i], r.out[i], c->out[i], bound[i]);
+        if (ratio > *worst) *worst = ratio;
+        checks += c->out_size[i];
+    }
+    run_free(&r, c);
+    return checks;
+}
+
+static void shrink(Case *c, int powers) {
+    for (int i = 0; powers && i < c->inputs; i++)
+        for (int64_t j = 0; j < c->in_size[i] && i != name_index(c->e->in, "alpha") &&
+                            i != name_index(c->e->in, "theta") && i != name_index(c->e->in, "eta");
+             j++)
+            c->in[i][j] = ldexp(c->in[i][j], -powers);
+}
+
+typedef int64_t (*CaseCheck)(const KernelAdapter *a, Case *c, double *worst);
+
+/* Runs check for every adapter, size and seed. */
+static void for_every_case(const char *suite, CaseCheck check) {
+    for (const KernelAdapter *a = kernel_adapters; a->equation; a++) {
+        int64_t checks = 0;
+        double worst = 0;
+        for (int i = 0; i < SIZES; i++)
+            for (uint64_t seed = 1; seed <= SEEDS && !strcmp(sizes[i].equation, a->equation); seed++) {
+                Case c = case_new(a->equation, seed, sizes[i].dims);
+                shrink(&c, sizes[i].shrink);
+                checks += check(a, &c, &worst);
+                case_free(&c);
+            }
+        cr_assert(checks > 0, "%s: nothing checked for %s", suite, a->kernel);
+        ledger_record(suite, a->kernel, checks, worst);
+    }
+}
+
+static int64_t check_forward(const KernelAdapter *a, Case *c, double *worst) {
+    int64_t checks = 0;
+    oracle_run(&reference_bound, c->name, c->dims, constant(c->in), NULL, c->out, NULL, c->tolerance, NULL);
+    for (int i = 0; i < c->outputs; i++)
+        cr_assert(largest(c->tolerance[i], c->out_size[i]) <= 0.01 * largest(c->out[i], c->out_size[i]) + 1e-6,
+                  "%s: the bound says nothing", c->name);
+    for (int i = 0; kernels_at(i); i++) {
+        if (!kernels_supported(kernels_at(i))) continue;
+        K = kernels_at(i);
+        checks += bounds_of(a, c, constant(c->tolerance), worst);
+    }
+    return checks;
+}
+Test(kernels, forward_is_within_the_derived_bound) { for_every_case("kernel forward", check_forward); }
+
+static int is_index(const Case *c, int i) {
+    return i == name_index(c->e->in, "tokens") || i == name_index(c->e->in, "targets") ||
+           i == name_index(c->e->in, "target") || i == name_index(c->e->in, "theta_max");
+}
+
+static int is_forward_only(const Case *c) {
+    for (int i = 0; i < SIZES; i++)
+        if (!strcmp(sizes[i].equation, c->name) && !memcmp(sizes[i].dims, c->dims, sizeof c->dims) &&
+            sizes[i].forward_only)
+            return 1;
+    return !strcmp(c->name, "attention") && c->dims[0] != c->dims[1];
+}
+
+static int64_t check_gradient(const KernelAdapter *a, Case *c, double *worst) {
+    double *cotangent[EQUATION_TENSORS] = {0}, *grad[EQUATION_TENSORS] = {0}, *bound[EQUATION_TENSORS] = {0};
+    int64_t checks = 0;
+    KernelRun r;
+    if (is_forward_only(c)) return 0;
+    run_new(&r, c, 1);
+    for (int i = 0; i < c->outputs; i++) {
+        cotangent[i] = calloc((size_t)c->out_size[i] + 1, sizeof(double));
+        for (int64_t j = 0; j < c->out_size[i]; j++) cotangent[i][j] = (double)r.cotangent[i][j];
+    }
+    for (int i = 0; i < c->inputs; i++) {
+        if (is_index(c, i)) continue;
+        grad[i] = calloc((size_t)c->in_size[i] + 1, sizeof(double));
+        bound[i] = calloc((size_t)c->in_size[i] + 1, sizeof(double));
+    }
+    oracle_gradient(c->name, c->dims, constant(c->in), constant(cotangent), grad, bound);
+    run_free(&r, c);
+    for (int k = 0; kernels_at(k); k++) {
+        if (!kernels_supported(kernels_at(k))) continue;
+        K = kernels_at(k);
+        run_new(&r, c, 1);
+        a->run(&r);
+        for (int i = 0; i < c->inputs; i++) {
+            if (!grad[i]) continue;
+            const double ratio = worst_ratio(a, c, "gradient", c->in_size[i], r.grad[i], grad[i], bound[i]);
+            if (ratio > *worst) *worst = ratio;
+            checks += c->in_size[i];
+        }
+        run_free(&r, c);
+    }
+    for (int i = 0; i < c->inputs; i++) free(grad[i]), free(bound[i]);
+    for (int i = 0; i < c->outputs; i++) free(cotangent[i]);
+    return checks;
+}
+Test(kernels, gradient_equals_complex_step) { for_every_case("kernel gradient", check_gradient); }
+
+static int64_t same_run(const KernelAdapter *a, const Case *c, const KernelRun *x, const KernelRun *y, const char *what) {
+    int64_t checks = 0;
+    for (int i = 0; i < c->outputs; i++) {
+        cr_assert(!memcmp(x->out[i], y->out[i], (size_t)c->out_size[i] * sizeof(float)), "%s: output %d differs: %s",
+                  a->kernel, i, what);
+        checks += c->out_size[i];
+    }
+    for (int i = 0; x->grad[0] && i < c->inputs; i++) {
+        cr_assert(!memcmp(x->grad[i], y->grad[i], (size_t)c->in_size[i] * sizeof(float)),
+                  "%s: gradient of input %d differs: %s", a->kernel, i, what);
+        checks += c->in_size[i];
+    }
+    return checks;
+}
+
+static int64_t check_isas(const KernelAdapter *a, Case *c, double *worst) {
+    const int gradient = !(!strcmp(c->name, "attention") && c->dims[0] != c->dims[1]);
+    int64_t checks = 0;
+    KernelRun scalar, other;
+    (void)worst;
+    K = kernels_at(0);
+    run_new(&scalar, c, gradient);
+    a->run(&scalar);
+    for (int k = 1; kernels_at(k); k++) {
+        if (!kernels_supported(kernels_at(k))) continue;
+        K = kernels_at(k);
+        run_new(&other, c, gradient);
+        a->run(&other);
+        checks += same_run(a, c, &scalar, &other, K->isa);
+        run_free(&other, c);
+    }
+    run_free(&scalar, c);
+    return checks ? checks : 1;
+}
+Test(kernels, every_isa_gives_the_same_bits) { for_every_case("isa memcmp", check_isas); }
+
+static int64_t check_threads(const KernelAdapter *a, Case *c, double *worst) {
+    const int gradient = !(!strcmp(c->name, "attention") && c->dims[0] != c->dims[1]);
+    int64_t checks = 0;
+    KernelRun one, other;
+    (void)worst;
+    omp_set_num_threads(1);
+    run_new(&one, c, gradient);
+    a->run(&one);
+    for (int threads = 2; threads <= 3; threads++) {
+        omp_set_num_threads(threads);
+        run_new(&other, c, gradient);
+        a->run(&other);
+        checks += same_run(a, c, &one, &other, threads == 2 ? "2 threads" : "3 threads");
+        run_free(&other, c);
+    }
+    run_free(&one, c);
+    return checks;
+}
+Test(kernels, every_number_of_threads_gives_the_same_bits) { for_every_case("thread memcmp", check_threads); }

@@ -1,0 +1,159 @@
+/* What the suites of the reference share: one equation with seeded inputs, its double result and a tolerance
+ * for every element of it, derived from the running bound. */
+#pragma once
+#include "oracle.h"
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct Case {
+    const char *name;
+    uint64_t seed;
+    const Equation *e;
+    int64_t dims[EQUATION_TENSORS];
+    int inputs, outputs;
+    int64_t in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS];
+    double *in[EQUATION_TENSORS], *out[EQUATION_TENSORS];
+    double *tolerance[EQUATION_TENSORS]; /* first-order bound of the double error of out */
+} Case;
+
+/* Position of a name in a list such as Equation.in, or -1. */
+static inline int name_index(const char *names, const char *name) {
+    size_t n = strlen(name);
+    for (int i = 0; *names; i++) {
+        size_t length = strcspn(names, " ");
+        if (length == n && !memcmp(names, name, n)) return i;
+        names += length + (names[length] == ' ');
+    }
+    return -1;
+}
+
+static inline int64_t case_dim(const Case *c, const char *name) {
+    return c->dims[name_index(c->e->dims, name)];
+}
+
+static inline double *case_in(const Case *c, const char *name) { return c->in[name_index(c->e->in, name)]; }
+
+static inline int64_t case_in_size(const Case *c, const char *name) {
+    return c->in_size[name_index(c->e->in, name)];
+}
+
+static inline double *case_out(const Case *c, const char *name) {
+    return c->out[name_index(c->e->out, name)];
+}
+
+/* Uniform in [0, 1), a multiple of 2^-12: exact in every arithmetic, with room for small exact steps. */
+static inline double uniform(uint64_t *state) {
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return (double)((z ^ (z >> 31)) >> 52) * 0x1p-12;
+}
+
+/* Gates are small positive numbers, gains near 1, tokens and targets indices; a model's parameters are in
+ * [-1/2, 1/2), as weights are; all else is in [-1, 1). */
+static inline void case_fill(Case *c, int i, const char *name, uint64_t *state) {
+    int index = !strcmp(name, "tokens") || !strcmp(name, "targets") || !strcmp(name, "target");
+    int gain = !strcmp(name, "gain");
+    for (int64_t j = 0; j < c->in_size[i]; j++) {
+        double r = uniform(state), *x = c->in[i] + j;
+        if (index)
+            *x = floor(r * (double)case_dim(c, "V"));
+        else if (!strcmp(name, "alpha"))
+            *x = r / 4;
+        else if (!strcmp(name, "theta"))
+            *x = r / 8;
+        else if (!strcmp(name, "theta_max"))
+            *x = 0.125;
+        else if (!strcmp(name, "eta"))
+            *x = 0.25 + r / 2;
+        else if (!strcmp(name, "params"))
+            *x = r - 0.5;
+        else
+            *x = gain ? 0.5 + r : 2 * r - 1;
+    }
+}
+
+static inline Case case_new(const char *name, uint64_t seed, const int64_t *dims) {
+    Case c = {.name = name, .seed = seed, .e = oracle_find(&reference_double, name)};
+    memcpy(c.dims, dims, (size_t)oracle_count(c.e->dims) * sizeof *dims);
+    c.inputs = oracle_count(c.e->in);
+    c.outputs = oracle_count(c.e->out);
+    c.e->shape(c.dims, c.in_size, c.out_size);
+    const char *at = c.e->in;
+    uint64_t state = seed;
+    for (int i = 0; i < c.inputs; i++) {
+        char word[32] = {0};
+        size_t length = strcspn(at, " ");
+        memcpy(word, at, length);
+        at += length + 1;
+        c.in[i] = calloc((size_t)c.in_size[i] + 1, sizeof(double));
+        case_fill(&c, i, word, &state);
+    }
+    for (int i = 0; i < c.outputs; i++) {
+        c.out[i] = calloc((size_t)c.out_size[i] + 1, sizeof(double));
+        c.tolerance[i] = calloc((size_t)c.out_size[i] + 1, sizeof(double));
+    }
+    return c;
+}
+
+static inline void case_free(Case *c) {
+    for (int i = 0; i < c->inputs; i++) free(c->in[i]);
+    for (int i = 0; i < c->outputs; i++) free(c->out[i]), free(c->tolerance[i]);
+}
+
+static inline const double *const *constant(double *const *x) { return (const double *const *)x; }
+
+/* Results in double, and their tolerance: the float32 bound scaled from u = 2^-24 to 2^-53, plus one rounding
+ * of the result itself. */
+static inline void case_run(Case *c) {
+    oracle_run(&reference_bound, c->name, c->dims, constant(c->in), NULL, c->out, NULL, c->tolerance, NULL);
+    oracle_run(&reference_double, c->name, c->dims, constant(c->in), NULL, c->out, NULL, NULL, NULL);
+    for (int i = 0; i < c->outputs; i++)
+        for (int64_t j = 0; j < c->out_size[i]; j++)
+            c->tolerance[i][j] = 0x1p-29 * c->tolerance[i][j] + 0x1p-53 * fabs(c->out[i][j]);
+}
+
+/* The whole input becomes one number. */
+static inline void case_set(Case *c, const char *name, double value) {
+    double *x = case_in(c, name);
+    for (int64_t j = 0; j < case_in_size(c, name); j++) x[j] = value;
+}
+
+static inline void expect_near(const Case *c, int64_t j, double got, double want, double tolerance) {
+    cr_assert(fabs(got - want) <= tolerance, "%s seed %llu element %lld: got %.17g, want %.17g, tolerance %g",
+              c->name, (unsigned long long)c->seed, (long long)j, got, want, tolerance);
+}
+
+static inline void expect_finite(const Case *c) {
+    for (int i = 0; i < c->outputs; i++)
+        for (int64_t j = 0; j < c->out_size[i]; j++)
+            cr_assert(isfinite(c->out[i][j]), "%s seed %llu output %d element %lld: %g", c->name,
+                      (unsigned long long)c->seed, i, (long long)j, c->out[i][j]);
+}
+
+/* The named output of two cases agrees within both tolerances. */
+static inline void expect_same(const Case *a, const Case *b, const char *name) {
+    int i = name_index(a->e->out, name), k = name_index(b->e->out, name);
+    cr_assert(a->out_size[i] == b->out_size[k]);
+    for (int64_t j = 0; j < a->out_size[i]; j++)
+        expect_near(a, j, a->out[i][j], b->out[k][j], a->tolerance[i][j] + b->tolerance[k][j]);
+}
+
+static inline double largest(const double *x, int64_t n) {
+    double max = 0;
+    for (int64_t j = 0; j < n; j++)
+        if (!(fabs(x[j]) <= max)) max = fabs(x[j]);
+    return max;
+}
+
+static inline int same_bits(const double *a, const double *b, int64_t n) {
+    return !memcmp(a, b, (size_t)n * sizeof *a);
+}
+
+static inline double dot(const double *a, const double *b, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += a[i] * b[i];
+    return sum;
+}

@@ -1,0 +1,53 @@
+#pragma once
+#include "kernel/act.h"
+#include "vec/parallel.h"
+#include "vec/rows.h"
+
+enum { ACT_BLOCK = 4096, ACT_SERIAL = 1 << 15 };
+
+INLINE int64_t act_lanes(int64_t at, int64_t n) { return n - at < VEC_LANES ? n - at : VEC_LANES; }
+
+static void act_swiglu(int64_t n, const float *a, const float *b, float *y) {
+#pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
+    for (int64_t j = 0; j < n; j += VEC_LANES) {
+        const int64_t lanes = act_lanes(j, n);
+        const Vec x = vec_load_n(a + j, lanes);
+        vec_store_n(y + j, vec_mul(vec_mul(x, vec_sigmoid(x)), vec_load_n(b + j, lanes)), lanes);
+    }
+}
+
+static void act_swiglu_backward(int64_t n, const float *a, const float *b, const float *dy, float *da, float *db) {
+#pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
+    for (int64_t j = 0; j < n; j += VEC_LANES) {
+        const int64_t lanes = act_lanes(j, n);
+        const Vec x = vec_load_n(a + j, lanes), s = vec_sigmoid(x), d = vec_load_n(dy + j, lanes);
+        const Vec slope = vec_mul(vec_silu_d1(x, s), vec_load_n(b + j, lanes));
+        vec_store_n(da + j, vec_fma(d, slope, vec_load_n(da + j, lanes)), lanes);
+        vec_store_n(db + j, vec_fma(d, vec_mul(x, s), vec_load_n(db + j, lanes)), lanes);
+    }
+}
+
+static void act_add(int64_t n, const float *x, float *y) {
+    FOR_VECTORS(j, n) {
+        const int64_t lanes = act_lanes(j, n);
+        vec_store_n(y + j, vec_add(vec_load_n(x + j, lanes), vec_load_n(y + j, lanes)), lanes);
+    }
+}
+
+static double act_square_sum(int64_t n, const float *x) {
+    double sum = 0.0;
+    for (int64_t j = 0; j < n; j += ACT_BLOCK) {
+        const int64_t count = n - j < ACT_BLOCK ? n - j : ACT_BLOCK;
+        sum += (double)flat_dot(count, x + j, x + j);
+    }
+    return sum;
+}
+
+static void act_exp(int64_t n, const float *x, float *y) {
+    FOR_VECTORS(j, n) {
+        const int64_t lanes = act_lanes(j, n);
+        vec_store_n(y + j, vec_exp(vec_load_n(x + j, lanes)), lanes);
+    }
+}
+
+static const struct act_kernel act_kernel = {act_swiglu, act_swiglu_backward, act_add, act_square_sum, act_exp};

@@ -1,0 +1,21 @@
+#pragma once
+#include "kernel/act.c"
+#include "kernel/adamw.h"
+
+static void adamw_update(int64_t n, const AdamwStep *s, const float *gradient, float *w, float *m, float *v) {
+#pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
+    for (int64_t j = 0; j < n; j += VEC_LANES) {
+        const int64_t lanes = act_lanes(j, n);
+        const Vec g = vec_mul(vec_set1(s->scale), vec_load_n(gradient + j, lanes)), w0 = vec_load_n(w + j, lanes);
+        const Vec m1 = vec_fma(vec_set1(s->b1), vec_load_n(m + j, lanes), vec_mul(vec_set1(1.0f - s->b1), g));
+        const Vec v1 =
+            vec_fma(vec_set1(s->b2), vec_load_n(v + j, lanes), vec_mul(vec_mul(vec_set1(1.0f - s->b2), g), g));
+        const Vec root = vec_sqrt(vec_mul(v1, vec_set1(s->correction2)));
+        const Vec ratio = vec_div(vec_mul(m1, vec_set1(s->correction1)), vec_add(root, vec_set1(s->eps)));
+        vec_store_n(m + j, m1, lanes);
+        vec_store_n(v + j, v1, lanes);
+        vec_store_n(w + j, vec_fnma(vec_set1(s->rate), vec_fma(vec_set1(s->decay), w0, ratio), w0), lanes);
+    }
+}
+
+static const struct adamw_kernel adamw_kernel = {adamw_update};

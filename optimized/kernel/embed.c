@@ -1,0 +1,38 @@
+#pragma once
+#include "kernel/act.c"
+#include "kernel/embed.h"
+
+static void embed_gather(int64_t rows, int64_t width, const int32_t *index, const float *table, float *y) {
+    for (int64_t r = 0; r < rows; r++)
+        memcpy(y + r * width, table + index[r] * width, (size_t)width * sizeof(float));
+}
+
+static void embed_scatter(int64_t rows, int64_t width, const int32_t *index, const float *dy, float *dtable) {
+#pragma omp parallel for schedule(static) if (rows * width > ACT_SERIAL && parallel_threads() > 1)
+    for (int64_t c = 0; c < width; c += VEC_LANES) {
+        const int64_t lanes = act_lanes(c, width);
+        for (int64_t r = 0; r < rows; r++) {
+            float *to = dtable + index[r] * width + c;
+            vec_store_n(to, vec_add(vec_load_n(to, lanes), vec_load_n(dy + r * width + c, lanes)), lanes);
+        }
+    }
+}
+
+static void embed_rope(int64_t batch, int64_t tokens, int64_t heads, int64_t width, const float *angles,
+                       float direction, const float *x, float *y) {
+    const int64_t half = width / 2;
+#pragma omp parallel for schedule(static) if (batch * tokens * heads * width > ACT_SERIAL && parallel_threads() > 1)
+    for (int64_t i = 0; i < batch * tokens * heads; i++) {
+        const float *angle = angles + (i / heads % tokens) * width;
+        for (int64_t c = 0; c < half; c += VEC_LANES) {
+            const int64_t lanes = act_lanes(c, half);
+            const Vec cosine = vec_load_n(angle + c, lanes);
+            const Vec sine = vec_mul(vec_set1(direction), vec_load_n(angle + half + c, lanes));
+            const Vec a = vec_load_n(x + i * width + c, lanes), b = vec_load_n(x + i * width + half + c, lanes);
+            vec_store_n(y + i * width + c, vec_fnma(b, sine, vec_mul(a, cosine)), lanes);
+            vec_store_n(y + i * width + half + c, vec_fma(a, sine, vec_mul(b, cosine)), lanes);
+        }
+    }
+}
+
+static const struct embed_kernel embed_kernel = {embed_gather, embed_scatter, embed_rope};

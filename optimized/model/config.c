@@ -1,0 +1,192 @@
+#include "model/config.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef enum { FIELD_TEXT, FIELD_INTEGER, FIELD_REAL } FieldKind;
+typedef struct {
+    const char *key, *meaning;
+    FieldKind kind;
+    int of_model;
+    size_t offset, size;
+    double low, high, initial;
+    const char *text;
+} Field;
+
+#define MODEL_TEXT(f, t, m) {#f, m, FIELD_TEXT, 1, offsetof(Config, f), sizeof(((Config *)0)->f), 0, 0, 0, t}
+#define MODEL_INT(f, lo, hi, v, m) {#f, m, FIELD_INTEGER, 1, offsetof(Config, f), 0, lo, hi, v, 0}
+#define MODEL_REAL(f, lo, hi, v, m) {#f, m, FIELD_REAL, 1, offsetof(Config, f), 0, lo, hi, v, 0}
+#define TRAIN_TEXT(f, t, m) {#f, m, FIELD_TEXT, 0, offsetof(TrainConfig, f), sizeof(((TrainConfig *)0)->f), 0, 0, 0, t}
+#define TRAIN_INT(f, lo, hi, v, m) {#f, m, FIELD_INTEGER, 0, offsetof(TrainConfig, f), 0, lo, hi, v, 0}
+#define TRAIN_REAL(f, lo, hi, v, m) {#f, m, FIELD_REAL, 0, offsetof(TrainConfig, f), 0, lo, hi, v, 0}
+
+static const Field fields[] = {
+    MODEL_TEXT(mixer, "lmm", "sequence mixer: a name from optimized/mixer/"),
+    MODEL_INT(vocab, 0, 1 << 20, 0, "token classes; 0: what the task needs"),
+    MODEL_INT(width, 1, 1 << 16, 64, "model width D"),
+    MODEL_INT(heads, 1, 1024, 2, "heads H; D / H is the head width"),
+    MODEL_INT(layers, 1, 1024, 2, "blocks"),
+    MODEL_INT(ffn, 1, 1 << 18, 128, "hidden width of SwiGLU"),
+    MODEL_INT(taps, 1, 64, 4, "width of the causal convolution"),
+    MODEL_INT(chunk, 1, 4096, 32, "tokens whose inner gradients are taken at one state (b)"),
+    MODEL_INT(memory_layers, 1, 4, 1, "layers of the memory network (L_M)"),
+    MODEL_INT(expansion, 1, 16, 1, "hidden width of the memory network over head width"),
+    MODEL_TEXT(gate, "sigmoid", "sigmoid (erratum E10) or hard (clamped, reaches exact 0)"),
+    MODEL_REAL(theta_max, 0, 1e3, 0, "largest inner step; 0: 1 / (2 chunk), the safe bound at eta <= 1/2 (E19)"),
+    MODEL_REAL(alpha_bias, -20, 20, -4, "initial bias of the forget gate"),
+    MODEL_REAL(theta_bias, -20, 20, 0, "initial bias of the inner step gate"),
+    MODEL_REAL(eta_bias, -20, 20, -2, "initial bias of the momentum gate"),
+    MODEL_REAL(embedding_std, 0, 10, 0.5, "standard deviation of the initial embedding"),
+    MODEL_REAL(head_std, 0, 10, 0.02, "standard deviation of the initial head"),
+    TRAIN_TEXT(task, "passkey", "task: a name from harness/task/"),
+    TRAIN_INT(seed, 0, 9007199254740992.0, 0, "seed of weights and samples"),
+    TRAIN_INT(batch, 1, 1 << 16, 32, "sequences per step"),
+    TRAIN_INT(steps, 0, 1e9, 0, "optimizer steps; 0: the sum of the curriculum"),
+    TRAIN_INT(warmup, 0, 1e9, 50, "steps of linear warm-up"),
+    TRAIN_INT(save_every, 1, 1e9, 200, "steps between checkpoints"),
+    TRAIN_TEXT(curriculum, "64:1000", "length:steps pairs, in order"),
+    TRAIN_TEXT(haystack, "", "text file of the haystack, for tasks that take one"),
+    TRAIN_REAL(rate, 0, 10, 2e-3, "peak learning rate"),
+    TRAIN_REAL(final_rate, 0, 1, 0.1, "end of the cosine, as a share of rate"),
+    TRAIN_REAL(beta1, 0, 1, 0.9, "AdamW"),
+    TRAIN_REAL(beta2, 0, 1, 0.98, "AdamW"),
+    TRAIN_REAL(decay, 0, 10, 0.01, "AdamW weight decay, on matrices only"),
+    TRAIN_REAL(clip, 0, 1e9, 1, "largest gradient norm"),
+    TRAIN_REAL(penalty, 0, 100, 0, "weight of the write-sparsity penalty on alpha and theta"),
+    TRAIN_REAL(penalty_from, 0, 1, 0.7, "mean exact match at which the penalty is switched on for good"),
+};
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+static void *field_at(const Field *f, Config *model, TrainConfig *train) {
+    return (f->of_model ? (char *)model : (char *)train) + f->offset;
+}
+
+static void field_set(const Field *f, void *at, double value) {
+    if (f->kind == FIELD_INTEGER)
+        *(int64_t *)at = (int64_t)value;
+    else
+        *(double *)at = value;
+}
+
+void config_defaults(Config *model, TrainConfig *train) {
+    memset(model, 0, sizeof *model);
+    memset(train, 0, sizeof *train);
+    for (int i = 0; i < FIELDS; i++) {
+        void *at = field_at(&fields[i], model, train);
+        if (fields[i].kind == FIELD_TEXT)
+            snprintf(at, fields[i].size, "%s", fields[i].text);
+        else
+            field_set(&fields[i], at, fields[i].initial);
+    }
+}
+
+static int field_read(const Field *f, const cJSON *item, void *at, char *message, size_t size) {
+    if (f->kind == FIELD_TEXT) {
+        if (!cJSON_IsString(item) || strlen(item->valuestring) >= f->size) {
+            snprintf(message, size, "\"%s\" must be a string of fewer than %zu characters", f->key, f->size);
+            return -1;
+        }
+        snprintf(at, f->size, "%s", item->valuestring);
+        return 0;
+    }
+    const double value = cJSON_IsNumber(item) ? item->valuedouble : NAN;
+    if (!(value >= f->low && value <= f->high) || (f->kind == FIELD_INTEGER && value != floor(value))) {
+        snprintf(message, size, "\"%s\" must be %s from %g to %g", f->key,
+                 f->kind == FIELD_INTEGER ? "a whole number" : "a number", f->low, f->high);
+        return -1;
+    }
+    field_set(f, at, value);
+    return 0;
+}
+
+int config_from_json(const cJSON *object, Config *model, TrainConfig *train, char *message, size_t size) {
+    const cJSON *item;
+    if (!cJSON_IsObject(object)) {
+        snprintf(message, size, "a JSON object is wanted");
+        return -1;
+    }
+    cJSON_ArrayForEach(item, object) {
+        int i = 0;
+        while (i < FIELDS && strcmp(fields[i].key, item->string)) i++;
+        if (i == FIELDS) {
+            snprintf(message, size, "unknown key \"%s\" (titans train --help lists them)", item->string);
+            return -1;
+        }
+        if (field_read(&fields[i], item, field_at(&fields[i], model, train), message, size)) return -1;
+    }
+    return 0;
+}
+
+int config_from_file(const char *path, Config *model, TrainConfig *train, char *message, size_t size) {
+    char text[16384];
+    FILE *file = fopen(path, "rb");
+    if (!file) {
+        snprintf(message, size, "cannot open %s: %m", path);
+        return -1;
+    }
+    const size_t length = fread(text, 1, sizeof text - 1, file);
+    fclose(file);
+    text[length] = 0;
+    cJSON *object = cJSON_Parse(text);
+    char reason[512] = "not valid JSON";
+    const int status = object ? config_from_json(object, model, train, reason, sizeof reason) : -1;
+    cJSON_Delete(object);
+    if (status) snprintf(message, size, "%s: %s", path, reason);
+    return status;
+}
+
+char *config_to_json(const Config *model, const TrainConfig *train) {
+    cJSON *object = cJSON_CreateObject();
+    for (int i = 0; i < FIELDS; i++) {
+        const Field *f = &fields[i];
+        if (!(f->of_model ? (const void *)model : (const void *)train)) continue;
+        const char *at = (f->of_model ? (const char *)model : (const char *)train) + f->offset;
+        if (f->kind == FIELD_TEXT)
+            cJSON_AddStringToObject(object, f->key, at);
+        else
+            cJSON_AddNumberToObject(object, f->key,
+                                    f->kind == FIELD_INTEGER ? (double)*(const int64_t *)(const void *)at
+                                                             : *(const double *)(const void *)at);
+    }
+    char *text = cJSON_PrintUnformatted(object);
+    cJSON_Delete(object);
+    return text;
+}
+
+int config_validate(const Config *c, char *message, size_t size) {
+    if (c->vocab < 1)
+        snprintf(message, size, "\"vocab\" is not set");
+    else if (c->width % c->heads)
+        snprintf(message, size, "\"width\" %ld is not a multiple of \"heads\" %ld", c->width, c->heads);
+    else if (c->width / c->heads % 2)
+        snprintf(message, size, "head width %ld must be even", c->width / c->heads);
+    else if (strcmp(c->gate, "sigmoid") && strcmp(c->gate, "hard"))
+        snprintf(message, size, "\"gate\" must be sigmoid or hard, not \"%s\"", c->gate);
+    else
+        return 0;
+    return -1;
+}
+
+void config_describe(char *text, size_t size) {
+    size_t used = 0;
+    for (int i = 0; i < FIELDS && used < size; i++) {
+        char initial[32];
+        snprintf(initial, sizeof initial, "%g", fields[i].initial);
+        const int n = snprintf(text + used, size - used, "  %-14s %s [%s]\n", fields[i].key, fields[i].meaning,
+                               fields[i].kind == FIELD_TEXT ? fields[i].text : initial);
+        used += n > 0 ? (size_t)n : 0;
+    }
+}
+
+int64_t config_memory_widths(const Config *c, int64_t width[5]) {
+    const int64_t head = c->width / c->heads;
+    int64_t weights = 0;
+    for (int l = 0; l < 5; l++) width[l] = 0;
+    for (int l = 0; l <= c->memory_layers; l++) {
+        width[l] = l == 0 || l == c->memory_layers ? head : c->expansion * head;
+        if (l > 0) weights += width[l - 1] * width[l];
+    }
+    return weights;
+}

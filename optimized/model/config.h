@@ -1,0 +1,39 @@
+#pragma once
+#include <cjson/cJSON.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What a model is and how it is trained; both are read from a JSON file and stored in every checkpoint. The field table
+ * in config.c is the documentation of every key: name, range, default, meaning (printed by `titans train --help`). */
+typedef struct {
+    char mixer[16];
+    int64_t vocab, width, heads, layers, ffn, taps, chunk, memory_layers, expansion;
+    char gate[16];
+    double theta_max, alpha_bias, theta_bias, eta_bias, embedding_std, head_std;
+} Config;
+
+typedef struct {
+    char task[16];
+    int64_t seed, batch, steps, warmup, save_every;
+    char curriculum[128]; /* "64:1200 128:400": sequence length : steps, scaled to `steps` */
+    char haystack[256];
+    double rate, final_rate, beta1, beta2, decay, clip, penalty, penalty_from;
+} TrainConfig;
+
+void config_defaults(Config *model, TrainConfig *train);
+
+/* Reads keys of either struct from a JSON object, leaving others alone. 0, or -1 with a message naming the key. */
+int config_from_json(const cJSON *object, Config *model, TrainConfig *train, char *message, size_t size);
+int config_from_file(const char *path, Config *model, TrainConfig *train, char *message, size_t size);
+
+/* JSON text (malloc) of one of them, keys in table order; the other may be NULL. */
+char *config_to_json(const Config *model, const TrainConfig *train);
+
+/* Ranges and divisibility. 0, or -1 with a message. */
+int config_validate(const Config *model, char *message, size_t size);
+
+/* One line per key for --help. */
+void config_describe(char *text, size_t size);
+
+/* Widths of the memory network of one head and their total number of weights. */
+int64_t config_memory_widths(const Config *config, int64_t width[5]);

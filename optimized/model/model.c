@@ -1,0 +1,199 @@
+#include "model/model.h"
+#include "check.h"
+#include "model/random.h"
+
+#include "mixers.h"
+#include <string.h>
+
+const Mixer *mixer_at(int i) { return mixers[i]; }
+
+const Mixer *mixer_find(const char *name) {
+    for (int i = 0; mixers[i]; i++)
+        if (!strcmp(mixers[i]->name, name)) return mixers[i];
+    return 0;
+}
+
+Parameter *parameter_add(ParameterList *list, int layer, const char *name, int64_t rows, int64_t cols, double std) {
+    if (list->count == list->capacity) {
+        list->capacity = list->capacity ? 2 * list->capacity : 64;
+        list->items = realloc(list->items, (size_t)list->capacity * sizeof *list->items);
+        CHECK(list->items, "no memory for %d parameters", list->capacity);
+    }
+    Parameter *p = &list->items[list->count++];
+    *p = (Parameter){{0}, rows, cols, list->floats, std, 0.0, rows > 1};
+    if (layer < 0)
+        snprintf(p->name, sizeof p->name, "%s", name);
+    else
+        snprintf(p->name, sizeof p->name, "layer.%d.%s", layer, name);
+    list->floats += rows * cols;
+    return p;
+}
+
+static Parameter *parameter_gain(ParameterList *list, int layer, const char *name, int64_t cols) {
+    Parameter *p = parameter_add(list, layer, name, 1, cols, 0.0);
+    p->shift = 1.0;
+    return p;
+}
+
+/* Order is part of the file format and of the reference's flat parameter vector. */
+static void model_parameters(Model *m) {
+    const Config *c = &m->config;
+    const double fan_in = 1.0 / sqrt(3.0 * (double)c->width), fan_ffn = 1.0 / sqrt(3.0 * (double)c->ffn);
+    parameter_add(&m->list, -1, "embedding", c->vocab, c->width, c->embedding_std)->decay = 0;
+    for (int layer = 0; layer < c->layers; layer++) {
+        parameter_gain(&m->list, layer, "norm1", c->width);
+        const int before = m->list.count;
+        m->mixer->parameters(&m->list, layer, c);
+        m->mixer_parameters = m->list.count - before;
+        parameter_gain(&m->list, layer, "norm2", c->width);
+        parameter_add(&m->list, layer, "ffn.w1", c->width, c->ffn, fan_in);
+        parameter_add(&m->list, layer, "ffn.w3", c->width, c->ffn, fan_in);
+        parameter_add(&m->list, layer, "ffn.w2", c->ffn, c->width, fan_ffn);
+    }
+    parameter_gain(&m->list, -1, "norm", c->width);
+    parameter_add(&m->list, -1, "head", c->width, c->vocab, c->head_std);
+}
+
+/* Index of the first mixer parameter of a layer: embedding, then per layer norm1, mixer.., norm2, w1, w3, w2. */
+static int model_layer(const Model *m, int layer) { return 2 + layer * (m->mixer_parameters + 5); }
+
+static void model_initialise(Model *m, uint64_t seed) {
+    for (int i = 0; i < m->list.count; i++) {
+        const Parameter *p = &m->list.items[i];
+        Random random = random_stream(seed, (uint64_t)i, 0x77656967687473);
+        for (int64_t j = 0; j < p->rows * p->cols; j++)
+            m->weights[p->offset + j] = (float)(p->shift + (p->std > 0.0 ? p->std * random_normal(&random) : 0.0));
+    }
+    for (int layer = 0; m->mixer->initialise && layer < m->config.layers; layer++)
+        m->mixer->initialise(&m->config, m->tensors + model_layer(m, layer));
+}
+
+int model_create(Model *m, const Config *config, uint64_t seed, char *message, size_t size) {
+    *m = (Model){.config = *config};
+    if (config_validate(config, message, size)) return -1;
+    if (m->config.theta_max <= 0.0) m->config.theta_max = 0.5 / (double)config->chunk;
+    m->mixer = mixer_find(config->mixer);
+    if (!m->mixer) {
+        snprintf(message, size, "unknown mixer \"%s\" (titans info lists them)", config->mixer);
+        return -1;
+    }
+    model_parameters(m);
+    m->weights = aligned_alloc(64, ((size_t)m->list.floats * sizeof(float) + 63) / 64 * 64);
+    m->tensors = calloc((size_t)m->list.count, sizeof *m->tensors);
+    if (!m->weights || !m->tensors) {
+        snprintf(message, size, "no memory for %ld weights", m->list.floats);
+        model_free(m);
+        return -1;
+    }
+    for (int i = 0; i < m->list.count; i++) {
+        const Parameter *p = &m->list.items[i];
+        m->tensors[i] = (Tensor){p->rows, p->cols, m->weights + p->offset, 0};
+    }
+    model_initialise(m, seed);
+    return 0;
+}
+
+void model_gradients(Model *m) {
+    m->grads = aligned_alloc(64, ((size_t)m->list.floats * sizeof(float) + 63) / 64 * 64);
+    CHECK(m->grads, "no memory for %ld gradients", m->list.floats);
+    memset(m->grads, 0, (size_t)m->list.floats * sizeof(float));
+    for (int i = 0; i < m->list.count; i++) m->tensors[i].grad = m->grads + m->list.items[i].offset;
+}
+
+void model_free(Model *m) {
+    free(m->list.items);
+    free(m->weights);
+    free(m->grads);
+    free(m->tensors);
+    *m = (Model){0};
+}
+
+static MixerCall model_call(Tape *tape, const Model *m, State *state, int layer) {
+    return (MixerCall){.tape = tape,
+                       .config = &m->config,
+                       .parameter = m->tensors + model_layer(m, layer),
+                       .state = &state->layers[layer],
+                       .batch = state->batch,
+                       .position = state->position,
+                       .capacity = state->capacity};
+}
+
+static void model_start(Tape *tape, const Model *m, State *state) {
+    state->position = 0;
+    state->layers = arena_take(tape->arena, (size_t)m->config.layers * sizeof *state->layers);
+    memset(state->layers, 0, (size_t)m->config.layers * sizeof *state->layers);
+    for (int layer = 0; layer < m->config.layers; layer++) {
+        const MixerCall call = model_call(tape, m, state, layer);
+        m->mixer->start(&call);
+    }
+}
+
+void state_start(State *state, const Model *m, int64_t batch, int64_t capacity) {
+    *state = (State){.batch = batch, .capacity = (capacity + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK};
+    Tape tape = {&state->arena, 0, 0};
+    model_start(&tape, m, state);
+}
+
+void state_free(State *state) { arena_free(&state->arena); }
+
+/* RoPE: pair i of a head turns by position * 10000^(-2 i / head width). */
+static float *model_angles(Arena *arena, const Config *c, int64_t position, int64_t tokens) {
+    const int64_t width = c->width / c->heads, half = width / 2;
+    float *angles = arena_floats(arena, tokens * width);
+    for (int64_t i = 0; i < half; i++) {
+        const double frequency = portable_exp(-2.0 * (double)i / (double)width * 9.210340371976182736);
+        for (int64_t t = 0; t < tokens; t++) {
+            double sine, cosine;
+            portable_sincos((double)(position + t) * frequency, &sine, &cosine);
+            angles[t * width + i] = (float)cosine;
+            angles[t * width + half + i] = (float)sine;
+        }
+    }
+    return angles;
+}
+
+static Tensor *model_block(Model *m, MixerCall *call, int layer, Tensor *x) {
+    Tape *tape = call->tape;
+    Tensor *p = m->tensors + model_layer(m, layer), *ffn = p + m->mixer_parameters;
+    Tensor *mixed = m->mixer->forward(call, op_norm(tape, x, p - 1, 0, 1));
+    x = op_add(tape, x, mixed);
+    Tensor *inner = op_norm(tape, x, ffn, 0, 1);
+    Tensor *hidden = op_swiglu(tape, op_linear(tape, inner, ffn + 1), op_linear(tape, inner, ffn + 2));
+    return op_add(tape, x, op_linear(tape, hidden, ffn + 3));
+}
+
+Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *input) {
+    State fresh = {.batch = input->batch,
+                   .capacity = (input->count + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK};
+    if (!state) model_start(tape, m, state = &fresh);
+    CHECK(state->batch == input->batch, "state of %ld sequences, %ld given", state->batch, input->batch);
+    const float *angles =
+        m->mixer->uses_positions ? model_angles(tape->arena, &m->config, state->position, input->count) : 0;
+    Tensor *x = op_gather(tape, &m->tensors[0], input->tokens, input->batch * input->count);
+    for (int layer = 0; layer < m->config.layers; layer++) {
+        MixerCall call = model_call(tape, m, state, layer);
+        call.tokens = input->count;
+        call.angles = angles;
+        call.penalty = input->penalty;
+        call.probe = input->probe && input->probe->layer == layer ? input->probe : 0;
+        x = model_block(m, &call, layer, x);
+    }
+    state->position += input->count;
+    if (input->row_count == 0) return 0;
+    Tensor *last = &m->tensors[m->list.count - 2];
+    x = op_gather(tape, x, input->rows, input->row_count);
+    return op_linear(tape, op_norm(tape, x, last, 0, 1), last + 1);
+}
+
+double model_flops(const Model *m, double context, int head) {
+    const Config *c = &m->config;
+    const double D = (double)c->width, ffn = 6.0 * D * (double)c->ffn;
+    double mixer = 8.0 * D * D + 4.0 * D * context;
+    if (!m->mixer->uses_capacity) {
+        int64_t width[5];
+        const double weights = (double)config_memory_widths(c, width), first = (double)(width[0] * width[1]);
+        mixer = 10.0 * D * D + 6.0 * D * (double)c->heads + 6.0 * D * (double)c->taps +
+                (double)c->heads * (12.0 * weights - 2.0 * first);
+    }
+    return (double)c->layers * (mixer + ffn) + (head ? 2.0 * D * (double)c->vocab : 0.0);
+}

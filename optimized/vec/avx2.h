@@ -1,0 +1,88 @@
+#pragma once
+/* AVX2 + FMA: a logical vector is two 256-bit registers. */
+#include <immintrin.h>
+
+typedef struct {
+    __m256 lo, hi;
+} Vec;
+
+#define GEMM_ROWS 6
+#define GEMM_VECS 1
+#define SCAN_ROWS 2
+
+INLINE Vec vec_load(const float *p) { return (Vec){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
+INLINE void vec_store(float *p, Vec a) {
+    _mm256_storeu_ps(p, a.lo);
+    _mm256_storeu_ps(p + 8, a.hi);
+}
+INLINE __m256i vec_mask8(int64_t n) {
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n < 0 ? 0 : n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+INLINE Vec vec_load_n(const float *p, int64_t n) {
+    return (Vec){_mm256_maskload_ps(p, vec_mask8(n)), _mm256_maskload_ps(p + 8, vec_mask8(n - 8))};
+}
+INLINE void vec_store_n(float *p, Vec a, int64_t n) {
+    _mm256_maskstore_ps(p, vec_mask8(n), a.lo);
+    _mm256_maskstore_ps(p + 8, vec_mask8(n - 8), a.hi);
+}
+INLINE Vec vec_set1(float x) { return (Vec){_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+INLINE Vec vec_zero(void) { return (Vec){_mm256_setzero_ps(), _mm256_setzero_ps()}; }
+INLINE Vec vec_add(Vec a, Vec b) { return (Vec){_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)}; }
+INLINE Vec vec_sub(Vec a, Vec b) { return (Vec){_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)}; }
+INLINE Vec vec_mul(Vec a, Vec b) { return (Vec){_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)}; }
+INLINE Vec vec_div(Vec a, Vec b) { return (Vec){_mm256_div_ps(a.lo, b.lo), _mm256_div_ps(a.hi, b.hi)}; }
+INLINE Vec vec_sqrt(Vec a) { return (Vec){_mm256_sqrt_ps(a.lo), _mm256_sqrt_ps(a.hi)}; }
+INLINE Vec vec_max(Vec a, Vec b) { return (Vec){_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)}; }
+INLINE Vec vec_min(Vec a, Vec b) { return (Vec){_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)}; }
+INLINE Vec vec_fma(Vec a, Vec b, Vec c) {
+    return (Vec){_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
+}
+INLINE Vec vec_fnma(Vec a, Vec b, Vec c) {
+    return (Vec){_mm256_fnmadd_ps(a.lo, b.lo, c.lo), _mm256_fnmadd_ps(a.hi, b.hi, c.hi)};
+}
+INLINE Vec vec_less(Vec a, Vec b, Vec x, Vec y) {
+    return (Vec){_mm256_blendv_ps(y.lo, x.lo, _mm256_cmp_ps(a.lo, b.lo, _CMP_LT_OQ)),
+                 _mm256_blendv_ps(y.hi, x.hi, _mm256_cmp_ps(a.hi, b.hi, _CMP_LT_OQ))};
+}
+INLINE __m256 vec_scale8(__m256 p, __m256 t) {
+    return _mm256_castsi256_ps(
+        _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(t), 23)));
+}
+INLINE Vec vec_scale2(Vec p, Vec t) { return (Vec){vec_scale8(p.lo, t.lo), vec_scale8(p.hi, t.hi)}; }
+INLINE float vec_sum(Vec a) {
+    const __m256 m = _mm256_add_ps(a.lo, a.hi);
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_shuffle_ps(q, q, 1)));
+}
+INLINE float vec_top(Vec a) {
+    const __m256 m = _mm256_max_ps(a.lo, a.hi);
+    __m128 q = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
+    q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
+}
+/* 4 x 4 transposes inside 128-bit halves; rows i and i + 4 share a register, which finishes the 8 x 8. */
+INLINE void vec_transpose8(const float *s, int64_t ls, float *d, int64_t ld) {
+    __m256 r[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 4; i++) {
+        r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(s + i * ls)), _mm_loadu_ps(s + (i + 4) * ls), 1);
+        r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(s + i * ls + 4)),
+                                        _mm_loadu_ps(s + (i + 4) * ls + 4), 1);
+    }
+#pragma GCC unroll 2
+    for (int h = 0; h < 8; h += 4) {
+        const __m256 a = _mm256_unpacklo_ps(r[h], r[h + 1]), b = _mm256_unpackhi_ps(r[h], r[h + 1]);
+        const __m256 c = _mm256_unpacklo_ps(r[h + 2], r[h + 3]), e = _mm256_unpackhi_ps(r[h + 2], r[h + 3]);
+        _mm256_storeu_ps(d + (h + 0) * ld, _mm256_shuffle_ps(a, c, 0x44));
+        _mm256_storeu_ps(d + (h + 1) * ld, _mm256_shuffle_ps(a, c, 0xee));
+        _mm256_storeu_ps(d + (h + 2) * ld, _mm256_shuffle_ps(b, e, 0x44));
+        _mm256_storeu_ps(d + (h + 3) * ld, _mm256_shuffle_ps(b, e, 0xee));
+    }
+}
+INLINE void vec_transpose(const float *s, int64_t ls, float *d, int64_t ld) {
+    vec_transpose8(s, ls, d, ld);
+    vec_transpose8(s + 8, ls, d + 8 * ld, ld);
+    vec_transpose8(s + 8 * ls, ls, d + 8, ld);
+    vec_transpose8(s + 8 * ls + 8, ls, d + 8 * ld + 8, ld);
+}

@@ -1,0 +1,56 @@
+#pragma once
+/* AVX-512F: a logical vector is one 512-bit register. */
+#include <immintrin.h>
+
+typedef struct {
+    __m512 v;
+} Vec;
+
+#define GEMM_ROWS 12
+#define GEMM_VECS 2
+#define SCAN_ROWS 8
+
+INLINE Vec vec_load(const float *p) { return (Vec){_mm512_loadu_ps(p)}; }
+INLINE void vec_store(float *p, Vec a) { _mm512_storeu_ps(p, a.v); }
+INLINE __mmask16 vec_mask(int64_t n) { return (__mmask16)((1u << n) - 1u); }
+INLINE Vec vec_load_n(const float *p, int64_t n) { return (Vec){_mm512_maskz_loadu_ps(vec_mask(n), p)}; }
+INLINE void vec_store_n(float *p, Vec a, int64_t n) { _mm512_mask_storeu_ps(p, vec_mask(n), a.v); }
+INLINE Vec vec_set1(float x) { return (Vec){_mm512_set1_ps(x)}; }
+INLINE Vec vec_zero(void) { return (Vec){_mm512_setzero_ps()}; }
+INLINE Vec vec_add(Vec a, Vec b) { return (Vec){_mm512_add_ps(a.v, b.v)}; }
+INLINE Vec vec_sub(Vec a, Vec b) { return (Vec){_mm512_sub_ps(a.v, b.v)}; }
+INLINE Vec vec_mul(Vec a, Vec b) { return (Vec){_mm512_mul_ps(a.v, b.v)}; }
+INLINE Vec vec_div(Vec a, Vec b) { return (Vec){_mm512_div_ps(a.v, b.v)}; }
+INLINE Vec vec_sqrt(Vec a) { return (Vec){_mm512_sqrt_ps(a.v)}; }
+INLINE Vec vec_max(Vec a, Vec b) { return (Vec){_mm512_max_ps(a.v, b.v)}; }
+INLINE Vec vec_min(Vec a, Vec b) { return (Vec){_mm512_min_ps(a.v, b.v)}; }
+INLINE Vec vec_fma(Vec a, Vec b, Vec c) { return (Vec){_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+INLINE Vec vec_fnma(Vec a, Vec b, Vec c) { return (Vec){_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
+INLINE Vec vec_less(Vec a, Vec b, Vec x, Vec y) {
+    return (Vec){_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
+INLINE Vec vec_scale2(Vec p, Vec t) {
+    return (Vec){_mm512_castsi512_ps(
+        _mm512_add_epi32(_mm512_castps_si512(p.v), _mm512_slli_epi32(_mm512_castps_si512(t.v), 23)))};
+}
+INLINE __m256 vec_high8(Vec a) {
+    return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));
+}
+INLINE float vec_sum(Vec a) {
+    const __m256 m = _mm256_add_ps(_mm512_castps512_ps256(a.v), vec_high8(a));
+    __m128 q = _mm_add_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
+    q = _mm_add_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_add_ss(q, _mm_shuffle_ps(q, q, 1)));
+}
+INLINE float vec_top(Vec a) {
+    const __m256 m = _mm256_max_ps(_mm512_castps512_ps256(a.v), vec_high8(a));
+    __m128 q = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
+    q = _mm_max_ps(q, _mm_movehl_ps(q, q));
+    return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
+}
+/* Column gathers: 16 independent loads per output row, no shuffle network to get wrong. */
+INLINE void vec_transpose(const float *s, int64_t ls, float *d, int64_t ld) {
+    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)ls));
+    for (int j = 0; j < 16; j++) _mm512_storeu_ps(d + j * ld, _mm512_i32gather_ps(index, s + j, 4));
+}

@@ -1,0 +1,63 @@
+#pragma once
+/* Elementwise work on matrices whose rows are padded to whole vectors: ld is a multiple of VEC_LANES and the padding
+ * is zero, so no loop here has a tail. */
+#include "vec/vec.h"
+
+#define FOR_VECTORS(j, ld) for (int64_t j = 0; j < (ld); j += VEC_LANES)
+
+static inline int64_t padded(int64_t n) { return (n + VEC_LANES - 1) / VEC_LANES * VEC_LANES; }
+
+INLINE void rows_load(int64_t n, int64_t width, const float *src, int64_t stride, float *dst, int64_t ld) {
+    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, ld) {
+            const int64_t lanes = width - j < VEC_LANES ? width - j : VEC_LANES;
+            vec_store(dst + t * ld + j, vec_load_n(src + t * stride + j, lanes));
+        }
+}
+
+INLINE void rows_save(int64_t n, int64_t width, const float *src, int64_t ld, float *dst, int64_t stride) {
+    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, ld) {
+            const int64_t lanes = width - j < VEC_LANES ? width - j : VEC_LANES;
+            vec_store_n(dst + t * stride + j, vec_load(src + t * ld + j), lanes);
+        }
+}
+
+/* dst += factor * src on rows that are not padded (the caller's own tensors). */
+INLINE void rows_add_to(int64_t n, int64_t width, float factor, const float *src, int64_t ld, float *dst,
+                        int64_t stride) {
+    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, ld) {
+            const int64_t lanes = width - j < VEC_LANES ? width - j : VEC_LANES;
+            float *d = dst + t * stride + j;
+            vec_store_n(d, vec_fma(vec_set1(factor), vec_load(src + t * ld + j), vec_load_n(d, lanes)), lanes);
+        }
+}
+
+/* dst[t] = coefficient[t] * src[t] */
+INLINE void rows_scale(int64_t n, int64_t ld, const float *coefficient, const float *src, float *dst) {
+    for (int64_t t = 0; t < n; t++) {
+        const Vec c = vec_set1(coefficient[t]);
+        FOR_VECTORS(j, ld) vec_store(dst + t * ld + j, vec_mul(c, vec_load(src + t * ld + j)));
+    }
+}
+
+INLINE float row_dot(int64_t ld, const float *a, const float *b) {
+    Vec sum = vec_zero();
+    FOR_VECTORS(j, ld) sum = vec_fma(vec_load(a + j), vec_load(b + j), sum);
+    return vec_sum(sum);
+}
+
+/* <a, b> over n floats without padding, in one order for every caller. */
+INLINE float flat_dot(int64_t n, const float *a, const float *b) {
+    Vec sum = vec_zero();
+    FOR_VECTORS(j, n) {
+        const int64_t lanes = n - j < VEC_LANES ? n - j : VEC_LANES;
+        sum = vec_fma(vec_load_n(a + j, lanes), vec_load_n(b + j, lanes), sum);
+    }
+    return vec_sum(sum);
+}
+
+/* dst (ld_src x n, row stride ld) = transpose of src (n x ld_src); rows of src up to padded(n) must be readable. */
+INLINE void rows_transpose(int64_t n, int64_t ld_src, const float *src, float *dst, int64_t ld) {
+    for (int64_t t = 0; t < n; t += VEC_LANES) FOR_VECTORS(j, ld_src) {
+            vec_transpose(src + t * ld_src + j, ld_src, dst + j * ld + t, ld);
+        }
+}

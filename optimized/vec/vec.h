@@ -1,0 +1,65 @@
+#pragma once
+/* One fixed logical vector of 16 float lanes, whatever the CPU.
+ *
+ * Every instruction set supplies the same operations (header chosen by -DVEC_HEADER), each a correctly
+ * rounded IEEE operation or pure data movement. With fused multiply-add always explicit, contraction off and
+ * one fixed reduction tree, a kernel gives the same bits on every instruction set.
+ *
+ *   vec_load/store(p)          16 floats, any alignment      vec_load_n/store_n(p, n)  first n lanes, rest 0
+ *   vec_fma(a, b, c)           a b + c, one rounding         vec_fnma(a, b, c)         c - a b, one rounding
+ *   vec_max(a, b)              a > b ? a : b (NaN: b)        vec_less(a, b, x, y)      a < b ? x : y
+ *   vec_sum(a), vec_top(a)     lanes 8 apart, then 4, 2, 1   vec_scale2(p, t)          p 2^n, n in low bits of t
+ *   vec_transpose(s, ls, d, ld)  16 x 16 block, d[j][i] = s[i][j]
+ *   GEMM_ROWS, GEMM_VECS       register tile of the matrix product (rows x 16-lane vectors)
+ *   SCAN_ROWS                  rows of (W, S) held in registers by the memory scan
+ */
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#define VEC_LANES 16
+#define INLINE static inline __attribute__((always_inline))
+
+#include VEC_HEADER
+
+/* Largest float below ln(FLT_MAX) and smallest above ln(2^-126): outside, exp returns inf and 0. */
+#define EXP_TOP 88.722832f
+#define EXP_BOTTOM -87.336540f
+
+/* exp(x) <= 1.01 ulp on [EXP_BOTTOM, EXP_TOP] (checked for all 2^32 floats by make verify-full); 0 below, inf
+ * above, NaN stays NaN. Range reduction by n ln 2 in two parts, then a degree-6 polynomial. */
+INLINE Vec vec_exp(Vec x) {
+    const Vec clamped = vec_min(vec_set1(EXP_TOP), vec_max(vec_set1(EXP_BOTTOM), x));
+    const Vec magic = vec_set1(12582912.0f);
+    const Vec t = vec_fma(clamped, vec_set1(1.44269504f), magic);
+    const Vec n = vec_sub(t, magic);
+    Vec r = vec_fnma(n, vec_set1(0.693145752f), clamped);
+    r = vec_fnma(n, vec_set1(1.42860677e-6f), r);
+    Vec p = vec_set1(1.3888894e-3f);
+    p = vec_fma(p, r, vec_set1(8.3333333e-3f));
+    p = vec_fma(p, r, vec_set1(4.1666668e-2f));
+    p = vec_fma(p, r, vec_set1(1.6666667e-1f));
+    p = vec_fma(p, r, vec_set1(0.5f));
+    const Vec square = vec_mul(r, r);
+    p = vec_add(vec_fma(p, square, r), vec_set1(1.0f));
+    p = vec_scale2(p, t);
+    p = vec_less(x, vec_set1(EXP_BOTTOM), vec_zero(), p);
+    return vec_less(vec_set1(EXP_TOP), x, vec_set1(INFINITY), p);
+}
+
+INLINE Vec vec_sigmoid(Vec x) {
+    const Vec one = vec_set1(1.0f);
+    return vec_div(one, vec_add(one, vec_exp(vec_sub(vec_zero(), x))));
+}
+
+/* The functions below take s = sigmoid(x), which callers share between value and derivatives. */
+INLINE Vec vec_silu_d1(Vec x, Vec s) {
+    const Vec one = vec_set1(1.0f);
+    return vec_mul(s, vec_fma(x, vec_sub(one, s), one));
+}
+
+INLINE Vec vec_silu_d2(Vec x, Vec s) {
+    const Vec one = vec_set1(1.0f), two = vec_set1(2.0f);
+    const Vec slope = vec_fma(x, vec_fnma(two, s, one), two);
+    return vec_mul(vec_mul(s, vec_sub(one, s)), slope);
+}

@@ -1,0 +1,160 @@
+/* Equations 16-18: the chunkwise form. Inside a chunk of b tokens every gradient is taken at the memory the
+ * chunk starts from. M, S (P) and the tokens are laid out as in memory.c. */
+#pragma once
+#include "memory.c"
+
+/* (13)-(15) with u_t = grad l(M_{t'}; x_t), t' = b floor((t-1) / b), tokens counted from 1 (E2), as one loop
+ * over tokens: nothing is divided by beta (E3). M, S (P) in place, y (T x n_L). */
+static void memory_chunk(const Network *net, int64_t b, const Tokens *x, real *M, real *S, real *y) {
+    int64_t P = network_size(net), n0 = net->n[0], nL = net->n[net->L];
+    real *start = R_NEW(P), *u = R_NEW(P);
+    for (int64_t t = 1; t <= x->T; t++) {
+        int64_t i = t - 1, frozen = b * ((t - 1) / b);
+        if (frozen == i) real_copy(P, M, start);
+        surprise(net, start, x->k + i * n0, x->v + i * nL, u);
+        full_rule(P, M, S, u, x->alpha[i], x->theta[i], x->eta[i]);
+        memory_read(net, M, x->q + i * n0, y + i * nL);
+    }
+    free(start);
+    free(u);
+}
+
+/* prod_{j=i+1..t} x_j, tokens counted from 1 */
+static real product_after(const real *x, int64_t i, int64_t t) {
+    real product = 1;
+    for (int64_t j = i + 1; j <= t; j++) product *= x[j - 1];
+    return product;
+}
+
+/* beta_t / beta_i = prod_{j=i+1..t} (1 - alpha_j), without the division (E3) */
+static real decay_after(const real *alpha, int64_t i, int64_t t) {
+    real product = 1;
+    for (int64_t j = i + 1; j <= t; j++) product *= 1 - alpha[j - 1];
+    return product;
+}
+
+/* E5: C_{t,i} = (1 - alpha_t) C_{t-1,i} + prod_{j=i+1..t} eta_j, C_{i,i} = 1 for i >= 1.
+ * i = 0 gives a_t, the same recurrence from a_0 = 0. */
+static real coefficient(const real *alpha, const real *eta, int64_t i, int64_t t) {
+    real c = i > 0 ? 1 : 0, product = 1;
+    for (int64_t s = i + 1; s <= t; s++) {
+        product *= eta[s - 1];
+        c = (1 - alpha[s - 1]) * c + product;
+    }
+    return c;
+}
+
+/* (16) with momentum (E5): M_t = beta_t M_0 + a_t S_0 - sum_{i<=t} C_{t,i} theta_i u_i
+ * M_0, S_0, M_t (P), u (T x P) */
+static void closed_state(int64_t P, int64_t t, const Tokens *x, const real *M0, const real *S0, const real *u,
+                         real *M) {
+    real beta = decay_after(x->alpha, 0, t), a = coefficient(x->alpha, x->eta, 0, t);
+    for (int64_t p = 0; p < P; p++) M[p] = beta * M0[p] + a * S0[p];
+    for (int64_t i = 1; i <= t; i++) {
+        real weight = coefficient(x->alpha, x->eta, i, t) * x->theta[i - 1];
+        for (int64_t p = 0; p < P; p++) M[p] = M[p] - weight * u[(i - 1) * P + p];
+    }
+}
+
+/* (18) solved: S_t = (prod_{j<=t} eta_j) S_0 - sum_{i<=t} (prod_{j=i+1..t} eta_j) theta_i u_i
+ * S_0, S_t (P), u (T x P) */
+static void closed_momentum(int64_t P, int64_t t, const Tokens *x, const real *S0, const real *u, real *S) {
+    real kept = product_after(x->eta, 0, t);
+    for (int64_t p = 0; p < P; p++) S[p] = kept * S0[p];
+    for (int64_t i = 1; i <= t; i++) {
+        real weight = product_after(x->eta, i, t) * x->theta[i - 1];
+        for (int64_t p = 0; p < P; p++) S[p] = S[p] - weight * u[(i - 1) * P + p];
+    }
+}
+
+/* (16) for one chunk of T tokens: u_i = grad l(M_0; x_i), every M_t from the chunk's start.
+ * M_0, S_0 (P), y (T x n_L), M, S (P): the last M_t and S_t. */
+static void chunk_closed(const Network *net, const Tokens *x, const real *M0, const real *S0, real *M,
+                         real *S, real *y) {
+    int64_t P = network_size(net), n0 = net->n[0], nL = net->n[net->L];
+    real *u = R_NEW(x->T * P);
+    for (int64_t i = 0; i < x->T; i++) surprise(net, M0, x->k + i * n0, x->v + i * nL, u + i * P);
+    real_copy(P, M0, M);
+    for (int64_t t = 1; t <= x->T; t++) {
+        closed_state(P, t, x, M0, S0, u, M);
+        memory_read(net, M, x->q + (t - 1) * n0, y + (t - 1) * nL);
+    }
+    closed_momentum(P, x->T, x, S0, u, S);
+    free(u);
+}
+
+/* (17) as E4 corrects it, with the 2 of (12): for the linear memory, one chunk of T tokens, no momentum,
+ *      W = beta_T W_0 - 2 sum_i theta_i (beta_T / beta_i) k_i' (k_i W_0 - v_i)
+ * W_0, W (n0 x n1), k (T x n0), v (T x n1), alpha, theta (T). */
+static void chunk_linear(int64_t T, int64_t n0, int64_t n1, const real *W0, const real *k, const real *v,
+                         const real *alpha, const real *theta, real *W) {
+    real *error = R_NEW(T * n1);
+    project(T, n0, n1, k, W0, error);
+    for (int64_t i = 0; i < T * n1; i++) error[i] = error[i] - v[i];
+    for (int64_t r = 0; r < n0; r++)
+        for (int64_t c = 0; c < n1; c++) {
+            real sum = 0;
+            for (int64_t i = 0; i < T; i++)
+                sum += theta[i] * decay_after(alpha, i + 1, T) * k[i * n0 + r] * error[i * n1 + c];
+            W[r * n1 + c] = decay_after(alpha, 0, T) * W0[r * n1 + c] - 2 * sum;
+        }
+    free(error);
+}
+
+/* (18) S_t = eta_t S_{t-1} - theta_t u_t: u, S (T x n), theta, eta (T), S_0 (n). */
+static void chunk_momentum(int64_t T, int64_t n, const real *u, const real *theta, const real *eta,
+                           const real *S0, real *S) {
+    for (int64_t t = 0; t < T; t++)
+        for (int64_t i = 0; i < n; i++)
+            S[t * n + i] = eta[t] * (t > 0 ? S[(t - 1) * n + i] : S0[i]) - theta[t] * u[t * n + i];
+}
+
+static void memory_chunk_shape(const int64_t *n, int64_t *in, int64_t *out) {
+    Network net = network_at(n + 2);
+    tokens_sizes(n[0], &net, in, out);
+}
+
+static void memory_chunk_run(const int64_t *n, const void *const *in, void *const *out) {
+    Network net = network_at(n + 2);
+    Tokens x = {n[0], IN(2), IN(3), IN(4), IN(5), IN(6), IN(7)};
+    real_copy(network_size(&net), IN(0), OUT(1));
+    real_copy(network_size(&net), IN(1), OUT(2));
+    memory_chunk(&net, n[1], &x, OUT(1), OUT(2), OUT(0));
+}
+
+static void chunk_closed_run(const int64_t *n, const void *const *in, void *const *out) {
+    Network net = network_at(n + 1);
+    Tokens x = {n[0], IN(2), IN(3), IN(4), IN(5), IN(6), IN(7)};
+    chunk_closed(&net, &x, IN(0), IN(1), OUT(1), OUT(2), OUT(0));
+}
+
+static void chunk_linear_shape(const int64_t *n, int64_t *in, int64_t *out) {
+    in[0] = out[0] = n[1] * n[2];
+    in[1] = n[0] * n[1];
+    in[2] = n[0] * n[2];
+    in[3] = in[4] = n[0];
+}
+
+static void chunk_linear_run(const int64_t *n, const void *const *in, void *const *out) {
+    chunk_linear(n[0], n[1], n[2], IN(0), IN(1), IN(2), IN(3), IN(4), OUT(0));
+}
+
+static void chunk_momentum_shape(const int64_t *n, int64_t *in, int64_t *out) {
+    in[0] = out[0] = n[0] * n[1];
+    in[1] = in[2] = n[0];
+    in[3] = n[1];
+}
+
+static void chunk_momentum_run(const int64_t *n, const void *const *in, void *const *out) {
+    chunk_momentum(n[0], n[1], IN(0), IN(1), IN(2), IN(3), OUT(0));
+}
+
+static const Equation chunk_equations[] = {
+    {"memory_chunk", "eqs 16-18, errata E2 E3 E5", "T b L n0 n1 n2 n3 n4", "M0 S0 k v q alpha theta eta",
+     "y M S", memory_chunk_shape, memory_chunk_run},
+    {"chunk_closed", "eq 16, errata E2 E3 E5", "T L n0 n1 n2 n3 n4", "M0 S0 k v q alpha theta eta", "y M S",
+     memory_sequential_shape, chunk_closed_run},
+    {"chunk_linear", "eq 17, errata E1 E4", "T n0 n1", "W0 k v alpha theta", "W", chunk_linear_shape,
+     chunk_linear_run},
+    {"chunk_momentum", "eq 18", "T n", "u theta eta S0", "S", chunk_momentum_shape, chunk_momentum_run},
+    EQUATION_END};

@@ -1,0 +1,133 @@
+/* `real`: the number type this compilation uses, chosen by -DREAL_<X>.
+ *
+ *   REAL_FLOAT, REAL_DOUBLE, REAL_LONG_DOUBLE   the C types
+ *   REAL_QUAD            _Float128, or long double where that is IEEE binary128 (aarch64)
+ *   REAL_COMPLEX_DOUBLE  value + i h tangent with h = 2^-100: a directional derivative without cancellation
+ *   REAL_BOUND           C++: value, tangent and bounds of the float32 error of both (bounded.h)
+ *
+ * What keeps the complex step honest: branches look at RE(x) and select whole values; no fabs, conj, pow,
+ * fmax or comparison of a real; masks are loop limits; every root has its eps inside; the imaginary unit I
+ * is undefined, so it cannot be used by mistake. */
+#pragma once
+#include "reference.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifdef __cplusplus
+#include <cmath>
+#else
+#include <float.h>
+#include <tgmath.h>
+#undef I
+#ifndef CMPLX
+#define CMPLX(a, b) __builtin_complex((double)(a), (double)(b))
+#endif
+#endif
+
+#if defined REAL_FLOAT
+typedef float real;
+#define REFERENCE_NAME float
+#elif defined REAL_DOUBLE
+typedef double real;
+#define REFERENCE_NAME double
+#elif defined REAL_LONG_DOUBLE
+typedef long double real;
+#define REFERENCE_NAME long_double
+#elif defined REAL_QUAD
+#if LDBL_MANT_DIG == 113
+typedef long double real;
+#else
+typedef _Float128 real;
+#endif
+#define REFERENCE_NAME quad
+#elif defined REAL_COMPLEX_DOUBLE
+typedef double _Complex real;
+#define REFERENCE_NAME complex_double
+#elif defined REAL_BOUND
+#include "bounded.h"
+typedef Bounded real;
+#define REFERENCE_NAME bound
+#else
+#error "choose one arithmetic with -DREAL_<X>; the list is above"
+#endif
+
+/* RE(x): the part of x that branches may look at. */
+#if defined REAL_COMPLEX_DOUBLE
+#define RE(x) creal(x)
+#elif defined REAL_BOUND
+#define RE(x) ((x).v)
+#else
+#define RE(x) (x)
+#endif
+
+/* A constant of the equations: the double nearest to it, the same function in every arithmetic wider than
+ * float; float rounds it once more, which the bound counts. */
+#define R(constant) ((real)(constant))
+
+/* Tensor i of an equation's arguments. */
+#define IN(i) ((const real *)in[i])
+#define OUT(i) ((real *)out[i])
+
+/* n zeros, to be given to free(). */
+#define R_NEW(n) real_new(n)
+
+static inline real *real_new(int64_t n) {
+    real *x = (real *)calloc(n > 0 ? (size_t)n : 1, sizeof(real));
+    if (!x) {
+        fprintf(stderr, "reference: out of memory for %lld numbers\n", (long long)n);
+        abort();
+    }
+    return x;
+}
+
+static inline void real_copy(int64_t n, const real *from, real *to) {
+    for (int64_t i = 0; i < n; i++) to[i] = from[i];
+}
+
+/* An index carried in a tensor (token, target). */
+static inline int64_t real_index(real x) { return (int64_t)RE(x); }
+
+static inline void real_from_double(void *dst, const double *value, const double *tangent, size_t n) {
+    real *x = (real *)dst;
+    for (size_t i = 0; i < n; i++) {
+        double t = tangent ? tangent[i] : 0;
+#if defined REAL_COMPLEX_DOUBLE
+        x[i] = CMPLX(value[i], t * 0x1p-100);
+#elif defined REAL_BOUND
+        x[i] = Bounded(value[i], t, 0, 0);
+#else
+        (void)t;
+        x[i] = (real)value[i];
+#endif
+    }
+}
+
+static inline void real_to_double(const void *src, double *value, double *tangent, double *error,
+                                  double *tangent_error, size_t n) {
+    const real *x = (const real *)src;
+    for (size_t i = 0; i < n; i++) {
+        double t = 0, e = 0, te = 0;
+#if defined REAL_COMPLEX_DOUBLE
+        t = cimag(x[i]) * 0x1p100;
+#elif defined REAL_BOUND
+        t = x[i].d;
+        e = x[i].ev;
+        te = x[i].ed;
+#endif
+        if (value) value[i] = (double)RE(x[i]);
+        if (tangent) tangent[i] = t;
+        if (error) error[i] = e;
+        if (tangent_error) tangent_error[i] = te;
+    }
+}
+
+#define REAL_JOIN_(a, b) a##b
+#define REAL_JOIN(a, b) REAL_JOIN_(a, b)
+#define REAL_TEXT_(a) #a
+#define REAL_TEXT(a) REAL_TEXT_(a)
+
+/* Defines the one exported symbol, `const Reference reference_<arithmetic>`. */
+#define REFERENCE_EXPORT(files)                                                                              \
+    const Reference REAL_JOIN(reference_, REFERENCE_NAME) = {REAL_TEXT(REFERENCE_NAME), sizeof(real), files, \
+                                                             real_from_double, real_to_double};
