@@ -1,6 +1,7 @@
 # Two commands: `make verify` proves the numbers, `make bench` trains, measures and draws. `make help` lists the rest.
 # Registries come from folder listings: a kernel, mixer, task, subcommand or plot is added by adding its file.
 
+MAKEFLAGS += --no-builtin-rules
 BUILD ?= build
 ifeq ($(origin CC),default)
 CC    := gcc
@@ -37,7 +38,7 @@ ISA_FLAGS_avx2   := -mavx2 -mfma
 ISA_FLAGS_avx512 ?= -mavx512f -mavx2 -mfma
 EMULATED_AVX512  ?= 0
 OPENMP   ?= -fopenmp
-WARNINGS := -Wall -Wextra -Werror
+WARNINGS := -Wall -Wextra -Werror -Wno-missing-field-initializers
 STRICT   := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno $(WARNINGS)
 # gcc would clone inner loops for unit strides and spill the register tiles.
 KERNEL   := $(if $(IS_CLANG),,-fno-version-loops-for-strides)
@@ -120,22 +121,28 @@ GENERATED := $(addprefix $(GEN)/,kernels.h kernel_tables.h mixers.h tasks.h comm
 # ---- compilation ----------------------------------------------------------------------------------------------------
 $(BUILD)/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(INCLUDE) $(QUAD) -c $< -o $@
+	@echo '  CC    $<'
+	@$(CC) $(CFLAGS) $(INCLUDE) $(QUAD) -c $< -o $@
 $(BUILD)/kernels_%.o: $(GEN)/kernels_%.c Makefile | $(GENERATED)
-	$(CC) $(CFLAGS) $(KERNEL) $(ISA_FLAGS_$*) $(INCLUDE) -DVEC_HEADER='"vec/$*.h"' -Wno-unused-function -c $< -o $@
+	@echo '  CC    kernels for $*'
+	@$(CC) $(CFLAGS) $(KERNEL) $(ISA_FLAGS_$*) $(INCLUDE) -DVEC_HEADER='"vec/$*.h"' -Wno-unused-function -c $< -o $@
 REF_WARN := $(WARNINGS) -Wconversion
 $(BUILD)/reference_bound.o: $(GEN)/reference.c Makefile
-	$(CXX) -std=gnu++17 -x c++ -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify -DREAL_BOUND -c $< -o $@
+	@echo '  CXX   reference with error bounds'
+	@$(CXX) -std=gnu++17 -x c++ -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify -DREAL_BOUND -c $< -o $@
 $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile
-	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify \
+	@echo '  CC    reference in $*'
+	@$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify \
 	  -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
 $(call object,$(VER_SRC)): INCLUDE += -Ireference -Iharness/verify
 
 $(BUILD)/titans: $(call object,$(HAR_SRC)) $(LIB_OBJ) $(REF_OBJ) $(BUILD)/harness/verify/oracle.o
-	$(CC) $(CFLAGS) $^ -o $@ $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
+	@echo '  LINK  $@'
+	@$(CC) $(CFLAGS) $^ -o $@ $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
 VERIFY_OBJ := $(call object,$(VER_SRC)) $(filter-out %/main.o,$(call object,$(HAR_SRC)))
 $(BUILD)/verify: $(VERIFY_OBJ) $(LIB_OBJ) $(REF_OBJ)
-	$(CC) $(CFLAGS) $^ -o $@ -lcriterion $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
+	@echo '  LINK  $@'
+	@$(CC) $(CFLAGS) $^ -o $@ -lcriterion $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 

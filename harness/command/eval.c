@@ -1,0 +1,110 @@
+#include "command.h"
+#include "evaluate.h"
+#include "model/checkpoint.h"
+#include "options.h"
+#include "stats.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const char *file, *task, *haystack;
+    int64_t length, samples, seed, batch, segment, threads;
+    double depth;
+    int quiet;
+} EvalOptions;
+
+enum { OPTION_HAYSTACK = 256, OPTION_BATCH, OPTION_SEGMENT };
+static const struct argp_option options[] = {
+    {"task", 't', "T", 0, "task (default: the one trained on)", 0},
+    {"length", 'l', "N", 0, "tokens per sample; K and M suffixes mean 1024 and 1024^2", 0},
+    {"samples", 'n', "N", 0, "samples (default 20)", 0},
+    {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
+    {"depth", 'd', "D", 0, "place of the needle, 0 first to 1 last (default: drawn)", 0},
+    {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
+    {"batch", OPTION_BATCH, "N", 0, "samples streamed side by side (default 8; changes no result)", 0},
+    {"segment", OPTION_SEGMENT, "N", 0, "tokens per call (default 512; changes no result)", 0},
+    {"threads", 'k', "K", 0, "threads", 0},
+    {"quiet", 'q', 0, 0, "no progress line", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    EvalOptions *o = state->input;
+    switch (key) {
+    case 't': o->task = arg; break;
+    case 'l': o->length = option_integer("length", arg, 1, (int64_t)1 << 40); break;
+    case 'n': o->samples = option_integer("samples", arg, 1, 1000000); break;
+    case 's': o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53); break;
+    case 'd': o->depth = option_real("depth", arg, 0.0, 1.0); break;
+    case 'k': o->threads = option_integer("threads", arg, 1, 4096); break;
+    case 'q': o->quiet = 1; break;
+    case OPTION_HAYSTACK: o->haystack = arg; break;
+    case OPTION_BATCH: o->batch = option_integer("batch", arg, 1, 4096); break;
+    case OPTION_SEGMENT: o->segment = option_integer("segment", arg, 1, 1 << 20); break;
+    case ARGP_KEY_ARG:
+        if (o->file) argp_error(state, "more than one checkpoint: '%s'", arg);
+        o->file = arg;
+        break;
+    case ARGP_KEY_END:
+        if (!o->file) argp_error(state, "which checkpoint?");
+        if (!o->length) argp_error(state, "--length N is missing");
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static int fail(const char *message) {
+    fprintf(stderr, "titans eval: %s\n", message);
+    return 1;
+}
+
+static int check(const Model *m, const Task *task, const EvalOptions *o, char *message, size_t size) {
+    if (!task)
+        snprintf(message, size, "unknown task '%s' (titans info lists them)", o->task);
+    else if (m->config.vocab < task->vocab)
+        snprintf(message, size, "%s has %lld token classes, task %s needs %lld", o->file, (long long)m->config.vocab,
+                 task->name, (long long)task->vocab);
+    else if (o->length < task->min_length)
+        snprintf(message, size, "task %s needs --length of at least %lld", task->name, (long long)task->min_length);
+    else
+        return task->open(o->haystack, message, size);
+    return -1;
+}
+
+static int run(int argc, char **argv) {
+    const struct argp argp = {options, parse, "FILE",
+                              "Ask a trained model for the answers of a task. The last line of the output is\n"
+                              "correct=K total=N accuracy=A low=L high=H (95 % Clopper-Pearson interval).", 0, 0, 0};
+    EvalOptions o = {.samples = 20, .seed = 1, .batch = 8, .segment = 512, .depth = -1.0};
+    char message[1024];
+    Model model;
+    TrainConfig train;
+    Progress progress;
+    double low, high;
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, 0, &o);
+    option_threads(o.threads);
+    if (checkpoint_load(o.file, &model, 0, &train, &progress, message, sizeof message)) return fail(message);
+    if (!o.task) o.task = train.task;
+    if (!o.haystack) o.haystack = train.haystack;
+    const Task *task = task_find(o.task);
+    unsigned char *correct = calloc((size_t)o.samples, 1);
+    if (!correct || check(&model, task, &o, message, sizeof message)) {
+        model_free(&model);
+        free(correct);
+        return fail(message);
+    }
+    const EvaluateOptions e = {(uint64_t)o.seed, o.length, o.samples, o.batch, o.segment, o.depth, o.quiet};
+    const int64_t right = evaluate(&model, task, &e, correct, 0);
+    stats_proportion(right, o.samples, &low, &high);
+    printf("correct=%lld total=%lld accuracy=%.4f low=%.4f high=%.4f\n", (long long)right, (long long)o.samples,
+           (double)right / (double)o.samples, low, high);
+    free(correct);
+    model_free(&model);
+    return 0;
+}
+
+const Command command_eval = {"eval", "exact-match accuracy of a checkpoint at any length", run};

@@ -1,0 +1,136 @@
+#include "command.h"
+#include "options.h"
+#include "progress.h"
+#include "trainer.h"
+#include "tsv.h"
+
+#include <argp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    const char *mixer, *task, *config, *out, *log, *haystack;
+    int64_t steps, seed, threads;
+    int resume;
+} TrainOptions;
+
+enum { OPTION_RESUME = 256, OPTION_LOG, OPTION_HAYSTACK };
+static const struct argp_option options[] = {
+    {"mixer", 'm', "M", 0, "sequence mixer", 0},
+    {"task", 't', "T", 0, "task to train on", 0},
+    {"config", 'c', "FILE", 0, "JSON with the keys listed below", 0},
+    {"out", 'o', "FILE", 0, "checkpoint to write (safetensors)", 0},
+    {"steps", 'n', "N", 0, "optimizer steps; the curriculum is scaled to them", 0},
+    {"seed", 's', "S", 0, "seed of weights and samples", 0},
+    {"threads", 'k', "K", 0, "threads (changes no bit of the result)", 0},
+    {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
+    {"resume", OPTION_RESUME, 0, 0, "go on from FILE of --out where it stopped", 0},
+    {"log", OPTION_LOG, "FILE", 0, "write the training curve as tsv", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    TrainOptions *o = state->input;
+    switch (key) {
+    case 'm': o->mixer = arg; break;
+    case 't': o->task = arg; break;
+    case 'c': o->config = arg; break;
+    case 'o': o->out = arg; break;
+    case 'n': o->steps = option_integer("steps", arg, 1, 1000000000); break;
+    case 's': o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53); break;
+    case 'k': o->threads = option_integer("threads", arg, 1, 4096); break;
+    case OPTION_RESUME: o->resume = 1; break;
+    case OPTION_LOG: o->log = arg; break;
+    case OPTION_HAYSTACK: o->haystack = arg; break;
+    case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); break;
+    case ARGP_KEY_END:
+        if (!o->out) argp_error(state, "--out FILE is missing");
+        break;
+    default: return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static int fail(const char *message) {
+    fprintf(stderr, "titans train: %s\n", message);
+    return 1;
+}
+
+static int begin(Trainer *t, const TrainOptions *o, char *message, size_t size) {
+    Config config;
+    TrainConfig train;
+    if (o->resume) return trainer_load(t, o->out, message, size);
+    config_defaults(&config, &train);
+    if (o->config && config_from_file(o->config, &config, &train, message, size)) return -1;
+    if (o->mixer) snprintf(config.mixer, sizeof config.mixer, "%s", o->mixer);
+    if (o->task) snprintf(train.task, sizeof train.task, "%s", o->task);
+    if (o->haystack) snprintf(train.haystack, sizeof train.haystack, "%s", o->haystack);
+    if (o->steps) train.steps = o->steps;
+    if (o->seed >= 0) train.seed = o->seed;
+    return trainer_create(t, &config, &train, message, size);
+}
+
+static int finish(Trainer *t, Tsv *log, const char *path, char *message, size_t size) {
+    const int failed = trainer_save(t, path, message, size) || (log->file && tsv_close(log, message, size));
+    return failed ? fail(message) : 0;
+}
+
+/* Steps until done, saving on the way; the log holds a row every tenth step. */
+static int loop(Trainer *t, const TrainOptions *o, Tsv *log, char *message, size_t size) {
+    ProgressLine progress;
+    StepReport r;
+    double loss = 0.0, match = 0.0, began = seconds_now();
+    int64_t tokens = 0, since = 0;
+    progress_begin(&progress, "train", t->steps - t->progress.step);
+    const int64_t first = t->progress.step;
+    while (t->progress.step < t->steps) {
+        if (trainer_step(t, &r, message, size)) return fail(message);
+        loss += r.loss;
+        match += r.match;
+        tokens += r.tokens;
+        since++;
+        char note[96];
+        snprintf(note, sizeof note, "length %lld loss %.4f match %.3f", (long long)r.length, r.loss, t->progress.match);
+        progress_update(&progress, t->progress.step - first, "steps", 1.0, note);
+        if (log->file && (t->progress.step % 10 == 0 || t->progress.step == t->steps)) {
+            fprintf(log->file, "%s\t%s\t%lld\t%lld\t%.5f\t%.4f\t%.3e\t%.4f\t%d\t%.0f\n", t->model.config.mixer, t->train.task,
+                    (long long)t->progress.step, (long long)r.length, loss / (double)since, match / (double)since, r.rate,
+                    r.gradient, (int)t->progress.penalised, (double)tokens / (seconds_now() - began));
+            loss = match = 0.0;
+            since = 0;
+        }
+        if (t->progress.step % t->train.save_every == 0 && trainer_save(t, o->out, message, size)) return fail(message);
+    }
+    progress_end(&progress);
+    fprintf(stderr, "trained %lld steps, %.0f tokens/s, recent exact match %.3f\n", (long long)(t->steps - first),
+            (double)tokens / (seconds_now() - began), t->progress.match);
+    return finish(t, log, o->out, message, size);
+}
+
+static int run(int argc, char **argv) {
+    static char keys[8192] = "Train a model and write a checkpoint. A killed run goes on with --resume and ends in the same "
+                             "bits.\vKeys of the configuration file:\n";
+    config_describe(keys + strlen(keys), sizeof keys - strlen(keys));
+    const struct argp argp = {options, parse, 0, keys, 0, 0, 0};
+    TrainOptions o = {.seed = -1};
+    char message[1024], command[1024];
+    tsv_command(command, sizeof command, argc, argv);
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, 0, &o);
+    option_threads(o.threads);
+    Trainer t;
+    Tsv log = {0};
+    if (begin(&t, &o, message, sizeof message)) return fail(message);
+    int status = o.log && tsv_open(&log, o.log, command,
+                                   "mixer\ttask\tstep\tlength\tloss\texact_match\trate\tgradient_norm\tpenalised\t"
+                                   "tokens_per_s", message, sizeof message) ? fail(message) : 0;
+    if (!status) {
+        fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t.model.config.mixer, t.train.task,
+                (long long)t.model.list.floats, (long long)t.steps, K->isa);
+        status = loop(&t, &o, &log, message, sizeof message);
+    }
+    trainer_free(&t);
+    return status;
+}
+
+const Command command_train = {"train", "train a model and write a checkpoint", run};

@@ -1,0 +1,10 @@
+#pragma once
+#include <stdint.h>
+
+/* 95 % Clopper-Pearson interval of a proportion. */
+void stats_proportion(int64_t correct, int64_t total, double *low, double *high);
+
+/* y = c x^e by least squares on logarithms: exponent e and the half width of its 95 % interval (n >= 3). */
+void stats_power_law(int n, const double *x, const double *y, double *exponent, double *half_width);
+
+double stats_median(int n, double *values); /* sorts */
