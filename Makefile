@@ -26,6 +26,7 @@ else
 ISAS     := scalar avx2 avx512
 VARIANTS := float double long_double complex_double bound
 endif
+NATIVE   := $(if $(filter x86_64,$(ARCH)),-march=native)
 IS_CLANG := $(findstring clang,$(shell $(CC) --version | head -1))
 ifneq ($(ARCH)$(IS_CLANG),aarch64)
 ifeq ($(IS_CLANG),)
@@ -61,6 +62,7 @@ VER_SRC  := $(wildcard harness/verify/*.c)
 object    = $(patsubst %.c,$(BUILD)/%.o,$(1))
 ISA_OBJ  := $(ISAS:%=$(BUILD)/kernels_%.o)
 REF_OBJ  := $(VARIANTS:%=$(BUILD)/reference_%.o)
+NAIVE_OBJ := $(BUILD)/naive_plain.o $(BUILD)/naive_tuned.o
 LIB_OBJ  := $(call object,$(OPT_SRC)) $(ISA_OBJ)
 LIBS     := -lcjson -lm
 GSL      := -lgsl -lgslcblas -lz
@@ -126,6 +128,12 @@ $(BUILD)/%.o: %.c Makefile | $(GENERATED)
 $(BUILD)/kernels_%.o: $(GEN)/kernels_%.c Makefile | $(GENERATED)
 	@echo '  CC    kernels for $*'
 	@$(CC) $(CFLAGS) $(KERNEL) $(ISA_FLAGS_$*) $(INCLUDE) -DVEC_HEADER='"vec/$*.h"' -Wno-unused-function -c $< -o $@
+$(BUILD)/naive_plain.o: harness/naive/memory_naive.c Makefile
+	@echo '  CC    naive memory, plain'
+	@$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O2 -Iharness -DNAIVE_NAME=naive_plain -c $< -o $@
+$(BUILD)/naive_tuned.o: harness/naive/memory_naive.c Makefile
+	@echo '  CC    naive memory, with all that the compiler offers'
+	@$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) -O3 $(NATIVE) -ffast-math -Iharness -DNAIVE_NAME=naive_tuned -c $< -o $@
 REF_WARN := $(WARNINGS) -Wconversion
 $(BUILD)/reference_bound.o: $(GEN)/reference.c Makefile
 	@echo '  CXX   reference with error bounds'
@@ -136,11 +144,11 @@ $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile
 	  -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
 $(call object,$(VER_SRC)): INCLUDE += -Ireference -Iharness/verify
 
-$(BUILD)/titans: $(call object,$(HAR_SRC)) $(LIB_OBJ) $(REF_OBJ) $(BUILD)/harness/verify/oracle.o
+$(BUILD)/titans: $(call object,$(HAR_SRC)) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ) $(BUILD)/harness/verify/oracle.o
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $^ -o $@ $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
 VERIFY_OBJ := $(call object,$(VER_SRC)) $(filter-out %/main.o,$(call object,$(HAR_SRC)))
-$(BUILD)/verify: $(VERIFY_OBJ) $(LIB_OBJ) $(REF_OBJ)
+$(BUILD)/verify: $(VERIFY_OBJ) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ)
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $^ -o $@ -lcriterion $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
 

@@ -181,8 +181,28 @@ static Config model_config(const int64_t *dims, double theta_max) {
     return c;
 }
 
+/* The forward pass in one call, or in two calls on one tape split at a chunk boundary. */
+static void model_calls(Tape *tape, Model *model, const int32_t *tokens, const int32_t *rows, int64_t T, int64_t split,
+                           const int32_t *targets, int32_t *best, double *loss, float *logits) {
+    State state = {.batch = 1, .capacity = (T + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK};
+    int64_t counted[2] = {0, 0};
+    double sum[2] = {0.0, 0.0};
+    state_begin(tape, &state, model);
+    for (int i = 0; i < 2; i++) {
+        const int64_t from = i ? split : 0, n = i ? T - split : split;
+        if (!n) continue;
+        const ModelInput input = {tokens + from, 1, n, rows, n, 0.0f, 0};
+        Tensor *part = model_forward(tape, model, &state, &input);
+        memcpy(logits + from * part->cols, part->data, (size_t)(n * part->cols) * sizeof(float));
+        for (int64_t t = 0; t < n; t++) counted[i] += targets[from + t] >= 0;
+        sum[i] = op_cross_entropy(tape, part, targets + from, best) * (double)counted[i];
+        for (int64_t j = 0; part->grad && j < n * part->cols; j++) part->grad[j] *= (float)counted[i];
+    }
+    *loss = (sum[0] + sum[1]) / (double)(counted[0] + counted[1]);
+}
+
 /* in: tokens, targets, theta_max, params. out: loss, logits; the cotangent of the logits must be zero. */
-static void run_language_model(KernelRun *r) {
+static void run_language_model_split(KernelRun *r, int64_t split) {
     const int64_t T = r->dims[0];
     const Config config = model_config(r->dims, (double)r->in[2][0]);
     char message[256];
@@ -195,14 +215,15 @@ static void run_language_model(KernelRun *r) {
     Tape tape = {&arena, r->grad[0] != 0, 0};
     int32_t *tokens = integers(T, r->in[0]), *targets = integers(T, r->in[1]), *rows = integers(T, r->in[0]);
     int32_t *best = integers(T, r->in[0]);
-    for (int64_t t = 0; t < T; t++) rows[t] = (int32_t)t;
-    const ModelInput input = {tokens, 1, T, rows, T, 0.0f, 0};
-    Tensor *logits = model_forward(&tape, &model, 0, &input);
-    memcpy(r->out[1], logits->data, (size_t)r->out_size[1] * sizeof(float));
-    r->out[0][0] = (float)op_cross_entropy(&tape, logits, targets, best);
+    int64_t counted = 0;
+    double loss;
+    for (int64_t t = 0; t < T; t++) rows[t] = (int32_t)t, counted += targets[t] >= 0;
+    model_calls(&tape, &model, tokens, rows, T, split, targets, best, &loss, r->out[1]);
+    r->out[0][0] = (float)loss;
     if (r->grad[0]) {
         tape_backward(&tape);
-        for (int64_t i = 0; i < model.list.floats; i++) r->grad[3][i] = model.grads[i] * r->cotangent[0][0];
+        const float share = r->cotangent[0][0] / (float)counted;
+        for (int64_t i = 0; i < model.list.floats; i++) r->grad[3][i] = model.grads[i] * share;
     }
     free(tokens);
     free(targets);
@@ -212,19 +233,28 @@ static void run_language_model(KernelRun *r) {
     model_free(&model);
 }
 
+static void run_language_model(KernelRun *r) { run_language_model_split(r, r->dims[0]); }
+
+/* Attention trains on whole sequences only; the memory's state carries the gradient across calls. */
+static void run_language_model_segments(KernelRun *r) {
+    const int64_t T = r->dims[0], chunk = r->dims[8];
+    run_language_model_split(r, r->dims[6] && chunk < T ? chunk : T);
+}
+
 const KernelAdapter kernel_adapters[] = {
-    {"qkv", "gemm", run_qkv, 0},
-    {"conv_silu", "conv", run_conv_silu, 0},
-    {"conv_silu_l2", "conv+l2", run_conv_silu_l2, 0},
-    {"rms_norm", "norm", run_rms_norm, 0},
-    {"norm_gate", "norm+gate", run_norm_gate, 0},
-    {"gates", "gates", run_gates, 0},
-    {"swiglu", "act", run_swiglu, 0},
-    {"rope", "embed.rope", run_rope, 0},
-    {"cross_entropy", "loss", run_cross_entropy, 0},
-    {"attention", "attend", run_attention, 0},
-    {"memory_chunk", "memory.scan", run_memory_scan, 0},
-    {"memory_chunk", "memory.dual", run_memory_dual, 0},
-    {"language_model", "model", run_language_model, 0},
-    {0, 0, 0, 0},
+    {"qkv", "gemm", run_qkv},
+    {"conv_silu", "conv", run_conv_silu},
+    {"conv_silu_l2", "conv+l2", run_conv_silu_l2},
+    {"rms_norm", "norm", run_rms_norm},
+    {"norm_gate", "norm+gate", run_norm_gate},
+    {"gates", "gates", run_gates},
+    {"swiglu", "act", run_swiglu},
+    {"rope", "embed.rope", run_rope},
+    {"cross_entropy", "loss", run_cross_entropy},
+    {"attention", "attend", run_attention},
+    {"memory_chunk", "memory.scan", run_memory_scan},
+    {"memory_chunk", "memory.dual", run_memory_dual},
+    {"language_model", "model", run_language_model},
+    {"language_model", "model.segments", run_language_model_segments},
+    {0, 0, 0},
 };

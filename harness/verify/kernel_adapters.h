@@ -15,7 +15,6 @@ typedef struct {
 typedef struct {
     const char *equation, *kernel;
     void (*run)(KernelRun *run); /* uses the table K */
-    int forward_only;
 } KernelAdapter;
 
 extern const KernelAdapter kernel_adapters[]; /* ends with a NULL equation */

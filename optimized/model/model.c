@@ -118,7 +118,7 @@ static MixerCall model_call(Tape *tape, const Model *m, State *state, int layer)
                        .capacity = state->capacity};
 }
 
-static void model_start(Tape *tape, const Model *m, State *state) {
+void state_begin(Tape *tape, State *state, const Model *m) {
     state->position = 0;
     state->layers = arena_take(tape->arena, (size_t)m->config.layers * sizeof *state->layers);
     memset(state->layers, 0, (size_t)m->config.layers * sizeof *state->layers);
@@ -131,7 +131,7 @@ static void model_start(Tape *tape, const Model *m, State *state) {
 void state_start(State *state, const Model *m, int64_t batch, int64_t capacity) {
     *state = (State){.batch = batch, .capacity = (capacity + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK};
     Tape tape = {&state->arena, 0, 0};
-    model_start(&tape, m, state);
+    state_begin(&tape, state, m);
 }
 
 void state_free(State *state) { arena_free(&state->arena); }
@@ -165,7 +165,7 @@ static Tensor *model_block(Model *m, MixerCall *call, int layer, Tensor *x) {
 Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *input) {
     State fresh = {.batch = input->batch,
                    .capacity = (input->count + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK};
-    if (!state) model_start(tape, m, state = &fresh);
+    if (!state) state_begin(tape, state = &fresh, m);
     CHECK(state->batch == input->batch, "state of %ld sequences, %ld given", state->batch, input->batch);
     const float *angles =
         m->mixer->uses_positions ? model_angles(tape->arena, &m->config, state->position, input->count) : 0;

@@ -78,6 +78,9 @@ typedef struct {
     Arena arena;
 } State;
 
+/* The beginning of state->batch sequences on a tape: for training across several calls. */
+void state_begin(Tape *tape, State *state, const Model *model);
+
 /* For streaming: the state's own memory, no gradients. */
 void state_start(State *state, const Model *model, int64_t batch, int64_t capacity);
 void state_free(State *state);

@@ -1,0 +1,247 @@
+/* Whole models, for every mixer there is: causality, call splitting, batch independence, a memory that remembers, an outer
+ * gradient that reaches every parameter, and training steps with the same bits on every instruction set and thread count. */
+#include "ledger.h"
+#include "model/model.h"
+#include "model/random.h"
+#include "test_reference.h"
+#include "trainer.h"
+
+#include <omp.h>
+#include <stdio.h>
+
+enum { TOKENS = 45, VOCAB = 11, BATCH = 3 };
+
+static Config small_config(const char *mixer) {
+    Config c;
+    TrainConfig unused;
+    config_defaults(&c, &unused);
+    snprintf(c.mixer, sizeof c.mixer, "%s", mixer);
+    c.vocab = VOCAB, c.width = 12, c.heads = 2, c.layers = 2, c.ffn = 20, c.taps = 3, c.chunk = 8;
+    c.memory_layers = 2, c.expansion = 2, c.theta_max = 0.1;
+    return c;
+}
+
+static Model small_model(const char *mixer) {
+    Model m;
+    char message[256];
+    const Config c = small_config(mixer);
+    cr_assert(!model_create(&m, &c, 5, message, sizeof message), "%s", message);
+    return m;
+}
+
+static void random_tokens(int64_t n, uint64_t seed, int32_t *tokens) {
+    Random random = {seed};
+    for (int64_t i = 0; i < n; i++) tokens[i] = (int32_t)random_below(&random, VOCAB);
+}
+
+/* Logits at every position of `batch` sequences, read in calls of the given sizes (0 ends the list). */
+static float *read_in_calls(Model *m, const int32_t *tokens, int64_t batch, const int64_t *calls) {
+    float *logits = calloc((size_t)(batch * TOKENS * VOCAB), sizeof(float));
+    State state;
+    state_start(&state, m, batch, TOKENS);
+    for (int64_t from = 0, i = 0; calls[i] > 0 && from < TOKENS; from += calls[i++]) {
+        Arena arena = {0};
+        Tape tape = {&arena, 0, 0};
+        const int64_t n = calls[i] < TOKENS - from ? calls[i] : TOKENS - from;
+        int32_t part[BATCH * TOKENS], rows[BATCH * TOKENS];
+        for (int64_t b = 0; b < batch; b++)
+            for (int64_t t = 0; t < n; t++) part[b * n + t] = tokens[b * TOKENS + from + t], rows[b * n + t] = (int32_t)(b * n + t);
+        const ModelInput input = {part, batch, n, rows, batch * n, 0.0f, 0};
+        const Tensor *y = model_forward(&tape, m, &state, &input);
+        for (int64_t b = 0; b < batch; b++)
+            memcpy(logits + (b * TOKENS + from) * VOCAB, y->data + b * n * VOCAB, (size_t)(n * VOCAB) * sizeof(float));
+        arena_free(&arena);
+    }
+    state_free(&state);
+    return logits;
+}
+
+static const int64_t whole[] = {TOKENS, 0};
+
+static int same_floats(const float *a, const float *b, int64_t n) { return !memcmp(a, b, (size_t)n * sizeof(float)); }
+
+Test(model, no_output_depends_on_a_later_token) {
+    int64_t checks = 0;
+    for (int i = 0; mixer_at(i); i++) {
+        Model m = small_model(mixer_at(i)->name);
+        int32_t tokens[TOKENS];
+        random_tokens(TOKENS, 1, tokens);
+        float *before = read_in_calls(&m, tokens, 1, whole);
+        for (int64_t t = 0; t < TOKENS; t++) {
+            const int32_t kept = tokens[t];
+            tokens[t] = (kept + 1) % VOCAB;
+            float *after = read_in_calls(&m, tokens, 1, whole);
+            cr_assert(same_floats(before, after, t * VOCAB), "%s: a change at %ld reaches back", m.mixer->name, t);
+            cr_assert(!same_floats(before + t * VOCAB, after + t * VOCAB, VOCAB), "%s: a change at %ld is not seen", m.mixer->name, t);
+            tokens[t] = kept;
+            free(after);
+            checks += t * VOCAB;
+        }
+        free(before);
+        model_free(&m);
+    }
+    ledger_record("model", "causality", checks, 0);
+}
+
+Test(model, splitting_a_call_changes_no_bit) {
+    int64_t checks = 0;
+    for (int i = 0; mixer_at(i); i++) {
+        Model m = small_model(mixer_at(i)->name);
+        int32_t tokens[BATCH * TOKENS];
+        random_tokens(BATCH * TOKENS, 2, tokens);
+        float *once = read_in_calls(&m, tokens, BATCH, whole);
+        for (int64_t t = 1; t < TOKENS; t++) {
+            const int64_t two[] = {t, TOKENS - t, 0};
+            float *split = read_in_calls(&m, tokens, BATCH, two);
+            cr_assert(same_floats(once, split, BATCH * TOKENS * VOCAB), "%s: split at %ld", m.mixer->name, t);
+            free(split);
+            checks += BATCH * TOKENS * VOCAB;
+        }
+        int64_t singly[TOKENS + 1] = {0};
+        for (int64_t t = 0; t < TOKENS; t++) singly[t] = 1;
+        float *split = read_in_calls(&m, tokens, BATCH, singly);
+        cr_assert(same_floats(once, split, BATCH * TOKENS * VOCAB), "%s: token by token", m.mixer->name);
+        free(split);
+        free(once);
+        model_free(&m);
+    }
+    ledger_record("model", "call splitting", checks, 0);
+}
+
+Test(model, batch_members_do_not_see_each_other) {
+    int64_t checks = 0;
+    for (int i = 0; mixer_at(i); i++) {
+        Model m = small_model(mixer_at(i)->name);
+        int32_t tokens[BATCH * TOKENS];
+        random_tokens(BATCH * TOKENS, 3, tokens);
+        float *together = read_in_calls(&m, tokens, BATCH, whole);
+        for (int64_t b = 0; b < BATCH; b++) {
+            float *alone = read_in_calls(&m, tokens + b * TOKENS, 1, whole);
+            cr_assert(same_floats(together + b * TOKENS * VOCAB, alone, TOKENS * VOCAB), "%s: member %ld", m.mixer->name, b);
+            free(alone);
+            checks += TOKENS * VOCAB;
+        }
+        free(together);
+        model_free(&m);
+    }
+    ledger_record("model", "batch independence", checks, 0);
+}
+
+/* Beyond the convolutions' reach only the memory (or the key-value cache) can carry the change. */
+Test(model, the_memory_is_not_inert) {
+    for (int i = 0; mixer_at(i); i++) {
+        Model m = small_model(mixer_at(i)->name);
+        int32_t tokens[TOKENS];
+        random_tokens(TOKENS, 4, tokens);
+        float *before = read_in_calls(&m, tokens, 1, whole);
+        tokens[0] = (tokens[0] + 1) % VOCAB;
+        float *after = read_in_calls(&m, tokens, 1, whole);
+        double change = 0.0, size = 0.0;
+        for (int64_t j = (TOKENS - 1) * VOCAB; j < TOKENS * VOCAB; j++) {
+            change = fmax(change, fabs((double)before[j] - (double)after[j]));
+            size = fmax(size, fabs((double)before[j]));
+        }
+        cr_assert(change > 1e-5 * size, "%s: the first token changes the last logits by %g of %g", m.mixer->name, change, size);
+        free(before);
+        free(after);
+        model_free(&m);
+    }
+    ledger_record("model", "memory not inert", mixer_at(1) ? 2 : 1, 0);
+}
+
+static void model_backward(Model *m, const int32_t *tokens, int64_t batch) {
+    Arena arena = {0};
+    Tape tape = {&arena, 1, 0};
+    int32_t rows[BATCH * TOKENS], targets[BATCH * TOKENS], best[BATCH * TOKENS];
+    for (int64_t t = 0; t < batch * TOKENS; t++) rows[t] = (int32_t)t, targets[t] = (tokens[t] + 3) % VOCAB;
+    const ModelInput input = {tokens, batch, TOKENS, rows, batch * TOKENS, 0.0f, 0};
+    Tensor *logits = model_forward(&tape, m, 0, &input);
+    op_cross_entropy(&tape, logits, targets, best);
+    tape_backward(&tape);
+    arena_free(&arena);
+}
+
+Test(model, the_outer_gradient_reaches_every_parameter) {
+    int64_t checks = 0;
+    for (int i = 0; mixer_at(i); i++) {
+        Model m = small_model(mixer_at(i)->name);
+        int32_t tokens[BATCH * TOKENS];
+        random_tokens(BATCH * TOKENS, 5, tokens);
+        model_gradients(&m);
+        model_backward(&m, tokens, BATCH);
+        for (int p = 0; p < m.list.count; p++) {
+            const Parameter *item = &m.list.items[p];
+            int64_t zero = 0;
+            for (int64_t j = 0; j < item->rows * item->cols; j++) zero += m.grads[item->offset + j] == 0.0f;
+            cr_assert(zero == 0, "%s: %ld of %ld gradients of %s are zero", m.mixer->name, zero, item->rows * item->cols, item->name);
+            checks += item->rows * item->cols;
+        }
+        model_free(&m);
+    }
+    ledger_record("model", "gradient reaches parameters", checks, 0);
+}
+
+/* Weights after a few whole steps: sampling, forward, backward, clipping, AdamW, schedule. */
+static float *trained_weights(const char *mixer, int64_t *n) {
+    Config config = small_config(mixer);
+    TrainConfig train;
+    Config unused;
+    Trainer t;
+    StepReport report;
+    char message[256];
+    config_defaults(&unused, &train);
+    config.vocab = 0;
+    snprintf(train.curriculum, sizeof train.curriculum, "70:4");
+    train.batch = 3, train.warmup = 2, train.penalty = 0.1, train.penalty_from = 0.0;
+    cr_assert(!trainer_create(&t, &config, &train, message, sizeof message), "%s", message);
+    for (int i = 0; i < 4; i++) cr_assert(!trainer_step(&t, &report, message, sizeof message), "%s", message);
+    float *copy = malloc((size_t)t.model.list.floats * sizeof(float));
+    memcpy(copy, t.model.weights, (size_t)t.model.list.floats * sizeof(float));
+    *n = t.model.list.floats;
+    trainer_free(&t);
+    return copy;
+}
+
+Test(model, training_steps_have_the_same_bits_on_every_isa_and_thread_count) {
+    int64_t checks = 0, n;
+    for (int i = 0; mixer_at(i); i++) {
+        const char *mixer = mixer_at(i)->name;
+        K = kernels_at(0);
+        omp_set_num_threads(1);
+        float *first = trained_weights(mixer, &n);
+        for (int k = 0; kernels_at(k); k++)
+            for (int threads = 1; threads <= 3 && kernels_supported(kernels_at(k)); threads++) {
+                K = kernels_at(k);
+                omp_set_num_threads(threads);
+                float *other = trained_weights(mixer, &n);
+                cr_assert(same_floats(first, other, n), "%s: %s with %d threads differs from scalar with 1", mixer, K->isa, threads);
+                free(other);
+                checks += n;
+            }
+        free(first);
+    }
+    ledger_record("model", "training step memcmp", checks, 0);
+}
+
+Test(model, state_of_the_memory_does_not_grow) {
+    Model m = small_model("lmm");
+    int32_t tokens[TOKENS];
+    random_tokens(TOKENS, 6, tokens);
+    State state;
+    state_start(&state, &m, 1, 0);
+    const Tensor *memory = state.layers[0].slot[0];
+    const int64_t floats = memory->rows * memory->cols;
+    for (int round = 0; round < 200; round++) {
+        Arena arena = {0};
+        Tape tape = {&arena, 0, 0};
+        const ModelInput input = {tokens, 1, TOKENS, 0, 0, 0.0f, 0};
+        model_forward(&tape, &m, &state, &input);
+        arena_free(&arena);
+        cr_assert(state.layers[0].slot[0] == memory && memory->rows * memory->cols == floats, "round %d", round);
+    }
+    cr_assert(state.position == 200 * TOKENS);
+    for (int64_t j = 0; j < floats; j++) cr_assert(isfinite(memory->data[j]));
+    state_free(&state);
+    model_free(&m);
+    ledger_record("model", "constant state", floats, 0);
+}
