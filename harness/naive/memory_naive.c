@@ -3,7 +3,7 @@
 #include <math.h>
 #include <string.h>
 
-static void apply(int64_t in, int64_t out, const float *w, const float *x, float *y) {
+static void apply(int64_t in, int64_t out, const float *restrict w, const float *restrict x, float *restrict y) {
     for (int64_t j = 0; j < out; j++) y[j] = 0.0f;
     for (int64_t i = 0; i < in; i++)
         for (int64_t j = 0; j < out; j++) y[j] += x[i] * w[i * out + j];
@@ -17,8 +17,8 @@ NAIVE_DECLARE(NAIVE_NAME) {
         if (l > 0) offset[l] = P, P += width[l - 1] * width[l];
         if (width[l] > widest) widest = width[l];
     }
-    float *start = scratch, *a = scratch + P, *h = a + 5 * widest, *d = h + 5 * widest, *z = d + 5 * widest;
-    float *W = state, *S = state + P;
+    float *restrict start = scratch, *restrict a = scratch + P, *restrict h = a + 5 * widest, *restrict d = h + 5 * widest, *restrict z = d + 5 * widest;
+    float *restrict W = state, *restrict S = state + P;
     for (int64_t t = 0; t < tokens; t++) {
         if (t % chunk == 0) memcpy(start, W, (size_t)P * sizeof(float));
         memcpy(h, k + t * width[0], (size_t)width[0] * sizeof(float));

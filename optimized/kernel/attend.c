@@ -165,7 +165,7 @@ static void attend_backward_keys(const AttendShape *s, AttendScratch *a, const f
     const float *keys = attend_keys(s, head, at);
     for (int64_t c = 0; c < s->width; c++)
         for (int64_t r = 0; r < ATTEND_BLOCK; r++) a->keys[r * a->ld + c] = keys[c * ATTEND_BLOCK + r];
-    rows_transpose(ATTEND_BLOCK, a->ld, attend_values(s, head, at), a->values_t, ATTEND_BLOCK);
+    rows_transpose(ATTEND_BLOCK, a->ld, attend_values(s, head, at), a->ld, a->values_t, ATTEND_BLOCK);
     memset(a->dk, 0, (size_t)(ATTEND_BLOCK * a->ld) * sizeof(float));
     memset(a->dv, 0, (size_t)(ATTEND_BLOCK * a->ld) * sizeof(float));
     for (int64_t t = at; t < s->tokens; t += ATTEND_BLOCK) {

@@ -8,12 +8,13 @@ enum { MEMORY_LAYERS = 4, MEMORY_BLOCK = 16 };
 
 /* Scratch of one head and one chunk. Index l runs over the layer boundaries 0..L as in docs/design.md; every matrix is
  * chunk x ld[l] with rows padded. Names are those of the derivation: A pre-activation, H output, E = dl/dH, D = dl/dA of
- * the key path; Z input, O pre-activation of the query path; d* their gradients. */
+ * the key path; Z input, O pre-activation of the query path; sigma_*
+ * the logistic function of A and O; d* gradients. */
 typedef struct {
     int layers;
     const int64_t *width;
     int64_t ld[5], ldc, offset[5], weights;
-    float *A[5], *H[5], *E[5], *D[5], *Z[5], *O[5], *X;
+    float *A[5], *H[5], *E[5], *D[5], *Z[5], *O[5], *sigma_a[5], *sigma_o[5], *X;
     float *dH[5], *dD[5], *dA[5], *dE, *dZ, *dO, *left, *right, *transposed;
     float *P, *C, *F, *N, *dC, *dP, *dCt;
     float *keep, *theta, *eta, *beta, *a0, *p0, *coefficient, *dbeta, *da0, *dp0, *dtheta, *dkeep, *deta;
@@ -23,6 +24,11 @@ static float *memory_take(float **cursor, int64_t floats) {
     float *p = *cursor;
     *cursor += padded(floats);
     return p;
+}
+
+/* Row stride of a scratch matrix: an odd number of cache lines, so that a column of it spreads over all cache sets. */
+static int64_t memory_stride(int64_t width) {
+    return padded(width) % (2 * VEC_LANES) ? padded(width) : padded(width) + VEC_LANES;
 }
 
 /* Lays the scratch out from `base` (NULL to measure) and returns its size in floats. */
@@ -35,8 +41,9 @@ static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) 
     c->width = s->width;
     c->ldc = rows;
     for (int l = 0; l <= s->layers; l++) {
-        const int64_t size = rows * (c->ld[l] = padded(s->width[l]));
-        float **each[] = {&c->A[l], &c->H[l], &c->E[l], &c->D[l], &c->Z[l], &c->O[l], &c->dH[l], &c->dD[l], &c->dA[l]};
+        const int64_t size = rows * (c->ld[l] = memory_stride(s->width[l]));
+        float **each[] = {&c->A[l], &c->H[l], &c->E[l], &c->D[l], &c->Z[l], &c->O[l],
+                          &c->dH[l], &c->dD[l], &c->dA[l], &c->sigma_a[l], &c->sigma_o[l]};
         for (size_t i = 0; i < sizeof each / sizeof *each; i++) *each[i] = memory_take(&cursor, size);
         if (size > widest) widest = size;
         c->offset[l] = c->weights;
@@ -76,10 +83,16 @@ static void memory_load(const MemoryShape *s, const MemoryInput *in, MemoryChunk
     }
 }
 
-static void memory_silu(int64_t floats, const float *a, float *out) {
-    FOR_VECTORS(j, floats) {
-        const Vec x = vec_load(a + j);
-        vec_store(out + j, vec_mul(x, vec_sigmoid(x)));
+/* Every whole vector of the first n rows of a matrix that belongs to layer boundary l; `at` is its offset. */
+#define FOR_ROWS(c, l, n, at)                                                                                \
+    for (int64_t row_ = 0; row_ < (n); row_++)                                                               \
+        for (int64_t at = row_ * (c)->ld[l]; at < row_ * (c)->ld[l] + (c)->width[l]; at += VEC_LANES)
+
+static void memory_silu(const MemoryChunk *c, int l, int64_t n, const float *x, float *sigma, float *out) {
+    FOR_ROWS(c, l, n, j) {
+        const Vec v = vec_load(x + j), s = vec_sigmoid(v);
+        vec_store(sigma + j, s);
+        vec_store(out + j, vec_mul(v, s));
     }
 }
 
@@ -89,18 +102,18 @@ static void memory_inner_gradient(MemoryChunk *c, const float *W, int64_t n) {
     for (int l = 1; l <= L; l++) {
         gemm_serial(GEMM_NN, n, c->width[l], c->width[l - 1], c->H[l - 1], c->ld[l - 1], W + memory_at(c, l),
                     c->width[l], c->A[l], c->ld[l], 0);
-        if (l < L) memory_silu(n * c->ld[l], c->A[l], c->H[l]);
+        if (l < L) memory_silu(c, l, n, c->A[l], c->sigma_a[l], c->H[l]);
     }
     const Vec two = vec_set1(2.0f);
-    FOR_VECTORS(j, n * c->ld[L]) {
+    FOR_ROWS(c, L, n, j) {
         vec_store(c->D[L] + j, vec_mul(two, vec_sub(vec_load(c->A[L] + j), vec_load(c->E[L] + j))));
     }
     for (int l = L; l >= 2; l--) {
         gemm_serial(GEMM_NT, n, c->width[l - 1], c->width[l], c->D[l], c->ld[l], W + memory_at(c, l), c->width[l],
                     c->E[l - 1], c->ld[l - 1], 0);
-        FOR_VECTORS(j, n * c->ld[l - 1]) {
-            const Vec x = vec_load(c->A[l - 1] + j);
-            vec_store(c->D[l - 1] + j, vec_mul(vec_load(c->E[l - 1] + j), vec_silu_d1(x, vec_sigmoid(x))));
+        FOR_ROWS(c, l - 1, n, j) {
+            const Vec slope = vec_silu_d1(vec_load(c->A[l - 1] + j), vec_load(c->sigma_a[l - 1] + j));
+            vec_store(c->D[l - 1] + j, vec_mul(vec_load(c->E[l - 1] + j), slope));
         }
     }
 }
@@ -113,6 +126,8 @@ INLINE void memory_scan_tile(const int rows, int64_t n, const MemoryChunk *c, co
     Vec w[SCAN_ROWS], s[SCAN_ROWS];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
+        __builtin_prefetch(W + (r + rows) * stride);
+        __builtin_prefetch(S + (r + rows) * stride);
         w[r] = lanes == VEC_LANES ? vec_load(W + r * stride) : vec_load_n(W + r * stride, lanes);
         s[r] = lanes == VEC_LANES ? vec_load(S + r * stride) : vec_load_n(S + r * stride, lanes);
     }
@@ -121,7 +136,7 @@ INLINE void memory_scan_tile(const int rows, int64_t n, const MemoryChunk *c, co
         Vec ot = first ? vec_zero() : vec_load(o + t * ldo);
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            s[r] = vec_fma(vec_set1(h[t * ldh + r]), xt, vec_mul(eta, s[r]));
+            s[r] = vec_fma(eta, s[r], vec_mul(vec_set1(h[t * ldh + r]), xt));
             w[r] = vec_fma(keep, w[r], s[r]);
             ot = vec_fma(vec_set1(z[t * ldh + r]), w[r], ot);
         }
@@ -153,9 +168,9 @@ static void memory_scan(MemoryChunk *c, float *W, float *S, int64_t n) {
     float *step = c->coefficient;
     for (int64_t t = 0; t < n; t++) step[t] = -c->theta[t];
     for (int l = 1; l <= c->layers; l++) {
-        rows_scale(n, c->ld[l], step, c->D[l], c->X);
+        rows_scale(n, c->width[l], c->ld[l], step, c->D[l], c->X);
         memory_scan_layer(c, l, n, W + memory_at(c, l), S + memory_at(c, l));
-        if (l < c->layers) memory_silu(n * c->ld[l], c->O[l], c->Z[l]);
+        if (l < c->layers) memory_silu(c, l, n, c->O[l], c->sigma_o[l], c->Z[l]);
     }
 }
 
@@ -242,15 +257,15 @@ static void memory_weigh(MemoryChunk *c, int64_t n) {
 /* Query path of layer l at all tokens: O = (beta Z) W + (a0 Z) S - (C theta * Z H') D. */
 static void memory_dual_query(MemoryChunk *c, int l, const float *W, const float *S, int64_t n) {
     const int64_t in = c->width[l - 1], out = c->width[l], ldi = c->ld[l - 1], ldo = c->ld[l];
-    rows_transpose(n, ldi, c->H[l - 1], c->transposed, c->ldc);
+    rows_transpose(n, in, c->H[l - 1], ldi, c->transposed, c->ldc);
     memory_lower_product(c, n, in, c->Z[l - 1], ldi, c->transposed, c->F);
     memory_weigh(c, n);
-    rows_scale(n, ldi, c->beta, c->Z[l - 1], c->left);
+    rows_scale(n, in, ldi, c->beta, c->Z[l - 1], c->left);
     gemm_serial(GEMM_NN, n, out, in, c->left, ldi, W + memory_at(c, l), out, c->O[l], ldo, 0);
-    rows_scale(n, ldi, c->a0, c->Z[l - 1], c->left);
+    rows_scale(n, in, ldi, c->a0, c->Z[l - 1], c->left);
     gemm_serial(GEMM_NN, n, out, in, c->left, ldi, S + memory_at(c, l), out, c->O[l], ldo, 1);
     memory_lower_apply(c, n, out, c->N, c->D[l], c->O[l], ldo);
-    if (l < c->layers) memory_silu(n * ldo, c->O[l], c->Z[l]);
+    if (l < c->layers) memory_silu(c, l, n, c->O[l], c->sigma_o[l], c->Z[l]);
 }
 
 /* Final state of layer l: W = beta W + a0 S - (wc H)' D, S = p0 S - (ws H)' D, coefficients of the last token. */
@@ -267,10 +282,10 @@ static void memory_dual_update(MemoryChunk *c, int l, float *W, float *S, int64_
         vec_store_n(S + j, vec_mul(p0, s), lanes);
     }
     for (int64_t i = 0; i < n; i++) c->coefficient[i] = -last_c[i] * c->theta[i];
-    rows_scale(n, ldi, c->coefficient, c->H[l - 1], c->left);
+    rows_scale(n, in, ldi, c->coefficient, c->H[l - 1], c->left);
     gemm_serial(GEMM_TN, in, out, n, c->left, ldi, c->D[l], c->ld[l], W, out, 1);
     for (int64_t i = 0; i < n; i++) c->coefficient[i] = -last_p[i] * c->theta[i];
-    rows_scale(n, ldi, c->coefficient, c->H[l - 1], c->left);
+    rows_scale(n, in, ldi, c->coefficient, c->H[l - 1], c->left);
     gemm_serial(GEMM_TN, in, out, n, c->left, ldi, c->D[l], c->ld[l], S, out, 1);
 }
 
@@ -288,7 +303,7 @@ static void memory_surprise(const MemoryChunk *c, int64_t n, float *surprise, in
         float sum = 0.0f;
         for (int l = 1; l <= c->layers; l++) {
             const float *h = c->H[l - 1] + t * c->ld[l - 1], *d = c->D[l] + t * c->ld[l];
-            sum = fmaf(row_dot(c->ld[l - 1], h, h), row_dot(c->ld[l], d, d), sum);
+            sum = fmaf(row_dot(c->width[l - 1], h, h), row_dot(c->width[l], d, d), sum);
         }
         surprise[t * stride] = sqrtf(sum);
     }
@@ -361,13 +376,13 @@ static void memory_update_backward(MemoryChunk *c, int l, const float *W, const 
         for (int64_t i = 0; i < n; i++) {
             const float weight = -last[i] * c->theta[i];
             float *dh = c->dH[l - 1] + i * ldi;
-            dw[i] -= row_dot(ldi, H + i * ldi, c->left + i * ldi);
-            FOR_VECTORS(j, ldi) {
+            dw[i] -= row_dot(in, H + i * ldi, c->left + i * ldi);
+            FOR_VECTORS(j, in) {
                 vec_store(dh + j, vec_fma(vec_set1(weight), vec_load(c->left + i * ldi + j), vec_load(dh + j)));
             }
             c->coefficient[i] = weight;
         }
-        rows_scale(n, ldi, c->coefficient, H, c->left);
+        rows_scale(n, in, ldi, c->coefficient, H, c->left);
         gemm_serial(GEMM_NN, n, out, in, c->left, ldi, d_end, out, c->dD[l], ldo, 1);
     }
 }
@@ -398,7 +413,7 @@ static void memory_weights_backward(MemoryChunk *c, int l, int64_t n) {
     const int64_t out = c->width[l], ldo = c->ld[l];
     memory_weigh(c, n);
     memory_upper_apply(c, n, out, c->N, c->dO, c->dD[l], ldo);
-    rows_transpose(n, ldo, c->D[l], c->transposed, c->ldc);
+    rows_transpose(n, out, c->D[l], ldo, c->transposed, c->ldc);
     memory_lower_product(c, n, out, c->dO, ldo, c->transposed, c->N);
     for (int64_t t = 0; t < n; t++) {
         const float *C = c->C + t * c->ldc, *F = c->F + t * c->ldc;
@@ -417,7 +432,7 @@ static void memory_query_backward(MemoryChunk *c, int l, const float *W, const f
                                   int64_t n) {
     const int64_t in = c->width[l - 1], out = c->width[l], ldi = c->ld[l - 1], ldo = c->ld[l], at = memory_at(c, l);
     const float *Z = c->Z[l - 1], *H = c->H[l - 1];
-    rows_transpose(n, ldi, H, c->transposed, c->ldc);
+    rows_transpose(n, in, H, ldi, c->transposed, c->ldc);
     memory_lower_product(c, n, in, Z, ldi, c->transposed, c->F);
     memory_weights_backward(c, l, n);
     memory_upper_apply(c, n, in, c->N, Z, c->dH[l - 1], ldi);
@@ -429,12 +444,12 @@ static void memory_query_backward(MemoryChunk *c, int l, const float *W, const f
             float *dz = c->dZ + t * ldi;
             const float *r = c->right + t * ldi;
             const Vec factor = vec_set1(weight[t]);
-            dweight[t] += row_dot(ldi, Z + t * ldi, r);
-            FOR_VECTORS(j, ldi) {
+            dweight[t] += row_dot(in, Z + t * ldi, r);
+            FOR_VECTORS(j, in) {
                 vec_store(dz + j, vec_fma(factor, vec_load(r + j), pass ? vec_load(dz + j) : vec_zero()));
             }
         }
-        rows_scale(n, ldi, weight, Z, c->left);
+        rows_scale(n, in, ldi, weight, Z, c->left);
         gemm_serial(GEMM_TN, in, out, n, c->left, ldi, c->dO, ldo, (pass ? dS : dW) + at, out, 1);
     }
     memory_lower_apply(c, n, in, c->N, H, c->dZ, ldi);
@@ -443,9 +458,9 @@ static void memory_query_backward(MemoryChunk *c, int l, const float *W, const f
 static void memory_queries_backward(MemoryChunk *c, const float *W, const float *S, float *dW, float *dS, int64_t n) {
     for (int l = c->layers; l >= 1; l--) {
         memory_query_backward(c, l, W, S, dW, dS, n);
-        if (l > 1) FOR_VECTORS(j, n * c->ld[l - 1]) {
-                const Vec x = vec_load(c->O[l - 1] + j);
-                vec_store(c->dO + j, vec_mul(vec_load(c->dZ + j), vec_silu_d1(x, vec_sigmoid(x))));
+        if (l > 1) FOR_ROWS(c, l - 1, n, j) {
+                const Vec slope = vec_silu_d1(vec_load(c->O[l - 1] + j), vec_load(c->sigma_o[l - 1] + j));
+                vec_store(c->dO + j, vec_mul(vec_load(c->dZ + j), slope));
             }
     }
 }
@@ -484,8 +499,8 @@ static void memory_gates_backward(MemoryChunk *c, int64_t n) {
 static void memory_inner_backward(MemoryChunk *c, const float *W, float *dW, int64_t n) {
     const int L = c->layers;
     for (int l = 1; l < L; l++) {
-        FOR_VECTORS(j, n * c->ld[l]) {
-            const Vec x = vec_load(c->A[l] + j), s = vec_sigmoid(x), dd = vec_load(c->dD[l] + j);
+        FOR_ROWS(c, l, n, j) {
+            const Vec x = vec_load(c->A[l] + j), s = vec_load(c->sigma_a[l] + j), dd = vec_load(c->dD[l] + j);
             vec_store(c->dE + j, vec_mul(dd, vec_silu_d1(x, s)));
             vec_store(c->dA[l] + j, vec_mul(vec_mul(dd, vec_load(c->E[l] + j)), vec_silu_d2(x, s)));
         }
@@ -495,10 +510,10 @@ static void memory_inner_backward(MemoryChunk *c, const float *W, float *dW, int
                     dW + memory_at(c, l + 1), c->width[l + 1], 1);
     }
     const Vec two = vec_set1(2.0f);
-    FOR_VECTORS(j, n * c->ld[L]) vec_store(c->dA[L] + j, vec_mul(two, vec_load(c->dD[L] + j)));
+    FOR_ROWS(c, L, n, j) vec_store(c->dA[L] + j, vec_mul(two, vec_load(c->dD[L] + j)));
     for (int l = L; l >= 1; l--) {
-        if (l < L) FOR_VECTORS(j, n * c->ld[l]) {
-                const Vec x = vec_load(c->A[l] + j), slope = vec_silu_d1(x, vec_sigmoid(x));
+        if (l < L) FOR_ROWS(c, l, n, j) {
+                const Vec slope = vec_silu_d1(vec_load(c->A[l] + j), vec_load(c->sigma_a[l] + j));
                 vec_store(c->dA[l] + j, vec_fma(vec_load(c->dH[l] + j), slope, vec_load(c->dA[l] + j)));
             }
         gemm_serial(GEMM_TN, c->width[l - 1], c->width[l], n, c->H[l - 1], c->ld[l - 1], c->dA[l], c->ld[l],

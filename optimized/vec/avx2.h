@@ -18,10 +18,16 @@ INLINE void vec_store(float *p, Vec a) {
 INLINE __m256i vec_mask8(int64_t n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n < 0 ? 0 : n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
+/* Masked moves are slow, stores above all; whole vectors are the rule. */
 INLINE Vec vec_load_n(const float *p, int64_t n) {
+    if (n >= VEC_LANES) return vec_load(p);
     return (Vec){_mm256_maskload_ps(p, vec_mask8(n)), _mm256_maskload_ps(p + 8, vec_mask8(n - 8))};
 }
 INLINE void vec_store_n(float *p, Vec a, int64_t n) {
+    if (n >= VEC_LANES) {
+        vec_store(p, a);
+        return;
+    }
     _mm256_maskstore_ps(p, vec_mask8(n), a.lo);
     _mm256_maskstore_ps(p + 8, vec_mask8(n - 8), a.hi);
 }

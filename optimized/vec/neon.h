@@ -22,13 +22,14 @@ INLINE void vec_store(float *p, Vec a) {
 }
 INLINE Vec vec_load_n(const float *p, int64_t n) {
     float lanes[VEC_LANES] = {0};
+    if (n >= VEC_LANES) return vec_load(p);
     memcpy(lanes, p, (size_t)(n < 0 ? 0 : n) * sizeof(float));
     return vec_load(lanes);
 }
 INLINE void vec_store_n(float *p, Vec a, int64_t n) {
     float lanes[VEC_LANES];
-    vec_store(lanes, a);
-    memcpy(p, lanes, (size_t)(n < 0 ? 0 : n) * sizeof(float));
+    vec_store(n >= VEC_LANES ? p : lanes, a);
+    if (n < VEC_LANES) memcpy(p, lanes, (size_t)(n < 0 ? 0 : n) * sizeof(float));
 }
 INLINE Vec vec_set1(float x) { VEC_EACH(vdupq_n_f32(x)); }
 INLINE Vec vec_zero(void) { return vec_set1(0.0f); }

@@ -1,6 +1,6 @@
 #pragma once
-/* Elementwise work on matrices whose rows are padded to whole vectors: ld is a multiple of VEC_LANES and the padding
- * is zero, so no loop here has a tail. */
+/* Elementwise work on scratch matrices: rows of `width` floats at a stride ld, a multiple of VEC_LANES; what lies between
+ * width and ld is zero, so loops run over whole vectors without a tail. */
 #include "vec/vec.h"
 
 #define FOR_VECTORS(j, ld) for (int64_t j = 0; j < (ld); j += VEC_LANES)
@@ -8,14 +8,14 @@
 static inline int64_t padded(int64_t n) { return (n + VEC_LANES - 1) / VEC_LANES * VEC_LANES; }
 
 INLINE void rows_load(int64_t n, int64_t width, const float *src, int64_t stride, float *dst, int64_t ld) {
-    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, ld) {
+    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, width) {
             const int64_t lanes = width - j < VEC_LANES ? width - j : VEC_LANES;
             vec_store(dst + t * ld + j, vec_load_n(src + t * stride + j, lanes));
         }
 }
 
 INLINE void rows_save(int64_t n, int64_t width, const float *src, int64_t ld, float *dst, int64_t stride) {
-    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, ld) {
+    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, width) {
             const int64_t lanes = width - j < VEC_LANES ? width - j : VEC_LANES;
             vec_store_n(dst + t * stride + j, vec_load(src + t * ld + j), lanes);
         }
@@ -24,7 +24,7 @@ INLINE void rows_save(int64_t n, int64_t width, const float *src, int64_t ld, fl
 /* dst += factor * src on rows that are not padded (the caller's own tensors). */
 INLINE void rows_add_to(int64_t n, int64_t width, float factor, const float *src, int64_t ld, float *dst,
                         int64_t stride) {
-    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, ld) {
+    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, width) {
             const int64_t lanes = width - j < VEC_LANES ? width - j : VEC_LANES;
             float *d = dst + t * stride + j;
             vec_store_n(d, vec_fma(vec_set1(factor), vec_load(src + t * ld + j), vec_load_n(d, lanes)), lanes);
@@ -32,16 +32,16 @@ INLINE void rows_add_to(int64_t n, int64_t width, float factor, const float *src
 }
 
 /* dst[t] = coefficient[t] * src[t] */
-INLINE void rows_scale(int64_t n, int64_t ld, const float *coefficient, const float *src, float *dst) {
+INLINE void rows_scale(int64_t n, int64_t width, int64_t ld, const float *coefficient, const float *src, float *dst) {
     for (int64_t t = 0; t < n; t++) {
         const Vec c = vec_set1(coefficient[t]);
-        FOR_VECTORS(j, ld) vec_store(dst + t * ld + j, vec_mul(c, vec_load(src + t * ld + j)));
+        FOR_VECTORS(j, width) vec_store(dst + t * ld + j, vec_mul(c, vec_load(src + t * ld + j)));
     }
 }
 
-INLINE float row_dot(int64_t ld, const float *a, const float *b) {
+INLINE float row_dot(int64_t width, const float *a, const float *b) {
     Vec sum = vec_zero();
-    FOR_VECTORS(j, ld) sum = vec_fma(vec_load(a + j), vec_load(b + j), sum);
+    FOR_VECTORS(j, width) sum = vec_fma(vec_load(a + j), vec_load(b + j), sum);
     return vec_sum(sum);
 }
 
@@ -55,9 +55,9 @@ INLINE float flat_dot(int64_t n, const float *a, const float *b) {
     return vec_sum(sum);
 }
 
-/* dst (ld_src x n, row stride ld) = transpose of src (n x ld_src); rows of src up to padded(n) must be readable. */
-INLINE void rows_transpose(int64_t n, int64_t ld_src, const float *src, float *dst, int64_t ld) {
-    for (int64_t t = 0; t < n; t += VEC_LANES) FOR_VECTORS(j, ld_src) {
+/* dst (padded(width) x padded(n), row stride ld) = transpose of src; rows of src up to padded(n) must be readable. */
+INLINE void rows_transpose(int64_t n, int64_t width, const float *src, int64_t ld_src, float *dst, int64_t ld) {
+    for (int64_t t = 0; t < n; t += VEC_LANES) FOR_VECTORS(j, width) {
             vec_transpose(src + t * ld_src + j, ld_src, dst + j * ld + t, ld);
         }
 }
