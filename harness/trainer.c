@@ -93,23 +93,26 @@ void trainer_free(Trainer *t) {
     arena_free(&t->arena);
 }
 
+/* rows: where logits are wanted, their answers in `wanted` (-1: not asked for) and, for the language-modelling part, the
+ * next tokens elsewhere in `others`. */
 typedef struct {
-    int32_t *tokens, *targets, *rows, *wanted, *best;
+    int32_t *tokens, *targets, *rows, *wanted, *others, *best;
     int64_t row_count;
 } Batch;
 
-static Batch trainer_batch(Trainer *t, int64_t length) {
+static Batch trainer_batch(Trainer *t, int64_t length, int everywhere) {
     const int64_t count = t->train.batch * length;
-    int32_t *memory = arena_take(&t->arena, (size_t)(5 * count) * sizeof *memory);
-    Batch b = {memory, memory + count, memory + 2 * count, memory + 3 * count, memory + 4 * count, 0};
+    int32_t *memory = arena_take(&t->arena, (size_t)(6 * count) * sizeof *memory);
+    Batch b = {memory, memory + count, memory + 2 * count, memory + 3 * count, memory + 4 * count, memory + 5 * count, 0};
     for (int64_t i = 0; i < t->train.batch; i++) {
         Sample sample;
         t->task->sample((uint64_t)t->train.seed, (uint64_t)(t->progress.step * t->train.batch + i), length, -1.0, &sample);
         sample_read(&sample, 0, length, b.tokens + i * length, b.targets + i * length);
     }
     for (int64_t i = 0; i < count; i++) {
-        if (b.targets[i] < 0) continue;
+        if (b.targets[i] < 0 && !everywhere) continue;
         b.rows[b.row_count] = (int32_t)i;
+        b.others[b.row_count] = b.targets[i] < 0 && (i + 1) % length ? b.tokens[i + 1] : -1;
         b.wanted[b.row_count++] = b.targets[i];
     }
     return b;
@@ -119,7 +122,7 @@ static double trainer_match(const Batch *b, int64_t batch, int64_t length) {
     int64_t right = 0, at = 0;
     for (int64_t i = 0; i < batch; i++) {
         int ok = 1;
-        for (; at < b->row_count && b->rows[at] < (i + 1) * length; at++) ok &= b->best[at] == b->wanted[at];
+        for (; at < b->row_count && b->rows[at] < (i + 1) * length; at++) ok &= b->wanted[at] < 0 || b->best[at] == b->wanted[at];
         right += ok;
     }
     return (double)right / (double)batch;
@@ -129,15 +132,17 @@ int trainer_step(Trainer *t, StepReport *report, char *message, size_t size) {
     const int64_t length = curriculum_length(t->train.curriculum, t->progress.step, t->steps);
     const char *bad = 0;
     arena_reset(&t->arena);
-    const Batch b = trainer_batch(t, length);
+    const double lm_weight = t->progress.penalised ? 0.0 : t->train.lm_weight;
+    const Batch b = trainer_batch(t, length, lm_weight > 0.0);
     const double gates = (double)(t->train.batch * length * t->model.config.heads);
     const float penalty = t->progress.penalised ? (float)(t->train.penalty / gates) : 0.0f;
     Tape tape = {&t->arena, 1, 0};
     const ModelInput input = {b.tokens, t->train.batch, length, b.rows, b.row_count, penalty, 0};
     Tensor *logits = model_forward(&tape, &t->model, 0, &input);
     *report = (StepReport){.length = length, .tokens = t->train.batch * length};
-    report->loss = op_cross_entropy(&tape, logits, b.wanted, b.best);
+    report->loss = op_cross_entropy(&tape, logits, b.wanted, 1.0, b.best);
     report->match = trainer_match(&b, t->train.batch, length);
+    if (lm_weight > 0.0) op_cross_entropy(&tape, logits, b.others, lm_weight, b.best);
     report->rate = optimizer_rate(&t->train, t->progress.step, t->steps);
     tape_backward(&tape);
     report->gradient = optimizer_step(&t->optimizer, &t->model, &t->train, report->rate, &bad);

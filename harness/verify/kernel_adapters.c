@@ -107,7 +107,7 @@ static void run_cross_entropy(KernelRun *r) {
     Tape tape = {&arena, r->grad[0] != 0, 0};
     Tensor logits = {T, V, r->in[0], r->grad[0]};
     int32_t *target = integers(T, r->in[1]), *best = integers(T, r->in[1]);
-    r->out[0][0] = (float)op_cross_entropy(&tape, &logits, target, best);
+    r->out[0][0] = (float)op_cross_entropy(&tape, &logits, target, 1.0, best);
     for (int64_t i = 0; r->grad[0] && i < T * V; i++) r->grad[0][i] *= r->cotangent[0][0];
     free(target);
     free(best);
@@ -195,7 +195,7 @@ static void model_calls(Tape *tape, Model *model, const int32_t *tokens, const i
         Tensor *part = model_forward(tape, model, &state, &input);
         memcpy(logits + from * part->cols, part->data, (size_t)(n * part->cols) * sizeof(float));
         for (int64_t t = 0; t < n; t++) counted[i] += targets[from + t] >= 0;
-        sum[i] = op_cross_entropy(tape, part, targets + from, best) * (double)counted[i];
+        sum[i] = op_cross_entropy(tape, part, targets + from, 1.0, best) * (double)counted[i];
         for (int64_t j = 0; part->grad && j < n * part->cols; j++) part->grad[j] *= (float)counted[i];
     }
     *loss = (sum[0] + sum[1]) / (double)(counted[0] + counted[1]);

@@ -156,7 +156,7 @@ static void model_backward(Model *m, const int32_t *tokens, int64_t batch) {
     for (int64_t t = 0; t < batch * TOKENS; t++) rows[t] = (int32_t)t, targets[t] = (tokens[t] + 3) % VOCAB;
     const ModelInput input = {tokens, batch, TOKENS, rows, batch * TOKENS, 0.0f, 0};
     Tensor *logits = model_forward(&tape, m, 0, &input);
-    op_cross_entropy(&tape, logits, targets, best);
+    op_cross_entropy(&tape, logits, targets, 1.0, best);
     tape_backward(&tape);
     arena_free(&arena);
 }

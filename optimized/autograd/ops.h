@@ -29,5 +29,6 @@ Tensor *op_memory(Tape *tape, const MemoryShape *shape, Tensor *k, Tensor *v, Te
 /* cache: batch heads x cache_floats, written in place at shape->past; recording needs past = 0. */
 Tensor *op_attention(Tape *tape, const AttendShape *shape, Tensor *q, Tensor *k, Tensor *v, Tensor *cache);
 
-/* Mean cross-entropy over targets >= 0. Seeds the logits' gradient when recording. best: argmax per row. */
-double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, int32_t *best);
+/* Mean cross-entropy over targets >= 0. When recording, adds `weight` times its gradient to the logits'. best: argmax per
+ * row. */
+double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, double weight, int32_t *best);

@@ -107,7 +107,7 @@ Tensor *op_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *z, int64_t groups) 
     return y;
 }
 
-double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, int32_t *best) {
+double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, double weight, int32_t *best) {
     const int64_t rows = logits->rows;
     double *loss = arena_take(tape->arena, (size_t)rows * sizeof(double)), sum = 0.0;
     int64_t count = 0;
@@ -119,6 +119,6 @@ double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, int32
     }
     if (count == 0) return 0.0;
     if (tape->recording)
-        K->loss->backward(rows, logits->cols, logits->data, target, 1.0f / (float)count, logits->grad);
+        K->loss->backward(rows, logits->cols, logits->data, target, (float)(weight / (double)count), logits->grad);
     return sum / (double)count;
 }

@@ -55,6 +55,7 @@ static const Field fields[] = {
     TRAIN_REAL(decay, 0, 10, 0.01, "AdamW weight decay, on matrices only"),
     TRAIN_REAL(clip, 0, 1e9, 1, "largest gradient norm"),
     TRAIN_REAL(penalty, 0, 100, 0, "weight of the write-sparsity penalty on alpha and theta"),
+    TRAIN_REAL(lm_weight, 0, 100, 0, "weight of next-token loss on all other tokens, until the penalty is on"),
     TRAIN_REAL(penalty_from, 0, 1, 0.7, "mean exact match at which the penalty is switched on for good"),
 };
 enum { FIELDS = sizeof fields / sizeof *fields };

@@ -1,0 +1,124 @@
+/* The binary as a user meets it: what it prints and how it ends on good and on bad command lines. */
+#include "ledger.h"
+#include "test_reference.h"
+
+#include <libgen.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char folder[64], binary[4096];
+
+/* The binary lies beside the test program. */
+static void enter_folder(void) {
+    char self[4096];
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    cr_assert(n > 0);
+    self[n] = 0;
+    snprintf(binary, sizeof binary, "%.4000s/titans", dirname(self));
+    snprintf(folder, sizeof folder, "/tmp/titans-commands-XXXXXX");
+    cr_assert(mkdtemp(folder) != NULL && !chdir(folder));
+}
+
+static void leave_folder(void) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    cr_assert(!system(command));
+}
+
+/* Runs `titans ARGUMENTS`, both streams into text; returns the exit code. */
+static int titans(const char *arguments, char *text, size_t size) {
+    char command[8192];
+    snprintf(command, sizeof command, "%s %s 2>&1", binary, arguments);
+    FILE *pipe = popen(command, "r");
+    cr_assert(pipe != NULL);
+    const size_t n = fread(text, 1, size - 1, pipe);
+    text[n] = 0;
+    const int status = pclose(pipe);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void expect(const char *arguments, int code, const char *wanted) {
+    static char text[1 << 16];
+    const int got = titans(arguments, text, sizeof text);
+    cr_assert(got == code, "titans %s ended with %d, not %d:\n%s", arguments, got, code, text);
+    cr_assert(strstr(text, wanted) != NULL, "titans %s: '%s' is wanted in:\n%s", arguments, wanted, text);
+}
+
+Test(commands, say_how_they_are_used, .init = enter_folder, .fini = leave_folder) {
+    expect("--help", 0, "train");
+    expect("train --help", 0, "--resume");
+    expect("train --help", 0, "theta_max");
+    expect("eval --help", 0, "--depth");
+    expect("info --help", 0, "checkpoint");
+    expect("bench --help", 0, "needle");
+    expect("bench needle --help", 0, "--lengths");
+    expect("bench scaling --help", 0, "--lengths");
+    expect("bench kernels --help", 0, "--rounds");
+    expect("bench surprise --help", 0, "--depth");
+    expect("info", 0, "passkey");
+    ledger_record("commands", "help", 11, 0);
+}
+
+Test(commands, refuse_bad_command_lines, .init = enter_folder, .fini = leave_folder) {
+    expect("", 2, "Usage");
+    expect("fly", 2, "unknown command 'fly'");
+    expect("train", 2, "--out");
+    expect("train --out x.safetensors --steps many", 2, "'many' is not a number");
+    expect("train --out x.safetensors --steps 0", 2, "not a number from 1");
+    expect("train --out x.safetensors surplus", 2, "surplus");
+    expect("train --out x.safetensors --wings", 2, "unrecognized option");
+    expect("eval", 2, "which checkpoint");
+    expect("eval a b --length 64", 2, "more than one");
+    expect("eval a", 2, "--length");
+    expect("eval a --length 64 --depth 2", 2, "'2' is not a number from 0 to 1");
+    expect("eval a --length 99999999999999999999", 2, "not a number");
+    expect("bench", 2, "Usage");
+    expect("bench fly", 2, "unknown measurement");
+    expect("bench needle --limit 3", 2, "--limit comes after");
+    ledger_record("commands", "bad command lines", 15, 0);
+}
+
+Test(commands, refuse_what_the_outside_world_gets_wrong, .init = enter_folder, .fini = leave_folder) {
+    expect("eval nothing.safetensors --length 64", 1, "nothing.safetensors: cannot open");
+    expect("info /dev/null", 1, "not a regular file");
+    expect("train --mixer fly --task passkey --out x.safetensors", 1, "unknown mixer \"fly\"");
+    expect("train --mixer lmm --task fly --out x.safetensors", 1, "unknown task \"fly\"");
+    expect("train --config nothing.json --out x.safetensors", 1, "nothing.json");
+    cr_assert(!system("echo '{\"wings\": 2}' > bad.json"));
+    expect("train --config bad.json --out x.safetensors", 1, "unknown key \"wings\"");
+    cr_assert(!system("echo '{\"width\": 2.5}' > bad.json"));
+    expect("train --config bad.json --out x.safetensors", 1, "\"width\" must be a whole number");
+    cr_assert(!system("echo '{\"width\": ' > bad.json"));
+    expect("train --config bad.json --out x.safetensors", 1, "not valid JSON");
+    cr_assert(!system("echo '{\"curriculum\": \"64\"}' > bad.json"));
+    expect("train --config bad.json --out x.safetensors", 1, "must read like");
+    cr_assert(!system("echo '{\"curriculum\": \"16:5\"}' > bad.json"));
+    expect("train --config bad.json --out x.safetensors", 1, "at least 64 tokens");
+    expect("train --resume --out nothing.safetensors", 1, "nothing.safetensors");
+    expect("train --task passkey --steps 1 --out /nonexistent/x.safetensors", 1, "/nonexistent/x.safetensors");
+    cr_assert(!setenv("TITANS_ISA", "mmx", 1));
+    expect("info", 2, "instruction set 'mmx' is unknown");
+    cr_assert(!unsetenv("TITANS_ISA"));
+    ledger_record("commands", "bad files", 13, 0);
+}
+
+Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fini = leave_folder) {
+    expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 2 --out a.safetensors --log a.tsv", 0, "trained 4 steps");
+    expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 1 --out b.safetensors", 0, "trained 4 steps");
+    cr_assert(!system("cmp a.safetensors b.safetensors"), "threads changed the checkpoint");
+    cr_assert(!setenv("TITANS_ISA", "scalar", 1));
+    expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 2 --out c.safetensors", 0, "scalar kernels");
+    cr_assert(!unsetenv("TITANS_ISA"));
+    cr_assert(!system("cmp a.safetensors c.safetensors"), "the instruction set changed the checkpoint");
+    expect("info a.safetensors", 0, "layer.1.mixer.m0");
+    expect("eval a.safetensors --task passkey --length 200 --samples 3 --seed 1 --depth 0.5 -q", 0, "correct=0 total=3 accuracy=0.0000");
+    expect("eval a.safetensors --task niah1 --length 2000", 1, "token classes");
+    expect("eval a.safetensors --task passkey --length 10", 1, "at least 64");
+    expect("bench needle a.safetensors --lengths 100,200 --samples 2 -o n.tsv", 0, "length");
+    expect("bench scaling a.safetensors --lengths 64,128,256 -o s.tsv", 0, "tokens/s");
+    expect("bench surprise a.safetensors --length 100 -o u.tsv", 0, "");
+    cr_assert(!system("grep -q '^# isa:' n.tsv && grep -q '^# commit:' s.tsv && grep -q '^layer' u.tsv && grep -q '^lmm' a.tsv"));
+    expect("eval a.safetensors --length 200 --samples 3 -q > /dev/full", 1, "");
+    ledger_record("commands", "end to end", 14, 0);
+}

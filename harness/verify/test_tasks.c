@@ -1,0 +1,155 @@
+/* The tasks against their definitions: strings byte for byte, placement, lengths, and a sample that is a function of
+ * (seed, index) whichever part of it is read. */
+#include "data.h"
+#include "ledger.h"
+#include "stats.h"
+#include "task.h"
+#include "test_reference.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+static char *read_text(const Sample *s) {
+    int32_t *tokens = calloc((size_t)s->length, sizeof *tokens);
+    char *text = calloc((size_t)s->length + 1, 1);
+    sample_read(s, 0, s->length, tokens, 0);
+    for (int64_t i = 0; i < s->length; i++) text[i] = (char)tokens[i];
+    free(tokens);
+    return text;
+}
+
+static void open_task(const Task *task) {
+    char message[256];
+    cr_assert(!task->open("", message, sizeof message), "%s: %s", task->name, message);
+}
+
+Test(tasks, a_sample_is_a_function_of_seed_index_and_length) {
+    int64_t checks = 0;
+    for (int i = 0; task_at(i); i++) {
+        const Task *task = task_at(i);
+        open_task(task);
+        for (int64_t length = task->min_length; length < task->min_length + 200; length += 13)
+            for (uint64_t index = 0; index < 20; index++) {
+                Sample a, b;
+                int32_t whole[1024], part[1024], targets[1024], part_targets[1024];
+                task->sample(7, index, length, -1.0, &a);
+                task->sample(7, index, length, -1.0, &b);
+                cr_assert(a.length == length, "%s: length %ld, not %ld", task->name, a.length, length);
+                sample_read(&a, 0, length, whole, targets);
+                for (int64_t from = 0; from < length; from += 17) {
+                    const int64_t n = length - from < 17 ? length - from : 17;
+                    sample_read(&b, from, n, part + from, part_targets + from);
+                }
+                cr_assert(!memcmp(whole, part, (size_t)length * sizeof *whole), "%s: parts differ", task->name);
+                cr_assert(!memcmp(targets, part_targets, (size_t)length * sizeof *targets), "%s: targets differ", task->name);
+                int64_t asked = 0;
+                for (int64_t t = 0; t < length; t++) {
+                    cr_assert(whole[t] >= 0 && whole[t] < task->vocab, "%s: token %d", task->name, whole[t]);
+                    if (targets[t] < 0) continue;
+                    cr_assert(targets[t] == whole[t + 1], "%s: target at %ld", task->name, t);
+                    asked++;
+                }
+                cr_assert(asked == a.answer_length && a.answer + a.answer_length <= length);
+                cr_assert(a.needle < a.answer && a.depth >= 0.0 && a.depth <= 1.0);
+                checks += length;
+            }
+    }
+    ledger_record("tasks", "function of seed and index", checks, 0);
+}
+
+Test(tasks, passkey_repeats_the_needle_at_the_end) {
+    const Task *task = task_find("passkey");
+    open_task(task);
+    for (uint64_t index = 0; index < 500; index++) {
+        Sample s;
+        task->sample(1, index, 100, -1.0, &s);
+        char *text = read_text(&s);
+        cr_assert(text[s.needle] == 1 && text[s.answer - 2] == 1, "no KEY");
+        cr_assert(!memcmp(text + s.needle, text + s.answer - 2, 9), "the query differs from the needle");
+        cr_assert(s.needle + 9 <= s.answer - 2 && s.answer + 7 > 100 - 32);
+        for (int64_t t = 0; t < 100; t++) {
+            const int in_needle = t >= s.needle && t < s.needle + 9, in_query = t >= s.answer - 2 && t < s.answer + 7;
+            cr_assert((in_needle || in_query) == ((unsigned char)text[t] < 46), "token %d at %ld", text[t], t);
+        }
+        free(text);
+    }
+    ledger_record("tasks", "passkey layout", 500, 0);
+}
+
+/* Every text between the fixed strings of RULER, in their order. */
+static void expect_ruler(const char *text, const Sample *s, const char *noise) {
+    char key[64] = "", number[16] = "", wanted[512];
+    const char *needle = text + s->needle;
+    cr_assert(!strncmp(text, "A special magic number is hidden within the following text. Make sure to memorize it. I will quiz "
+                             "you about the number afterwards.\n", 124));
+    cr_assert(sscanf(needle, "One of the special magic numbers for %63[^ ] is: %15[0-9].", key, number) == 2, "%.80s", needle);
+    cr_assert(strlen(number) == 7 && number[0] != '0' && strchr(key, '-'), "key %s, number %s", key, number);
+    snprintf(wanted, sizeof wanted,
+             "\nWhat is the special magic number for %s mentioned in the provided text? The special magic number for %s "
+             "mentioned in the provided text is %s",
+             key, key, number);
+    const char *question = strstr(needle, "\nWhat is");
+    cr_assert(question && !strncmp(question, wanted, strlen(wanted)), "%.300s", question ? question : needle);
+    cr_assert(question + strlen(wanted) == text + s->answer + 7 && s->answer_length == 7);
+    if (noise) cr_assert(needle[-1] == '\n' && needle != text);
+}
+
+Test(tasks, niah1_is_rulers_noise_with_a_needle_that_is_never_last) {
+    static const char line[] = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
+    const Task *task = task_find("niah1");
+    cr_assert(strlen(line) == 89);
+    open_task(task);
+    for (uint64_t index = 0; index < 300; index++) {
+        Sample s;
+        task->sample(3, index, 2000, index % 3 ? -1.0 : (double)(index % 7) / 6.0, &s);
+        char *text = read_text(&s);
+        expect_ruler(text, &s, line);
+        int64_t lines = 0;
+        for (const char *at = text; (at = strstr(at, line)) && at < text + s.answer; at++) lines++;
+        cr_assert(lines >= (2000 - 500) / 90, "%ld lines", lines);
+        const char *after = strchr(text + s.needle, '\n');
+        cr_assert(!strncmp(after + 1, line, 89), "no noise line after the needle: %.60s", after);
+        free(text);
+    }
+    ledger_record("tasks", "niah1 text", 300, 0);
+}
+
+Test(tasks, niah2_hides_the_needle_between_sentences) {
+    const Task *task = task_find("niah2");
+    open_task(task);
+    for (uint64_t index = 0; index < 300; index++) {
+        Sample s;
+        task->sample(3, index, 2000, index % 2 ? -1.0 : (double)(index % 11) / 10.0, &s);
+        char *text = read_text(&s);
+        expect_ruler(text, &s, 0);
+        const char *before = text + s.needle;
+        cr_assert(before[-1] == ' ' || before[-1] == '\n', "needle after '%.10s'", before - 10);
+        free(text);
+    }
+    ledger_record("tasks", "niah2 text", 300, 0);
+}
+
+Test(tasks, a_haystack_that_is_missing_or_too_short_is_refused) {
+    char message[512], path[] = "/tmp/titans-short-XXXXXX";
+    const Task *task = task_find("niah2");
+    const int fd = mkstemp(path);
+    cr_assert(write(fd, "too short", 9) == 9 && !close(fd));
+    cr_assert(task->open("/nonexistent/book.txt", message, sizeof message) && strstr(message, "/nonexistent/book.txt"));
+    cr_assert(task->open(path, message, sizeof message) && strstr(message, "1000"), "%s", message);
+    unlink(path);
+    ledger_record("tasks", "bad haystack", 2, 0);
+}
+
+Test(tasks, clopper_pearson_and_power_law_give_known_values) {
+    double low, high, exponent, width;
+    stats_proportion(20, 20, &low, &high);
+    cr_assert(fabs(low - pow(0.025, 1.0 / 20)) < 1e-12 && high == 1.0);
+    stats_proportion(0, 10, &low, &high);
+    cr_assert(low == 0.0 && fabs(high - (1.0 - pow(0.025, 0.1))) < 1e-12);
+    stats_proportion(5, 10, &low, &high);
+    cr_assert(fabs(low - 0.187086) < 1e-6 && fabs(high - 0.812914) < 1e-6, "%g %g", low, high);
+    const double x[] = {1, 2, 4, 8, 16}, y[] = {3, 12, 48, 192, 768};
+    stats_power_law(5, x, y, &exponent, &width);
+    cr_assert(fabs(exponent - 2.0) < 1e-12 && width < 1e-6);
+    ledger_record("tasks", "statistics", 7, 0);
+}
