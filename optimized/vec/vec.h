@@ -43,7 +43,7 @@ INLINE Vec vec_exp(Vec x) {
     p = vec_fma(p, r, vec_set1(0.49999994f));
     const Vec square = vec_mul(r, r);
     p = vec_add(vec_fma(p, square, r), vec_set1(1.0f));
-    p = vec_scale2(p, t);
+    p = vec_fma(vec_zero(), x, vec_scale2(p, t)); /* adding to the exponent can make a number of a NaN: 0 x restores it */
     p = vec_less(x, vec_set1(EXP_BOTTOM), vec_zero(), p);
     return vec_less(vec_set1(EXP_TOP), x, vec_set1(INFINITY), p);
 }
