@@ -152,6 +152,46 @@ $(BUILD)/verify: $(VERIFY_OBJ) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ)
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $^ -o $@ -lcriterion $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
 
+
+# ---- verification ---------------------------------------------------------------------------------------------------
+# A program that hashes the bits of every kernel, for machines and compilers where the suites cannot run.
+BITS_OBJ := $(call object,harness/bits/bits.c harness/verify/kernel_adapters.c optimized/dispatch.c \
+  $(wildcard optimized/autograd/*.c optimized/mixer/*.c) optimized/model/model.c optimized/model/config.c) \
+  $(ISA_OBJ) $(BUILD)/reference_double.o
+$(call object,harness/bits/bits.c): INCLUDE += -Ireference -Iharness/verify
+$(BUILD)/bits: $(BITS_OBJ)
+	@echo '  LINK  $@'
+	@$(CC) $(CFLAGS) $^ -o $@ -lm
+
+verify: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/verify $(BUILD)/titans
+	@harness/verify/run.sh $(BUILD) $(JOBS) $(SUITES)
+SUITES ?=
+
+# Each seeded fault (harness/verify/faults.tsv) must turn the check it names red; FAULT=name for one of them.
+verify-faults: deps
+	@harness/verify/faults.sh "$(FAULT)"
+FAULT ?=
+
+verify-full: deps-full
+	@harness/verify/full.sh
+
+# ---- benchmarks and plots -------------------------------------------------------------------------------------------
+bench: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/titans
+	@harness/bench.sh $(BUILD)/titans "$(QUICK)"
+bench-full: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/titans
+	@harness/bench.sh $(BUILD)/titans full
+plots: deps
+	@harness/plots.sh results
+
+# ---- style ----------------------------------------------------------------------------------------------------------
+SOURCES := $(wildcard reference/*.[ch] reference/*/*.[ch] optimized/*.[ch] optimized/*/*.[ch] harness/*.[ch] harness/*/*.[ch])
+format: ; clang-format -i $(SOURCES)
+lint: deps-full $(GENERATED) $(ISAS:%=$(GEN)/kernels_%.c)
+	@harness/lint.sh "$(INCLUDE) -Ireference -Iharness/verify" "$(ARCH)" $(SOURCES)
+
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
 clean: ; rm -rf build

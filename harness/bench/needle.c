@@ -1,4 +1,4 @@
-/* Exact match by length and depth, one row per (length, depth bin) of each checkpoint: results/needle.tsv. */
+/* Exact match by length and depth, one row per length and depth and one per length of each checkpoint: results/needle.tsv. */
 #include "bench.h"
 #include "evaluate.h"
 #include "model/checkpoint.h"
@@ -13,7 +13,7 @@
 enum { MOST = 32 };
 typedef struct {
     const char *files[MOST], *out, *lengths, *haystack;
-    int file_count, append;
+    int file_count;
     int64_t limits[MOST], samples, seed, depths, batch, long_samples;
 } NeedleOptions;
 
@@ -58,28 +58,44 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
+typedef struct {
+    const Model *model;
+    const Task *task;
+    const char *file;
+    int64_t length, seed;
+    FILE *to;
+} Row;
+
+/* depth: a number, or "all" for the row that sums up a length. */
+static void write_row(const Row *r, const char *depth, int64_t samples, int64_t right, int64_t seed) {
+    double low, high;
+    stats_proportion(right, samples, &low, &high);
+    fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%s\n", r->model->config.mixer, r->task->name,
+            (long long)r->length, depth, (long long)samples, (long long)right, (double)right / (double)samples, low, high,
+            (long long)seed, r->file);
+    fflush(r->to);
+}
+
 static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, const char *file, int64_t length, FILE *to) {
     const int64_t wanted = length > (128 << 10) && o->long_samples ? o->long_samples : o->samples;
     const int64_t depths = o->depths < wanted ? o->depths : wanted;
-    int64_t total = 0, all = 0;
+    const Row row = {m, task, file, length, o->seed, to};
+    int64_t total = 0;
     for (int64_t d = 0; d < depths; d++) {
-        const int64_t samples = wanted / depths + (d < wanted % depths);
+        const int64_t samples = wanted / depths + (d < wanted % depths), batch = samples < o->batch ? samples : o->batch;
         const double depth = depths > 1 ? (double)d / (double)(depths - 1) : 0.5;
-        const EvaluateOptions e = {(uint64_t)(o->seed + d), length, samples, samples < o->batch ? samples : o->batch, 512, depth, 1};
+        const EvaluateOptions e = {(uint64_t)(o->seed + d), length, samples, batch, 512, depth, 1};
         unsigned char *correct = calloc((size_t)samples, 1);
-        double low, high;
-        const int64_t right = evaluate(m, task, &e, correct, 0);
+        char text[16];
+        const int64_t right = correct ? evaluate(m, task, &e, correct, 0) : 0;
         free(correct);
-        stats_proportion(right, samples, &low, &high);
-        fprintf(to, "%s\t%s\t%lld\t%.3f\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%s\n", m->config.mixer, task->name,
-                (long long)length, depth, (long long)samples, (long long)right, (double)right / (double)samples, low, high,
-                (long long)(o->seed + d), file);
-        fflush(to);
+        snprintf(text, sizeof text, "%.3f", depth);
+        write_row(&row, text, samples, right, o->seed + d);
         total += right;
-        all += samples;
     }
+    write_row(&row, "all", wanted, total, o->seed);
     fprintf(stderr, "needle: %-10s %-8s length %8lld  %lld of %lld right\n", m->config.mixer, task->name, (long long)length,
-            (long long)total, (long long)all);
+            (long long)total, (long long)wanted);
 }
 
 static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message, size_t size) {

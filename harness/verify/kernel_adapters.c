@@ -91,7 +91,7 @@ static void run_rope(KernelRun *r) {
     for (int64_t t = 0; t < T; t++)
         for (int64_t i = 0; i < dh / 2; i++) {
             double sine, cosine;
-            const double turn = (double)(r->dims[3] + t) * portable_exp(-2.0 * (double)i / (double)dh * log(1e4));
+            const double turn = (double)(r->dims[3] + t) * portable_exp(-2.0 * (double)i / (double)dh * portable_log(1e4));
             portable_sincos(turn, &sine, &cosine);
             angles[t * dh + i] = (float)cosine;
             angles[t * dh + dh / 2 + i] = (float)sine;
@@ -257,4 +257,48 @@ const KernelAdapter kernel_adapters[] = {
     {"language_model", "model", run_language_model},
     {"language_model", "model.segments", run_language_model_segments},
     {0, 0, 0},
+};
+
+const KernelSizes kernel_sizes[] = {
+    {"qkv", {1, 1}, 0},
+    {"qkv", {7, 5}, 0},
+    {"qkv", {3, 17}, 0},
+    {"qkv", {70, 33}, 1},
+    {"qkv", {37, 300}, 1},
+    {"conv_silu", {6, 2, 2, 3}, 0},
+    {"conv_silu", {5, 1, 17, 4}, 0},
+    {"conv_silu_l2", {1, 1, 3, 1}, 0},
+    {"conv_silu_l2", {6, 2, 18, 4}, 0},
+    {"conv_silu_l2", {9, 2, 4, 10}, 0},
+    {"rms_norm", {1, 1}, 0},
+    {"rms_norm", {3, 35}, 0},
+    {"norm_gate", {4, 2, 3}, 0},
+    {"norm_gate", {3, 2, 17}, 0},
+    {"gates", {7, 3, 0}, 0},
+    {"gates", {7, 3, 1}, 0},
+    {"swiglu", {3, 13}, 0},
+    {"rope", {5, 2, 34, 1000}, 0},
+    {"cross_entropy", {5, 19}, 0},
+    {"cross_entropy", {2, 33}, 0},
+    {"attention", {1, 1, 2}, 0},
+    {"attention", {6, 6, 5}, 0},
+    {"attention", {66, 66, 4}, 0},
+    {"attention", {17, 17, 18}, 0},
+    {"attention", {5, 70, 18}, 1},
+    {"attention", {130, 130, 16}, 1},
+    {"memory_chunk", {1, 1, 1, 1, 1}, 0},
+    {"memory_chunk", {11, 4, 1, 3, 3}, 0},
+    {"memory_chunk", {9, 16, 1, 17, 18}, 0},
+    {"memory_chunk", {20, 6, 2, 3, 5, 4}, 0},
+    {"memory_chunk", {9, 1, 2, 3, 4, 2}, 0},
+    {"memory_chunk", {21, 18, 2, 4, 17, 3}, 0},
+    {"memory_chunk", {13, 5, 3, 3, 4, 4, 2}, 0},
+    {"memory_chunk", {13, 5, 4, 3, 4, 5, 4, 2}, 0},
+    {"memory_chunk", {100, 32, 2, 16, 33, 16}, 1, 3},
+    {"memory_chunk", {70, 64, 1, 64, 64}, 1, 4},
+    {"language_model", {5, 5, 4, 2, 2, 3, 0, 1, 1, 1, 1, 0}, 0},
+    {"language_model", {7, 5, 4, 2, 2, 3, 1, 3, 3, 1, 1, 1}, 0},
+    {"language_model", {7, 5, 4, 1, 1, 3, 1, 2, 2, 2, 2, 0}, 0},
+    {"language_model", {6, 4, 4, 1, 1, 3, 1, 2, 4, 4, 1, 0}, 0},
+    {0, {0}, 0, 0},
 };

@@ -6,56 +6,7 @@
 
 #include <omp.h>
 
-typedef struct {
-    const char *equation;
-    int64_t dims[EQUATION_TENSORS];
-    int forward_only; /* too many inputs for one complex step each */
-    int shrink;       /* inputs but the gates are scaled by 2^-shrink: wide memories would diverge */
-} KernelSizes;
-
-static const KernelSizes sizes[] = {
-    {"qkv", {1, 1}, 0},
-    {"qkv", {7, 5}, 0},
-    {"qkv", {3, 17}, 0},
-    {"qkv", {70, 33}, 1},
-    {"qkv", {37, 300}, 1},
-    {"conv_silu", {6, 2, 2, 3}, 0},
-    {"conv_silu", {5, 1, 17, 4}, 0},
-    {"conv_silu_l2", {1, 1, 3, 1}, 0},
-    {"conv_silu_l2", {6, 2, 18, 4}, 0},
-    {"conv_silu_l2", {9, 2, 4, 10}, 0},
-    {"rms_norm", {1, 1}, 0},
-    {"rms_norm", {3, 35}, 0},
-    {"norm_gate", {4, 2, 3}, 0},
-    {"norm_gate", {3, 2, 17}, 0},
-    {"gates", {7, 3, 0}, 0},
-    {"gates", {7, 3, 1}, 0},
-    {"swiglu", {3, 13}, 0},
-    {"rope", {5, 2, 34, 1000}, 0},
-    {"cross_entropy", {5, 19}, 0},
-    {"cross_entropy", {2, 33}, 0},
-    {"attention", {1, 1, 2}, 0},
-    {"attention", {6, 6, 5}, 0},
-    {"attention", {66, 66, 4}, 0},
-    {"attention", {17, 17, 18}, 0},
-    {"attention", {5, 70, 18}, 1},
-    {"attention", {130, 130, 16}, 1},
-    {"memory_chunk", {1, 1, 1, 1, 1}, 0},
-    {"memory_chunk", {11, 4, 1, 3, 3}, 0},
-    {"memory_chunk", {9, 16, 1, 17, 18}, 0},
-    {"memory_chunk", {20, 6, 2, 3, 5, 4}, 0},
-    {"memory_chunk", {9, 1, 2, 3, 4, 2}, 0},
-    {"memory_chunk", {21, 18, 2, 4, 17, 3}, 0},
-    {"memory_chunk", {13, 5, 3, 3, 4, 4, 2}, 0},
-    {"memory_chunk", {13, 5, 4, 3, 4, 5, 4, 2}, 0},
-    {"memory_chunk", {100, 32, 2, 16, 33, 16}, 1, 3},
-    {"memory_chunk", {70, 64, 1, 64, 64}, 1, 4},
-    {"language_model", {5, 5, 4, 2, 2, 3, 0, 1, 1, 1, 1, 0}, 0},
-    {"language_model", {7, 5, 4, 2, 2, 3, 1, 3, 3, 1, 1, 1}, 0},
-    {"language_model", {7, 5, 4, 1, 1, 3, 1, 2, 2, 2, 2, 0}, 0},
-    {"language_model", {6, 4, 4, 1, 1, 3, 1, 2, 4, 4, 1, 0}, 0},
-};
-enum { SIZES = sizeof sizes / sizeof *sizes, SEEDS = 2 };
+enum { SEEDS = 2 };
 
 static void run_new(KernelRun *r, const Case *c, int gradient) {
     *r = (KernelRun){.dims = c->dims, .in_size = c->in_size, .out_size = c->out_size};
@@ -124,10 +75,10 @@ static void for_every_case(const char *suite, CaseCheck check) {
     for (const KernelAdapter *a = kernel_adapters; a->equation; a++) {
         int64_t checks = 0;
         double worst = 0;
-        for (int i = 0; i < SIZES; i++)
-            for (uint64_t seed = 1; seed <= SEEDS && !strcmp(sizes[i].equation, a->equation); seed++) {
-                Case c = case_new(a->equation, seed, sizes[i].dims);
-                shrink(&c, sizes[i].shrink);
+        for (int i = 0; kernel_sizes[i].equation; i++)
+            for (uint64_t seed = 1; seed <= SEEDS && !strcmp(kernel_sizes[i].equation, a->equation); seed++) {
+                Case c = case_new(a->equation, seed, kernel_sizes[i].dims);
+                shrink(&c, kernel_sizes[i].shrink);
                 checks += check(a, &c, &worst);
                 case_free(&c);
             }
@@ -157,9 +108,9 @@ static int is_index(const Case *c, int i) {
 }
 
 static int is_forward_only(const Case *c) {
-    for (int i = 0; i < SIZES; i++)
-        if (!strcmp(sizes[i].equation, c->name) && !memcmp(sizes[i].dims, c->dims, sizeof c->dims) &&
-            sizes[i].forward_only)
+    for (int i = 0; kernel_sizes[i].equation; i++)
+        if (!strcmp(kernel_sizes[i].equation, c->name) && !memcmp(kernel_sizes[i].dims, c->dims, sizeof c->dims) &&
+            kernel_sizes[i].forward_only)
             return 1;
     return !strcmp(c->name, "attention") && c->dims[0] != c->dims[1];
 }

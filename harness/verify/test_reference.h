@@ -1,6 +1,7 @@
 /* What the suites of the reference share: one equation with seeded inputs, its double result and a tolerance
  * for every element of it, derived from the running bound. */
 #pragma once
+#include "inputs.h"
 #include "oracle.h"
 #include <criterion/criterion.h>
 #include <math.h>
@@ -18,17 +19,6 @@ typedef struct Case {
     double *tolerance[EQUATION_TENSORS]; /* first-order bound of the double error of out */
 } Case;
 
-/* Position of a name in a list such as Equation.in, or -1. */
-static inline int name_index(const char *names, const char *name) {
-    size_t n = strlen(name);
-    for (int i = 0; *names; i++) {
-        size_t length = strcspn(names, " ");
-        if (length == n && !memcmp(names, name, n)) return i;
-        names += length + (names[length] == ' ');
-    }
-    return -1;
-}
-
 static inline int64_t case_dim(const Case *c, const char *name) {
     return c->dims[name_index(c->e->dims, name)];
 }
@@ -43,53 +33,16 @@ static inline double *case_out(const Case *c, const char *name) {
     return c->out[name_index(c->e->out, name)];
 }
 
-/* Uniform in [0, 1), a multiple of 2^-12: exact in every arithmetic, with room for small exact steps. */
-static inline double uniform(uint64_t *state) {
-    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return (double)((z ^ (z >> 31)) >> 52) * 0x1p-12;
-}
-
-/* Gates are small positive numbers, gains near 1, tokens and targets indices; a model's parameters are in
- * [-1/2, 1/2), as weights are; all else is in [-1, 1). */
-static inline void case_fill(Case *c, int i, const char *name, uint64_t *state) {
-    int index = !strcmp(name, "tokens") || !strcmp(name, "targets") || !strcmp(name, "target");
-    int gain = !strcmp(name, "gain");
-    for (int64_t j = 0; j < c->in_size[i]; j++) {
-        double r = uniform(state), *x = c->in[i] + j;
-        if (index)
-            *x = floor(r * (double)case_dim(c, "V"));
-        else if (!strcmp(name, "alpha"))
-            *x = r / 4;
-        else if (!strcmp(name, "theta"))
-            *x = r / 8;
-        else if (!strcmp(name, "theta_max"))
-            *x = 0.125;
-        else if (!strcmp(name, "eta"))
-            *x = 0.25 + r / 2;
-        else if (!strcmp(name, "params"))
-            *x = r - 0.5;
-        else
-            *x = gain ? 0.5 + r : 2 * r - 1;
-    }
-}
-
 static inline Case case_new(const char *name, uint64_t seed, const int64_t *dims) {
     Case c = {.name = name, .seed = seed, .e = oracle_find(&reference_double, name)};
     memcpy(c.dims, dims, (size_t)oracle_count(c.e->dims) * sizeof *dims);
     c.inputs = oracle_count(c.e->in);
     c.outputs = oracle_count(c.e->out);
     c.e->shape(c.dims, c.in_size, c.out_size);
-    const char *at = c.e->in;
     uint64_t state = seed;
     for (int i = 0; i < c.inputs; i++) {
-        char word[32] = {0};
-        size_t length = strcspn(at, " ");
-        memcpy(word, at, length);
-        at += length + 1;
         c.in[i] = calloc((size_t)c.in_size[i] + 1, sizeof(double));
-        case_fill(&c, i, word, &state);
+        inputs_fill(c.e, c.dims, i, c.in_size[i], c.in[i], &state);
     }
     for (int i = 0; i < c.outputs; i++) {
         c.out[i] = calloc((size_t)c.out_size[i] + 1, sizeof(double));

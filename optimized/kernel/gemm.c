@@ -88,7 +88,7 @@ static int64_t part_begin(int64_t n, int64_t blocks, int64_t i) {
 }
 
 /* A panel of at most GEMM_NR columns of C for all rows; b has row stride ldb and whole vectors. */
-static __attribute__((noinline, noclone)) void gemm_panel(int64_t M, int64_t n, int64_t K, GemmView a, const float *b, int64_t ldb, float *c,
+static __attribute__((noinline)) void gemm_panel(int64_t M, int64_t n, int64_t K, GemmView a, const float *b, int64_t ldb, float *c,
                        int64_t ldc, int accumulate) {
     const int64_t tiles = (M + GEMM_ROWS - 1) / GEMM_ROWS;
     for (int64_t i = 0; i < tiles; i++) {

@@ -1,6 +1,7 @@
 #include "model/checkpoint.h"
 #include "model/safetensors.h"
 
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,19 +1,8 @@
 #include "model/config.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef enum { FIELD_TEXT, FIELD_INTEGER, FIELD_REAL } FieldKind;
-typedef struct {
-    const char *key, *meaning;
-    FieldKind kind;
-    int of_model;
-    size_t offset, size;
-    double low, high, initial;
-    const char *text;
-} Field;
 
 #define MODEL_TEXT(f, t, m) {#f, m, FIELD_TEXT, 1, offsetof(Config, f), sizeof(((Config *)0)->f), 0, 0, 0, t}
 #define MODEL_INT(f, lo, hi, v, m) {#f, m, FIELD_INTEGER, 1, offsetof(Config, f), 0, lo, hi, v, 0}
@@ -22,7 +11,7 @@ typedef struct {
 #define TRAIN_INT(f, lo, hi, v, m) {#f, m, FIELD_INTEGER, 0, offsetof(TrainConfig, f), 0, lo, hi, v, 0}
 #define TRAIN_REAL(f, lo, hi, v, m) {#f, m, FIELD_REAL, 0, offsetof(TrainConfig, f), 0, lo, hi, v, 0}
 
-static const Field fields[] = {
+static const ConfigField fields[] = {
     MODEL_TEXT(mixer, "lmm", "sequence mixer: a name from optimized/mixer/"),
     MODEL_INT(vocab, 0, 1 << 20, 0, "token classes; 0: what the task needs"),
     MODEL_INT(width, 1, 1 << 16, 64, "model width D"),
@@ -60,11 +49,13 @@ static const Field fields[] = {
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
 
-static void *field_at(const Field *f, Config *model, TrainConfig *train) {
+const ConfigField *config_field(int i) { return i < FIELDS ? &fields[i] : 0; }
+
+void *config_at(const ConfigField *f, Config *model, TrainConfig *train) {
     return (f->of_model ? (char *)model : (char *)train) + f->offset;
 }
 
-static void field_set(const Field *f, void *at, double value) {
+void config_set(const ConfigField *f, void *at, double value) {
     if (f->kind == FIELD_INTEGER)
         *(int64_t *)at = (int64_t)value;
     else
@@ -75,85 +66,12 @@ void config_defaults(Config *model, TrainConfig *train) {
     memset(model, 0, sizeof *model);
     memset(train, 0, sizeof *train);
     for (int i = 0; i < FIELDS; i++) {
-        void *at = field_at(&fields[i], model, train);
+        void *at = config_at(&fields[i], model, train);
         if (fields[i].kind == FIELD_TEXT)
             snprintf(at, fields[i].size, "%s", fields[i].text);
         else
-            field_set(&fields[i], at, fields[i].initial);
+            config_set(&fields[i], at, fields[i].initial);
     }
-}
-
-static int field_read(const Field *f, const cJSON *item, void *at, char *message, size_t size) {
-    if (f->kind == FIELD_TEXT) {
-        if (!cJSON_IsString(item) || strlen(item->valuestring) >= f->size) {
-            snprintf(message, size, "\"%s\" must be a string of fewer than %zu characters", f->key, f->size);
-            return -1;
-        }
-        snprintf(at, f->size, "%s", item->valuestring);
-        return 0;
-    }
-    const double value = cJSON_IsNumber(item) ? item->valuedouble : NAN;
-    if (!(value >= f->low && value <= f->high) || (f->kind == FIELD_INTEGER && value != floor(value))) {
-        snprintf(message, size, "\"%s\" must be %s from %g to %g", f->key,
-                 f->kind == FIELD_INTEGER ? "a whole number" : "a number", f->low, f->high);
-        return -1;
-    }
-    field_set(f, at, value);
-    return 0;
-}
-
-int config_from_json(const cJSON *object, Config *model, TrainConfig *train, char *message, size_t size) {
-    const cJSON *item;
-    if (!cJSON_IsObject(object)) {
-        snprintf(message, size, "a JSON object is wanted");
-        return -1;
-    }
-    cJSON_ArrayForEach(item, object) {
-        int i = 0;
-        while (i < FIELDS && strcmp(fields[i].key, item->string)) i++;
-        if (i == FIELDS) {
-            snprintf(message, size, "unknown key \"%s\" (titans train --help lists them)", item->string);
-            return -1;
-        }
-        if (field_read(&fields[i], item, field_at(&fields[i], model, train), message, size)) return -1;
-    }
-    return 0;
-}
-
-int config_from_file(const char *path, Config *model, TrainConfig *train, char *message, size_t size) {
-    char text[16384];
-    FILE *file = fopen(path, "rb");
-    if (!file) {
-        snprintf(message, size, "cannot open %s: %m", path);
-        return -1;
-    }
-    const size_t length = fread(text, 1, sizeof text - 1, file);
-    fclose(file);
-    text[length] = 0;
-    cJSON *object = cJSON_Parse(text);
-    char reason[512] = "not valid JSON";
-    const int status = object ? config_from_json(object, model, train, reason, sizeof reason) : -1;
-    cJSON_Delete(object);
-    if (status) snprintf(message, size, "%s: %s", path, reason);
-    return status;
-}
-
-char *config_to_json(const Config *model, const TrainConfig *train) {
-    cJSON *object = cJSON_CreateObject();
-    for (int i = 0; i < FIELDS; i++) {
-        const Field *f = &fields[i];
-        if (!(f->of_model ? (const void *)model : (const void *)train)) continue;
-        const char *at = (f->of_model ? (const char *)model : (const char *)train) + f->offset;
-        if (f->kind == FIELD_TEXT)
-            cJSON_AddStringToObject(object, f->key, at);
-        else
-            cJSON_AddNumberToObject(object, f->key,
-                                    f->kind == FIELD_INTEGER ? (double)*(const int64_t *)(const void *)at
-                                                             : *(const double *)(const void *)at);
-    }
-    char *text = cJSON_PrintUnformatted(object);
-    cJSON_Delete(object);
-    return text;
 }
 
 int config_validate(const Config *c, char *message, size_t size) {

@@ -1,7 +1,8 @@
 #pragma once
-#include <cjson/cJSON.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct cJSON;
 
 /* What a model is and how it is trained; both are read from a JSON file and stored in every checkpoint. The field table
  * in config.c is the documentation of every key: name, range, default, meaning (printed by `titans train --help`). */
@@ -20,10 +21,25 @@ typedef struct {
     double rate, final_rate, beta1, beta2, decay, clip, penalty, penalty_from, lm_weight;
 } TrainConfig;
 
+typedef enum { FIELD_TEXT, FIELD_INTEGER, FIELD_REAL } FieldKind;
+typedef struct {
+    const char *key, *meaning;
+    FieldKind kind;
+    int of_model; /* in Config; else in TrainConfig */
+    size_t offset, size;
+    double low, high, initial;
+    const char *text; /* default of FIELD_TEXT */
+} ConfigField;
+
+/* The i-th key, NULL past the end; where it lies; and storing a number in it. */
+const ConfigField *config_field(int i);
+void *config_at(const ConfigField *field, Config *model, TrainConfig *train);
+void config_set(const ConfigField *field, void *at, double value);
+
 void config_defaults(Config *model, TrainConfig *train);
 
 /* Reads keys of either struct from a JSON object, leaving others alone. 0, or -1 with a message naming the key. */
-int config_from_json(const cJSON *object, Config *model, TrainConfig *train, char *message, size_t size);
+int config_from_json(const struct cJSON *object, Config *model, TrainConfig *train, char *message, size_t size);
 int config_from_file(const char *path, Config *model, TrainConfig *train, char *message, size_t size);
 
 /* JSON text (malloc) of one of them, keys in table order; the other may be NULL. */

@@ -158,7 +158,9 @@ static Tensor *model_block(Model *m, MixerCall *call, int layer, Tensor *x) {
     Tensor *mixed = m->mixer->forward(call, op_norm(tape, x, p - 1, 0, 1));
     x = op_add(tape, x, mixed);
     Tensor *inner = op_norm(tape, x, ffn, 0, 1);
-    Tensor *hidden = op_swiglu(tape, op_linear(tape, inner, ffn + 1), op_linear(tape, inner, ffn + 2));
+    /* One after the other: the order of arguments' evaluation, so of the tape, would be the compiler's choice. */
+    Tensor *gate = op_linear(tape, inner, ffn + 1), *up = op_linear(tape, inner, ffn + 2);
+    Tensor *hidden = op_swiglu(tape, gate, up);
     return op_add(tape, x, op_linear(tape, hidden, ffn + 3));
 }
 

@@ -2,6 +2,8 @@
 /* AVX2 + FMA: a logical vector is two 256-bit registers. */
 #include <immintrin.h>
 
+#include "vec/transpose_avx.h"
+
 typedef struct {
     __m256 lo, hi;
 } Vec;
@@ -66,29 +68,4 @@ INLINE float vec_top(Vec a) {
     __m128 q = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
     q = _mm_max_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
-}
-/* 4 x 4 transposes inside 128-bit halves; rows i and i + 4 share a register, which finishes the 8 x 8. */
-INLINE void vec_transpose8(const float *s, int64_t ls, float *d, int64_t ld) {
-    __m256 r[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 4; i++) {
-        r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(s + i * ls)), _mm_loadu_ps(s + (i + 4) * ls), 1);
-        r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(s + i * ls + 4)),
-                                        _mm_loadu_ps(s + (i + 4) * ls + 4), 1);
-    }
-#pragma GCC unroll 2
-    for (int h = 0; h < 8; h += 4) {
-        const __m256 a = _mm256_unpacklo_ps(r[h], r[h + 1]), b = _mm256_unpackhi_ps(r[h], r[h + 1]);
-        const __m256 c = _mm256_unpacklo_ps(r[h + 2], r[h + 3]), e = _mm256_unpackhi_ps(r[h + 2], r[h + 3]);
-        _mm256_storeu_ps(d + (h + 0) * ld, _mm256_shuffle_ps(a, c, 0x44));
-        _mm256_storeu_ps(d + (h + 1) * ld, _mm256_shuffle_ps(a, c, 0xee));
-        _mm256_storeu_ps(d + (h + 2) * ld, _mm256_shuffle_ps(b, e, 0x44));
-        _mm256_storeu_ps(d + (h + 3) * ld, _mm256_shuffle_ps(b, e, 0xee));
-    }
-}
-INLINE void vec_transpose(const float *s, int64_t ls, float *d, int64_t ld) {
-    vec_transpose8(s, ls, d, ld);
-    vec_transpose8(s + 8, ls, d + 8 * ld, ld);
-    vec_transpose8(s + 8 * ls, ls, d + 8, ld);
-    vec_transpose8(s + 8 * ls + 8, ls, d + 8 * ld + 8, ld);
 }

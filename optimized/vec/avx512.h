@@ -2,6 +2,8 @@
 /* AVX-512F: a logical vector is one 512-bit register. */
 #include <immintrin.h>
 
+#include "vec/transpose_avx.h"
+
 typedef struct {
     __m512 v;
 } Vec;
@@ -47,10 +49,4 @@ INLINE float vec_top(Vec a) {
     __m128 q = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
     q = _mm_max_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
-}
-/* Column gathers: 16 independent loads per output row, no shuffle network to get wrong. */
-INLINE void vec_transpose(const float *s, int64_t ls, float *d, int64_t ld) {
-    const __m512i lane = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
-    const __m512i index = _mm512_mullo_epi32(lane, _mm512_set1_epi32((int)ls));
-    for (int j = 0; j < 16; j++) _mm512_storeu_ps(d + j * ld, _mm512_i32gather_ps(index, s + j, 4));
 }

@@ -1,0 +1,39 @@
+#!/bin/sh
+# The heavier checks: both compilers, sanitizers, NEON under qemu, the AVX-512 source on any CPU, exp for all 2^32 floats.
+set -e
+step() { printf '\n== %s\n' "$1"; }
+arch=$(uname -m)
+export OMP_NUM_THREADS=2
+
+step "gcc"
+make --no-print-directory verify
+make -s -j2 build/bits
+./build/bits scalar >build/bits.txt
+
+step "clang"
+make -s -j2 BUILD=build/clang CC=clang build/clang/verify build/clang/titans build/clang/bits
+harness/verify/run.sh build/clang 2
+./build/clang/bits >build/bits-clang.txt
+cmp build/bits.txt build/bits-clang.txt && echo "gcc and clang: the same bits"
+
+step "address and undefined behaviour sanitizers"
+make -s -j2 BUILD=build/asan OPT=-O1 EXTRA="-fsanitize=address,undefined -fno-sanitize-recover=all" build/asan/verify build/asan/titans
+ASAN_OPTIONS=detect_leaks=0 harness/verify/run.sh build/asan 2
+
+if [ "$arch" = x86_64 ]; then
+    step "NEON under qemu: every kernel's bits"
+    make -s -j2 BUILD=build/arm64 CC=aarch64-linux-gnu-gcc EXTRA=-static build/arm64/bits
+    for isa in scalar neon; do
+        qemu-aarch64 build/arm64/bits $isa >build/bits-$isa.txt
+        cmp build/bits.txt build/bits-$isa.txt && echo "aarch64 $isa: the same $(wc -l <build/bits.txt) hashes as x86-64"
+    done
+
+    step "AVX-512 source, its intrinsics by SIMDe where the CPU has none"
+    make -s -j2 BUILD=build/simde EMULATED_AVX512=1 \
+        ISA_FLAGS_avx512="-std=gnu11 -w -Iharness/verify/simde -mavx2 -mfma" build/simde/verify build/simde/titans
+    harness/verify/run.sh build/simde 2 '@(kernels|model|functions)/*'
+fi
+
+step "exp for all 2^32 floats"
+TITANS_EXHAUSTIVE=1 harness/verify/run.sh build 2 'functions/exp*'
+printf '\nverify-full: all passed\n'
