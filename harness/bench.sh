@@ -11,7 +11,7 @@ case $quick in
 full) lengths=$lengths,256K,512K,1M,2M scaling=$scaling,256K,512K,1M,2M ;;
 "" | 0) ;;
 *) out=build/quick lengths=256,512,1K,2K,4K scaling=1K,2K,4K,8K samples=10 rounds=3 limit=1K
-   lmm_steps="--steps 600" attention_steps="--steps 300" ;;
+   lmm_steps="--steps 1100" attention_steps="--steps 800" ;;
 esac
 mkdir -p $out/checkpoints $out/figures
 began=$(date +%s)

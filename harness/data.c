@@ -32,7 +32,10 @@ char *data_read(const char *path, int64_t *length, char *message, size_t size) {
     }
     if (file) gzclose(file);
     if (!file || got < 0 || !text) {
-        snprintf(message, size, "cannot read %s: %s", path, !file ? "no such file" : got < 0 ? "damaged gzip data" : "no memory");
+        snprintf(message, size, "cannot read %s: %s", path,
+                 !file     ? "no such file"
+                 : got < 0 ? "damaged gzip data"
+                           : "no memory");
         free(text);
         return 0;
     }
@@ -68,8 +71,8 @@ static int64_t collapse(char *text, int64_t length) {
     return used;
 }
 
-static char *joined(char *(*get)(const char *, int64_t *, char *, size_t), const char *const *names, int64_t *length,
-                    char *message, size_t size) {
+static char *joined(char *(*get)(const char *, int64_t *, char *, size_t), const char *const *names,
+                    int64_t *length, char *message, size_t size) {
     char *all = 0;
     *length = 0;
     for (int i = 0; names[i]; i++) {
@@ -87,10 +90,13 @@ static char *joined(char *(*get)(const char *, int64_t *, char *, size_t), const
     return all;
 }
 
-char *data_prose(const char *path, int64_t *length, char *origin, size_t origin_size, char *message, size_t size) {
-    static const char *const essays[] = {"essays/ralph-waldo-emerson_essays.txt", "essays/henry-david-thoreau_walden.txt", 0};
-    static const char *const licences[] = {"/usr/share/common-licenses/GPL-3", "/usr/share/common-licenses/GFDL-1.3",
-                                           "/usr/share/common-licenses/Apache-2.0", "/usr/share/common-licenses/MPL-2.0", 0};
+char *data_prose(const char *path, int64_t *length, char *origin, size_t origin_size, char *message,
+                 size_t size) {
+    static const char *const essays[] = {"essays/ralph-waldo-emerson_essays.txt",
+                                         "essays/henry-david-thoreau_walden.txt", 0};
+    static const char *const licences[] = {
+        "/usr/share/common-licenses/GPL-3", "/usr/share/common-licenses/GFDL-1.3",
+        "/usr/share/common-licenses/Apache-2.0", "/usr/share/common-licenses/MPL-2.0", 0};
     char folder[2048];
     char *text = 0;
     if (path && *path) {
@@ -102,13 +108,15 @@ char *data_prose(const char *path, int64_t *length, char *origin, size_t origin_
         snprintf(origin, origin_size, "licence texts of this system");
         text = joined(data_read, licences, length, message, size);
         if (!text)
-            snprintf(message, size, "no text for the haystack: put essays/ into %s or name a file with --haystack",
+            snprintf(message, size,
+                     "no text for the haystack: put essays/ into %s or name a file with --haystack",
                      data_folder(folder, sizeof folder));
     }
     if (!text) return 0;
     *length = collapse(text, *length);
     if (*length >= 1000) return text;
-    snprintf(message, size, "%s holds only %lld bytes of text; a haystack needs 1000", origin, (long long)*length);
+    snprintf(message, size, "%s holds only %lld bytes of text; a haystack needs 1000", origin,
+             (long long)*length);
     free(text);
     return 0;
 }

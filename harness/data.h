@@ -2,18 +2,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Where data come from: $TITANS_DATA, else titans/ in the user's cache folder ($XDG_CACHE_HOME or ~/.cache). */
+/* Where data come from: $TITANS_DATA, else titans/ in the user's cache folder ($XDG_CACHE_HOME or ~/.cache).
+ */
 const char *data_folder(char *path, size_t size);
 
 /* The text of a file, plain or gzip (malloc, NUL-terminated). NULL with a message. */
 char *data_read(const char *path, int64_t *length, char *message, size_t size);
 
-/* The file NAME or NAME.gz below the data folder; NULL when it is not there (no message) or cannot be read (message). */
+/* The file NAME or NAME.gz below the data folder; NULL when it is not there (no message) or cannot be read
+ * (message). */
 char *data_find(const char *name, int64_t *length, char *message, size_t size);
 
-/* English text for haystacks: `path` when not empty, else the essays of the data folder, else the licence texts that every
- * Debian system carries. `origin` says which. Runs of white space are single blanks, one blank at the end. */
-char *data_prose(const char *path, int64_t *length, char *origin, size_t origin_size, char *message, size_t size);
+/* English text for haystacks: `path` when not empty, else the essays of the data folder, else the licence
+ * texts that every Debian system carries. `origin` says which. Runs of white space are single blanks, one
+ * blank at the end. */
+char *data_prose(const char *path, int64_t *length, char *origin, size_t origin_size, char *message,
+                 size_t size);
 
-/* Words, one a line, from wordlists/NAME of the data folder, else the built-in list given (NULL-terminated). */
+/* Words, one a line, from wordlists/NAME of the data folder, else the built-in list given (NULL-terminated).
+ */
 const char *const *data_words(const char *name, const char *const *fallback, int64_t *count);

@@ -7,8 +7,8 @@
 uint64_t evaluate_seed(uint64_t seed) { return seed ^ 0x6576616c75617465u; }
 
 /* Reads one segment of every sample of the batch and notes the rows whose next token is asked for. */
-static int64_t segment_read(const Sample *samples, int64_t batch, int64_t from, int64_t count, int32_t *tokens,
-                            int32_t *targets, int32_t *rows) {
+static int64_t segment_read(const Sample *samples, int64_t batch, int64_t from, int64_t count,
+                            int32_t *tokens, int32_t *targets, int32_t *rows) {
     int64_t row_count = 0;
     for (int64_t b = 0; b < batch; b++) {
         sample_read(&samples[b], from, count, tokens + b * count, targets + b * count);
@@ -18,9 +18,10 @@ static int64_t segment_read(const Sample *samples, int64_t batch, int64_t from, 
     return row_count;
 }
 
-static void segment_score(const Tensor *logits, const int32_t *rows, int64_t row_count, const int32_t *targets,
-                          int64_t count, unsigned char *correct, Arena *arena) {
-    int32_t *wanted = arena_take(arena, (size_t)row_count * sizeof *wanted), *best = arena_take(arena, (size_t)row_count * sizeof *best);
+static void segment_score(const Tensor *logits, const int32_t *rows, int64_t row_count,
+                          const int32_t *targets, int64_t count, unsigned char *correct, Arena *arena) {
+    int32_t *wanted = arena_take(arena, (size_t)row_count * sizeof *wanted),
+            *best = arena_take(arena, (size_t)row_count * sizeof *best);
     double *loss = arena_take(arena, (size_t)row_count * sizeof *loss);
     for (int64_t r = 0; r < row_count; r++) wanted[r] = targets[rows[r]];
     K->loss->forward(row_count, logits->cols, logits->data, wanted, loss, best);
@@ -29,8 +30,8 @@ static void segment_score(const Tensor *logits, const int32_t *rows, int64_t row
 }
 
 /* One batch from first to last token. */
-static void evaluate_batch(Model *model, const Sample *samples, int64_t batch, int64_t length, int64_t segment,
-                           unsigned char *correct, ProgressLine *progress) {
+static void evaluate_batch(Model *model, const Sample *samples, int64_t batch, int64_t length,
+                           int64_t segment, unsigned char *correct, ProgressLine *progress) {
     State state;
     Arena arena = {0};
     state_start(&state, model, batch, model->mixer->uses_capacity ? length : 0);
@@ -52,7 +53,8 @@ static void evaluate_batch(Model *model, const Sample *samples, int64_t batch, i
     state_free(&state);
 }
 
-int64_t evaluate(Model *model, const Task *task, const EvaluateOptions *o, unsigned char *correct, double *depths) {
+int64_t evaluate(Model *model, const Task *task, const EvaluateOptions *o, unsigned char *correct,
+                 double *depths) {
     ProgressLine progress;
     int64_t right = 0;
     Sample *samples = calloc((size_t)o->batch, sizeof *samples);
@@ -64,7 +66,8 @@ int64_t evaluate(Model *model, const Task *task, const EvaluateOptions *o, unsig
             task->sample(evaluate_seed(o->seed), (uint64_t)(first + b), o->length, o->depth, &samples[b]);
             if (depths) depths[first + b] = samples[b].depth;
         }
-        evaluate_batch(model, samples, batch, o->length, o->segment, correct + first, o->quiet ? 0 : &progress);
+        evaluate_batch(model, samples, batch, o->length, o->segment, correct + first,
+                       o->quiet ? 0 : &progress);
         for (int64_t b = 0; b < batch; b++) right += correct[first + b];
     }
     if (!o->quiet) progress_end(&progress);

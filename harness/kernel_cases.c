@@ -16,19 +16,26 @@ static const Work NONE = {0, 0};
 
 void report_row(KernelReport *r, const KernelRow *row, const Timing *t) {
     const double rate = row->flop / t->seconds;
-    fprintf(r->file, "%s\t%s\t%d\t%s\t%.2f\t%.1f\t%s\t%.3f\t%s\t%s\n", row->kernel, K->isa, row->threads, row->shape,
-            rate / 1e9, 100.0 * rate / t->peak, row->bar_name, row->ratio, row->goal,
-            row->met < 0 ? "-" : row->met ? "yes" : "no");
-    fprintf(stderr, "kernels: %-16s %-24s %7.1f Gflop/s %5.1f%% of peak  %s %.2f %s%s\n", row->kernel, row->shape, rate / 1e9,
-            100.0 * rate / t->peak, row->bar_name, row->ratio, row->met < 0 ? "" : row->goal,
-            row->met < 0 ? "" : row->met ? "  met" : "  MISSED");
+    fprintf(r->file, "%s\t%s\t%d\t%s\t%.2f\t%.1f\t%s\t%.3f\t%s\t%s\n", row->kernel, K->isa, row->threads,
+            row->shape, rate / 1e9, 100.0 * rate / t->peak, row->bar_name, row->ratio, row->goal,
+            row->met < 0 ? "-"
+            : row->met   ? "yes"
+                         : "no");
+    fprintf(stderr, "kernels: %-16s %-24s %7.1f Gflop/s %5.1f%% of peak  %s %.2f %s%s\n", row->kernel,
+            row->shape, rate / 1e9, 100.0 * rate / t->peak, row->bar_name, row->ratio,
+            row->met < 0 ? "" : row->goal,
+            row->met < 0 ? ""
+            : row->met   ? "  met"
+                         : "  MISSED");
     if (t->drift > r->drift) r->drift = t->drift;
 }
 
-void report_goal(KernelReport *r, const char *kernel, const char *shape, double value, const char *goal, int met) {
-    fprintf(r->file, "%s\t%s\t%d\t%s\t-\t-\t%s\t%.3f\t%s\t%s\n", kernel, K->isa, omp_get_max_threads(), shape, "summary", value,
-            goal, met ? "yes" : "no");
-    fprintf(stderr, "kernels: goal %s: %s %s = %.3f  %s\n", goal, kernel, shape, value, met ? "met" : "MISSED");
+void report_goal(KernelReport *r, const char *kernel, const char *shape, double value, const char *goal,
+                 int met) {
+    fprintf(r->file, "%s\t%s\t%d\t%s\t-\t-\t%s\t%.3f\t%s\t%s\n", kernel, K->isa, omp_get_max_threads(), shape,
+            "summary", value, goal, met ? "yes" : "no");
+    fprintf(stderr, "kernels: goal %s: %s %s = %.3f  %s\n", goal, kernel, shape, value,
+            met ? "met" : "MISSED");
 }
 
 static float *random_floats(int64_t n, double scale) {
@@ -41,14 +48,15 @@ static float *random_floats(int64_t n, double scale) {
 
 /* ---- gemm, with OpenBLAS as the bar when the system has it ---- */
 
-typedef void (*Sgemm)(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda, const float *b,
-                      int ldb, float beta, float *c, int ldc);
+typedef void (*Sgemm)(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
+                      const float *b, int ldb, float beta, float *c, int ldc);
 static Sgemm openblas(void) {
     static Sgemm sgemm;
     static int tried;
     if (tried++) return sgemm;
     void *library = dlopen("libopenblas.so.0", RTLD_NOW);
-    void *found = library ? dlsym(library, "cblas_sgemm") : 0, *threads = library ? dlsym(library, "openblas_set_num_threads") : 0;
+    void *found = library ? dlsym(library, "cblas_sgemm") : 0,
+         *threads = library ? dlsym(library, "openblas_set_num_threads") : 0;
     if (!found) fprintf(stderr, "kernels: no OpenBLAS on this system, its bar is left out\n");
     memcpy(&sgemm, &found, sizeof found);
     void (*set_threads)(int) = 0;
@@ -73,18 +81,22 @@ static void gemm_bar(void *context) {
     const GemmCase *g = context;
     const int64_t lda = g->form == GEMM_TN ? g->M : g->K, ldb = g->form == GEMM_NT ? g->K : g->N;
     enum { ROW_MAJOR = 101, PLAIN = 111, TRANSPOSED = 112 };
-    openblas()(ROW_MAJOR, g->form == GEMM_TN ? TRANSPOSED : PLAIN, g->form == GEMM_NT ? TRANSPOSED : PLAIN, (int)g->M,
-               (int)g->N, (int)g->K, 1.0f, g->a, (int)lda, g->b, (int)ldb, g->form == GEMM_TN ? 1.0f : 0.0f, g->c, (int)g->N);
+    openblas()(ROW_MAJOR, g->form == GEMM_TN ? TRANSPOSED : PLAIN, g->form == GEMM_NT ? TRANSPOSED : PLAIN,
+               (int)g->M, (int)g->N, (int)g->K, 1.0f, g->a, (int)lda, g->b, (int)ldb,
+               g->form == GEMM_TN ? 1.0f : 0.0f, g->c, (int)g->N);
 }
 
 static double gemm_case(KernelReport *r, GemmForm form, int64_t M, int64_t N, int64_t depth, double *ratio) {
     static const char *const names[] = {"gemm.nn", "gemm.nt", "gemm.tn+="};
     char shape[48];
-    GemmCase g = {form, M, N, depth, random_floats(M * depth, 1), random_floats(depth * N, 1), random_floats(M * N, 1)};
-    const Timing t = timing_measure((Work){gemm_ours, &g}, openblas() ? (Work){gemm_bar, &g} : NONE, 1, r->rounds, LEAST);
+    GemmCase g = {
+        form, M, N, depth, random_floats(M * depth, 1), random_floats(depth * N, 1), random_floats(M * N, 1)};
+    const Timing t =
+        timing_measure((Work){gemm_ours, &g}, openblas() ? (Work){gemm_bar, &g} : NONE, 1, r->rounds, LEAST);
     snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)M, (long long)N, (long long)depth);
     *ratio = t.bar_seconds > 0.0 ? t.bar_seconds / t.seconds : 0.0;
-    const KernelRow row = {names[form], shape, openblas() ? "openblas" : "-", 1, 2.0 * (double)(M * N * depth), *ratio, "-", -1};
+    const KernelRow row = {
+        names[form], shape, openblas() ? "openblas" : "-", 1, 2.0 * (double)(M * N * depth), *ratio, "-", -1};
     report_row(r, &row, &t);
     free(g.a);
     free(g.b);
@@ -119,7 +131,10 @@ void cases_gemm(KernelReport *r) {
             const int64_t b = 32 << i / 9, in = 64 << i / 3 % 3, out = 64 << i % 3;
             const GemmForm form = forms[f].form;
             percent[n++] = 100.0 * gemm_case(r, form, form == GEMM_TN ? in : b, form == GEMM_NT ? in : out,
-                                             form == GEMM_NN ? in : form == GEMM_NT ? out : b, &ratio);
+                                             form == GEMM_NN   ? in
+                                             : form == GEMM_NT ? out
+                                                               : b,
+                                             &ratio);
             ratios_add(&ratios, ratio);
         }
         const double median = stats_median(n, percent);
@@ -128,7 +143,8 @@ void cases_gemm(KernelReport *r) {
     if (!ratios.count) return;
     const double mean = exp(ratios.logs / ratios.count);
     report_goal(r, "gemm", "all of these", mean, "2: geometric mean >= 1.1 OpenBLAS", mean >= 1.1);
-    report_goal(r, "gemm", "slowest of these", ratios.worst, "2: no shape < 0.95 OpenBLAS", ratios.worst >= 0.95);
+    report_goal(r, "gemm", "slowest of these", ratios.worst, "2: no shape < 0.95 OpenBLAS",
+                ratios.worst >= 0.95);
 }
 
 /* ---- neural memory ---- */
@@ -141,7 +157,8 @@ typedef struct {
     int64_t weights, first;
 } MemoryCase;
 
-static MemoryCase memory_case(int64_t heads, int64_t chunk, int64_t tokens, int layers, int64_t outer, int64_t hidden) {
+static MemoryCase memory_case(int64_t heads, int64_t chunk, int64_t tokens, int layers, int64_t outer,
+                              int64_t hidden) {
     MemoryCase c = {.shape = {1, heads, tokens, chunk, 0, layers, {0}}};
     for (int l = 0; l <= layers; l++) c.shape.width[l] = l == 0 || l == layers ? outer : hidden;
     for (int l = 1; l <= layers; l++) c.weights += c.shape.width[l - 1] * c.shape.width[l];
@@ -149,7 +166,8 @@ static MemoryCase memory_case(int64_t heads, int64_t chunk, int64_t tokens, int 
     const int64_t n = tokens * heads, wide = n * outer, chunks = (tokens + chunk - 1) / chunk;
     c.data = random_floats(3 * wide + 3 * n, 1.0 / sqrt((double)outer));
     float *gates = c.data + 3 * wide;
-    for (int64_t i = 0; i < n; i++) gates[i] = 0.99f, gates[n + i] = 0.01f / (float)chunk, gates[2 * n + i] = 0.5f;
+    for (int64_t i = 0; i < n; i++)
+        gates[i] = 0.99f, gates[n + i] = 0.01f / (float)chunk, gates[2 * n + i] = 0.5f;
     c.in = (MemoryInput){c.data, c.data + wide, c.data + 2 * wide, gates, gates + n, gates + 2 * n};
     c.initial = random_floats(heads * 3 * c.weights, 1.0 / sqrt((double)hidden));
     c.state = random_floats(heads * 3 * c.weights, 1.0);
@@ -165,7 +183,8 @@ static MemoryCase memory_case(int64_t heads, int64_t chunk, int64_t tokens, int 
 }
 
 static void memory_case_free(MemoryCase *c) {
-    float *all[] = {c->data, c->initial, c->state, c->y, c->snapshots, c->workspace, c->gradients, c->dstate, c->naive};
+    float *all[] = {c->data,      c->initial,   c->state,  c->y,    c->snapshots,
+                    c->workspace, c->gradients, c->dstate, c->naive};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
@@ -195,8 +214,9 @@ static void memory_backward_run(void *context) {
 
 static void naive_run(MemoryCase *c, int tuned) {
     memory_restore(c);
-    (tuned ? naive_tuned : naive_plain)(c->shape.tokens, c->shape.chunk, c->shape.layers, c->shape.width, c->in.k, c->in.v,
-                                        c->in.q, c->in.keep, c->in.theta, c->in.eta, c->state, c->y, c->naive);
+    (tuned ? naive_tuned : naive_plain)(c->shape.tokens, c->shape.chunk, c->shape.layers, c->shape.width,
+                                        c->in.k, c->in.v, c->in.q, c->in.keep, c->in.theta, c->in.eta,
+                                        c->state, c->y, c->naive);
 }
 static void naive_plain_run(void *context) { naive_run(context, 0); }
 static void naive_tuned_run(void *context) { naive_run(context, 1); }
@@ -205,11 +225,15 @@ static const struct {
     const char *name;
     int layers;
     int64_t outer, hidden;
-} memories[] = {{"64-64", 1, 64, 64},           {"128-128", 1, 128, 128},          {"64-128-64", 2, 64, 128},
-                {"64-256-64", 2, 64, 256},      {"128-512-128", 2, 128, 512}};
+} memories[] = {{"64-64", 1, 64, 64},
+                {"128-128", 1, 128, 128},
+                {"64-128-64", 2, 64, 128},
+                {"64-256-64", 2, 64, 256},
+                {"128-512-128", 2, 128, 512}};
 enum { MEMORIES = sizeof memories / sizeof *memories };
 
-/* Flop of the recurrence itself: 10 per weight in the first layer, 12 above (goal 3 counts them at the FMA peak). */
+/* Flop of the recurrence itself: 10 per weight in the first layer, 12 above (goal 3 counts them at the FMA
+ * peak). */
 static double scan_flop(const MemoryCase *c) {
     return (double)(c->shape.tokens * c->shape.heads) * (12.0 * (double)c->weights - 2.0 * (double)c->first);
 }
@@ -233,14 +257,27 @@ static void memory_forward_rows(KernelReport *r, int i, double scan_percent[2]) 
     const int kib = (int)(8 * c.weights >> 10), counted = kib >= 64 && kib <= 1024;
     Timing t = timing_measure((Work){memory_scan_run, &c}, (Work){memory_dual_run, &c}, 1, r->rounds, LEAST);
     const double percent = 100.0 * scan_flop(&c) / t.seconds / t.peak;
-    const KernelRow scan = {"memory.scan", name, "memory.dual", 1, scan_flop(&c), t.bar_seconds / t.seconds,
-                            counted ? "3: >= 80 % of its floor" : "-", counted ? percent >= 80.0 : -1};
+    const KernelRow scan = {"memory.scan",
+                            name,
+                            "memory.dual",
+                            1,
+                            scan_flop(&c),
+                            t.bar_seconds / t.seconds,
+                            counted ? "3: >= 80 % of its floor" : "-",
+                            counted ? percent >= 80.0 : -1};
     report_row(r, &scan, &t);
     if (counted && percent < scan_percent[0]) scan_percent[0] = percent;
     t = timing_measure((Work){memory_dual_run, &c}, NONE, 1, r->rounds, LEAST);
-    const double dual = 100.0 * dual_flop(&c, 0) / t.seconds / t.peak, wanted = memories[i].outer == 64 ? 70.0 : 78.0;
-    const KernelRow row = {"memory.dual", name, "-", 1, dual_flop(&c, 0), 0.0,
-                           wanted == 70.0 ? "5: >= 70 % of peak" : "5: >= 78 % of peak", dual >= wanted};
+    const double dual = 100.0 * dual_flop(&c, 0) / t.seconds / t.peak,
+                 wanted = memories[i].outer == 64 ? 70.0 : 78.0;
+    const KernelRow row = {"memory.dual",
+                           name,
+                           "-",
+                           1,
+                           dual_flop(&c, 0),
+                           0.0,
+                           wanted == 70.0 ? "5: >= 70 % of peak" : "5: >= 78 % of peak",
+                           dual >= wanted};
     report_row(r, &row, &t);
     memory_case_free(&c);
 }
@@ -248,15 +285,28 @@ static void memory_forward_rows(KernelReport *r, int i, double scan_percent[2]) 
 static void memory_naive_rows(KernelReport *r, int i) {
     MemoryCase c = memory_case(1, 64, 256, memories[i].layers, memories[i].outer, memories[i].hidden);
     const int counted = memories[i].hidden <= 256;
-    Timing t = timing_measure((Work){memory_scan_run, &c}, (Work){naive_plain_run, &c}, 1, r->rounds < 3 ? r->rounds : 3, LEAST);
+    Timing t = timing_measure((Work){memory_scan_run, &c}, (Work){naive_plain_run, &c}, 1,
+                              r->rounds < 3 ? r->rounds : 3, LEAST);
     double ratio = t.bar_seconds / t.seconds;
-    const KernelRow plain = {"memory.scan", memories[i].name, "naive -O2", 1, scan_flop(&c), ratio,
-                             counted ? "6: >= 12x naive -O2" : "-", counted ? ratio >= 12.0 : -1};
+    const KernelRow plain = {"memory.scan",
+                             memories[i].name,
+                             "naive -O2",
+                             1,
+                             scan_flop(&c),
+                             ratio,
+                             counted ? "6: >= 12x naive -O2" : "-",
+                             counted ? ratio >= 12.0 : -1};
     report_row(r, &plain, &t);
     t = timing_measure((Work){memory_scan_run, &c}, (Work){naive_tuned_run, &c}, 1, r->rounds, LEAST);
     ratio = t.bar_seconds / t.seconds;
-    const KernelRow tuned = {"memory.scan", memories[i].name, "naive -O3 native fast-math", 1, scan_flop(&c), ratio,
-                             counted ? "6: >= 2.1x naive tuned" : "-", counted ? ratio >= 2.1 : -1};
+    const KernelRow tuned = {"memory.scan",
+                             memories[i].name,
+                             "naive -O3 native fast-math",
+                             1,
+                             scan_flop(&c),
+                             ratio,
+                             counted ? "6: >= 2.1x naive tuned" : "-",
+                             counted ? ratio >= 2.1 : -1};
     report_row(r, &tuned, &t);
     memory_case_free(&c);
 }
@@ -266,10 +316,12 @@ static void memory_backward_rows(KernelReport *r, int i) {
     const MemoryOutput out = {c.y, c.snapshots, 0};
     memory_restore(&c);
     K->memory->forward_scan(&c.shape, &c.in, c.state, &out, c.workspace);
-    const Timing t = timing_measure((Work){memory_backward_run, &c}, (Work){memory_dual_run, &c}, 1, r->rounds, LEAST);
+    const Timing t =
+        timing_measure((Work){memory_backward_run, &c}, (Work){memory_dual_run, &c}, 1, r->rounds, LEAST);
     const double percent = 100.0 * dual_flop(&c, 1) / t.seconds / t.peak, times = t.seconds / t.bar_seconds;
-    const KernelRow row = {"memory.backward", memories[i].name, "memory.dual", 1, dual_flop(&c, 1), t.bar_seconds / t.seconds,
-                           "9: >= 65 % of peak", percent >= 65.0};
+    const KernelRow row = {
+        "memory.backward", memories[i].name,          "memory.dual",        1,
+        dual_flop(&c, 1),  t.bar_seconds / t.seconds, "9: >= 65 % of peak", percent >= 65.0};
     report_row(r, &row, &t);
     report_goal(r, "memory.backward", memories[i].name, times, "9: <= 2.4 x dual forward", times <= 2.4);
     memory_case_free(&c);
@@ -282,7 +334,8 @@ void cases_memory(KernelReport *r) {
         memory_naive_rows(r, i);
         memory_backward_rows(r, i);
     }
-    report_goal(r, "memory.scan", "state 64 KiB - 1 MiB", scan[0], "3: all >= 80 % of the floor", scan[0] >= 80.0);
+    report_goal(r, "memory.scan", "state 64 KiB - 1 MiB", scan[0], "3: all >= 80 % of the floor",
+                scan[0] >= 80.0);
 }
 
 /* ---- attention ---- */
@@ -326,7 +379,13 @@ static void attend_rows(KernelReport *r, int64_t tokens) {
     snprintf(shape, sizeof shape, "N=%lld d=64", (long long)tokens);
     Timing t = timing_measure((Work){attend_forward_run, &c}, NONE, 1, r->rounds, LEAST);
     const double percent = 100.0 * flop / t.seconds / t.peak;
-    const KernelRow row = {"attend", shape, "-", 1, flop, 0.0, tokens >= 1024 ? "11: >= 68 % of peak" : "-",
+    const KernelRow row = {"attend",
+                           shape,
+                           "-",
+                           1,
+                           flop,
+                           0.0,
+                           tokens >= 1024 ? "11: >= 68 % of peak" : "-",
                            tokens >= 1024 ? percent >= 68.0 : -1};
     report_row(r, &row, &t);
     if (tokens <= 1024) {
@@ -341,10 +400,17 @@ static void attend_rows(KernelReport *r, int64_t tokens) {
 static void crossover_row(KernelReport *r) {
     AttendCase a = attend_case(16384, 64);
     MemoryCase m = memory_case(1, 64, 16384, 2, 64, 128);
-    const Timing t = timing_measure((Work){memory_scan_run, &m}, (Work){attend_forward_run, &a}, 1, r->rounds < 3 ? r->rounds : 3, LEAST);
+    const Timing t = timing_measure((Work){memory_scan_run, &m}, (Work){attend_forward_run, &a}, 1,
+                                    r->rounds < 3 ? r->rounds : 3, LEAST);
     const double ratio = t.bar_seconds / t.seconds;
-    const KernelRow row = {"memory.scan", "64-128-64 N=16K", "attend N=16K d=64", 1, scan_flop(&m), ratio,
-                           "13: attention >= 12 x memory time", ratio >= 12.0};
+    const KernelRow row = {"memory.scan",
+                           "64-128-64 N=16K",
+                           "attend N=16K d=64",
+                           1,
+                           scan_flop(&m),
+                           ratio,
+                           "13: attention >= 12 x memory time",
+                           ratio >= 12.0};
     report_row(r, &row, &t);
     attend_case_free(&a);
     memory_case_free(&m);
@@ -397,17 +463,28 @@ void cases_elementwise(KernelReport *r) {
         const char *name;
         void (*run)(void *);
         double flop, arrays; /* per element; arrays read and written */
-    } cases[] = {{"conv+silu+l2", conv_run, 40, 2},   {"norm", norm_run, 5, 2},      {"norm+gate", norm_gate_run, 28, 3},
-                 {"swiglu", swiglu_run, 24, 3},       {"loss", loss_run, 22, 1},     {"adamw", adamw_run, 15, 7}};
+    } cases[] = {{"conv+silu+l2", conv_run, 40, 2},   {"norm", norm_run, 5, 2},
+                 {"norm+gate", norm_gate_run, 28, 3}, {"swiglu", swiglu_run, 24, 3},
+                 {"loss", loss_run, 22, 1},           {"adamw", adamw_run, 15, 7}};
     const int64_t rows = 2048, width = 256, n = rows * width;
-    RowsCase c = {rows, width, random_floats(n, 1), random_floats(n, 1), random_floats(n, 1), random_floats(4 * width, 1),
-                  random_floats(n, 0), calloc((size_t)rows, sizeof(int32_t)), calloc((size_t)rows, sizeof(double))};
+    RowsCase c = {rows,
+                  width,
+                  random_floats(n, 1),
+                  random_floats(n, 1),
+                  random_floats(n, 1),
+                  random_floats(4 * width, 1),
+                  random_floats(n, 0),
+                  calloc((size_t)rows, sizeof(int32_t)),
+                  calloc((size_t)rows, sizeof(double))};
     const double bandwidth = timing_bandwidth(n, r->rounds);
-    fprintf(r->file, "# copy bandwidth, two arrays of %.1f MiB: %.1f GB/s\n", 4.0 * (double)n / 1048576.0, bandwidth / 1e9);
+    fprintf(r->file, "# copy bandwidth, two arrays of %.1f MiB: %.1f GB/s\n", 4.0 * (double)n / 1048576.0,
+            bandwidth / 1e9);
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const Timing t = timing_measure((Work){cases[i].run, &c}, NONE, 1, r->rounds, LEAST);
-        const double roof = fmax(4.0 * cases[i].arrays * (double)n / bandwidth, cases[i].flop * (double)n / t.peak);
-        const KernelRow row = {cases[i].name, "2048x256", "roofline", 1, cases[i].flop * (double)n, roof / t.seconds, "-", -1};
+        const double roof =
+            fmax(4.0 * cases[i].arrays * (double)n / bandwidth, cases[i].flop * (double)n / t.peak);
+        const KernelRow row = {cases[i].name,    "2048x256", "roofline", 1, cases[i].flop * (double)n,
+                               roof / t.seconds, "-",        -1};
         report_row(r, &row, &t);
     }
     float *all[] = {c.x, c.y, c.z, c.gain, c.dx};
@@ -425,8 +502,14 @@ static void memory_threads_row(KernelReport *r, int threads) {
     omp_set_num_threads(threads);
     const Timing two = timing_measure((Work){memory_scan_run, &c}, NONE, threads, r->rounds, 4 * LEAST);
     const double speedup = one.seconds / two.seconds;
-    const KernelRow row = {"memory.scan", "64-128-64 8 heads", "1 thread", threads, scan_flop(&c), speedup,
-                           "15: 2 threads >= 1.85 x 1", threads == 2 ? speedup >= 1.85 : -1};
+    const KernelRow row = {"memory.scan",
+                           "64-128-64 8 heads",
+                           "1 thread",
+                           threads,
+                           scan_flop(&c),
+                           speedup,
+                           "15: 2 threads >= 1.85 x 1",
+                           threads == 2 ? speedup >= 1.85 : -1};
     report_row(r, &row, &two);
     memory_case_free(&c);
 }
@@ -447,14 +530,17 @@ static void step_row(KernelReport *r, const char *mixer, int threads) {
     snprintf(config.mixer, sizeof config.mixer, "%s", mixer);
     snprintf(train.task, sizeof train.task, "niah1");
     snprintf(train.curriculum, sizeof train.curriculum, "512:1000000");
-    config.width = 256, config.heads = 4, config.layers = 2, config.ffn = 512, config.memory_layers = 2, config.expansion = 2;
+    config.width = 256, config.heads = 4, config.layers = 2, config.ffn = 512, config.memory_layers = 2,
+    config.expansion = 2;
     train.batch = 8, train.rate = 1e-5;
     CHECK(!trainer_create(&trainer, &config, &train, message, sizeof message), "%s", message);
-    const Timing t = timing_measure((Work){step_run, &trainer}, NONE, threads, r->rounds < 5 ? r->rounds : 5, 0.1);
+    const Timing t =
+        timing_measure((Work){step_run, &trainer}, NONE, threads, r->rounds < 5 ? r->rounds : 5, 0.1);
     const double tokens = 8.0 * 512.0, flop = 3.0 * tokens * model_flops(&trainer.model, 256.0, 0);
     const double percent = 100.0 * flop / t.seconds / t.peak;
     snprintf(shape, sizeof shape, "%s d=256 2 layers 8x512", mixer);
-    const KernelRow row = {"train.step", shape, "-", threads, flop, 0.0, "16: >= 40 % of peak", percent >= 40.0};
+    const KernelRow row = {"train.step",          shape,          "-", threads, flop, 0.0,
+                           "16: >= 40 % of peak", percent >= 40.0};
     report_row(r, &row, &t);
     trainer_free(&trainer);
 }

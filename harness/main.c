@@ -8,8 +8,10 @@
 static int usage(FILE *to) {
     fprintf(to, "Usage: titans COMMAND [OPTION...]\n\n");
     for (int i = 0; commands[i]; i++) fprintf(to, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(to, "\n`titans COMMAND --help` describes each. Environment: TITANS_ISA (scalar, avx2, avx512, neon),\n"
-                "TITANS_DATA (folder of text and word lists), OMP_NUM_THREADS.\n");
+    fprintf(
+        to,
+        "\n`titans COMMAND --help` describes each. Environment: TITANS_ISA (scalar, avx2, avx512, neon),\n"
+        "TITANS_DATA (folder of text and word lists), OMP_NUM_THREADS.\n");
     return to == stdout ? 0 : 2;
 }
 

@@ -18,7 +18,8 @@ int64_t option_integer(const char *name, const char *text, int64_t low, int64_t 
     long long value = strtoll(text, &end, 10), scale = 1;
     if (end != text && (*end == 'K' || *end == 'k')) scale = 1024, end++;
     if (end != text && scale == 1 && *end == 'M') scale = 1 << 20, end++;
-    if (end == text || *end || errno || __builtin_mul_overflow(value, scale, &value) || value < low || value > high)
+    if (end == text || *end || errno || __builtin_mul_overflow(value, scale, &value) || value < low ||
+        value > high)
         refuse(name, text, (double)low, (double)high);
     return value;
 }

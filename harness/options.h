@@ -1,8 +1,8 @@
 #pragma once
 #include <stdint.h>
 
-/* Numbers on the command line: the whole text must be one number inside the range, else a message and exit code 2. Lengths
- * may end in K or M (1024, 1024^2). */
+/* Numbers on the command line: the whole text must be one number inside the range, else a message and exit
+ * code 2. Lengths may end in K or M (1024, 1024^2). */
 int64_t option_integer(const char *name, const char *text, int64_t low, int64_t high);
 double option_real(const char *name, const char *text, double low, double high);
 

@@ -16,16 +16,19 @@ void progress_begin(ProgressLine *p, const char *what, int64_t total) {
     *p = (ProgressLine){what, total, 0, seconds_now(), 0.0};
 }
 
-void progress_update(ProgressLine *p, int64_t done, const char *unit, double units_per_step, const char *note) {
+void progress_update(ProgressLine *p, int64_t done, const char *unit, double units_per_step,
+                     const char *note) {
     const int terminal = isatty(STDERR_FILENO);
     const double now = seconds_now(), elapsed = now - p->began;
     p->done = done;
     if (done < p->total && now - p->shown < (terminal ? 0.2 : 15.0)) return;
     p->shown = now;
     const double left = done ? elapsed / (double)done * (double)(p->total - done) : 0.0;
-    fprintf(stderr, "%s%s %lld/%lld (%.0f%%) %s  %.0f %s/s  %.0f s, %.0f s left%s", terminal ? "\r\033[K" : "", p->what,
-            (long long)done, (long long)p->total, p->total ? 100.0 * (double)done / (double)p->total : 100.0, note,
-            elapsed > 0.0 ? (double)done * units_per_step / elapsed : 0.0, unit, elapsed, left, terminal ? "" : "\n");
+    fprintf(stderr, "%s%s %lld/%lld (%.0f%%) %s  %.0f %s/s  %.0f s, %.0f s left%s",
+            terminal ? "\r\033[K" : "", p->what, (long long)done, (long long)p->total,
+            p->total ? 100.0 * (double)done / (double)p->total : 100.0, note,
+            elapsed > 0.0 ? (double)done * units_per_step / elapsed : 0.0, unit, elapsed, left,
+            terminal ? "" : "\n");
 }
 
 void progress_end(ProgressLine *p) {

@@ -2,8 +2,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* A task yields samples; a sample is a function of (task, seed, index, length, depth) and is never stored whole: tokens
- * are produced for any range, so a sequence of millions of tokens takes no memory. */
+/* A task yields samples; a sample is a function of (task, seed, index, length, depth) and is never stored
+ * whole: tokens are produced for any range, so a sequence of millions of tokens takes no memory. */
 enum { SAMPLE_PIECES = 8, SAMPLE_STORE = 1024 };
 
 /* A run of tokens: bytes repeated with a period, or random filler. */
@@ -39,10 +39,11 @@ const Task *task_find(const char *name);
 const Task *task_at(int i); /* NULL past the end */
 
 /* For tasks. Positions are those reached so far. */
-void sample_text(Sample *sample, const char *text);                                       /* copied */
-void sample_repeat(Sample *sample, const unsigned char *bytes, int64_t period, int64_t offset, int64_t length);
+void sample_text(Sample *sample, const char *text); /* copied */
+void sample_repeat(Sample *sample, const unsigned char *bytes, int64_t period, int64_t offset,
+                   int64_t length);
 void sample_filler(Sample *sample, uint64_t seed, int32_t base, int32_t classes, int64_t length);
 
-/* Tokens [from, from + count); past the end: 0. Targets: the token after each position where that token belongs to the
- * answer, else -1. */
+/* Tokens [from, from + count); past the end: 0. Targets: the token after each position where that token
+ * belongs to the answer, else -1. */
 void sample_read(const Sample *sample, int64_t from, int64_t count, int32_t *tokens, int32_t *targets);

@@ -42,7 +42,8 @@ static double peak_sample(int threads) {
 Timing timing_measure(Work ours, Work bar, int threads, int rounds, double least) {
     double mine[MOST_ROUNDS], other[MOST_ROUNDS], peak[MOST_ROUNDS];
     CHECK(rounds > 0 && rounds <= MOST_ROUNDS, "%d rounds", rounds);
-    const int64_t repeats = calibrate(ours, least, threads), bar_repeats = bar.run ? calibrate(bar, least, threads) : 0;
+    const int64_t repeats = calibrate(ours, least, threads),
+                  bar_repeats = bar.run ? calibrate(bar, least, threads) : 0;
     for (int i = 0; i < rounds; i++) {
         peak[i] = peak_sample(threads);
         mine[i] = sample(ours, repeats, threads);

@@ -1,7 +1,8 @@
 #pragma once
 #include <stdint.h>
 
-/* Kernel timing on a noisy machine: the thing measured, its bar and the FMA peak take turns, and medians are compared. */
+/* Kernel timing on a noisy machine: the thing measured, its bar and the FMA peak take turns, and medians are
+ * compared. */
 typedef struct {
     void (*run)(void *context);
     void *context;
@@ -9,11 +10,12 @@ typedef struct {
 
 typedef struct {
     double seconds, bar_seconds; /* per run; bar 0 when there is none */
-    double peak;                 /* flop/s of fused multiply-adds, measured in between, by the same number of threads */
-    double drift;                /* largest relative distance of a peak sample from the median */
+    double peak;  /* flop/s of fused multiply-adds, measured in between, by the same number of threads */
+    double drift; /* largest relative distance of a peak sample from the median */
 } Timing;
 
-/* rounds samples of each, at least `least` seconds each; wall time when threads > 1, else this thread's processor time. */
+/* rounds samples of each, at least `least` seconds each; wall time when threads > 1, else this thread's
+ * processor time. */
 Timing timing_measure(Work ours, Work bar, int threads, int rounds, double least);
 
 /* Bytes per second of copying `floats` floats. */

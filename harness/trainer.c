@@ -43,15 +43,17 @@ static int trainer_prepare(Trainer *t, char *message, size_t size) {
         return -1;
     }
     if (total < 0) {
-        snprintf(message, size, "\"curriculum\" must read like \"64:1200 128:400\", not \"%s\"", t->train.curriculum);
+        snprintf(message, size, "\"curriculum\" must read like \"64:1200 128:400\", not \"%s\"",
+                 t->train.curriculum);
         return -1;
     }
     t->steps = t->train.steps ? t->train.steps : total;
     const char *rest = t->train.curriculum;
     for (int64_t length, steps; curriculum_next(&rest, &length, &steps) > 0;)
         if (length < t->task->min_length) {
-            snprintf(message, size, "task %s needs sequences of at least %lld tokens, the curriculum has %lld", t->task->name,
-                     (long long)t->task->min_length, (long long)length);
+            snprintf(message, size,
+                     "task %s needs sequences of at least %lld tokens, the curriculum has %lld",
+                     t->task->name, (long long)t->task->min_length, (long long)length);
             return -1;
         }
     return t->task->open(t->train.haystack, message, size);
@@ -63,8 +65,8 @@ int trainer_create(Trainer *t, const Config *config, const TrainConfig *train, c
     if (trainer_prepare(t, message, size)) return -1;
     if (!c.vocab) c.vocab = t->task->vocab;
     if (c.vocab < t->task->vocab) {
-        snprintf(message, size, "task %s has %lld tokens, \"vocab\" is %lld", t->task->name, (long long)t->task->vocab,
-                 (long long)c.vocab);
+        snprintf(message, size, "task %s has %lld tokens, \"vocab\" is %lld", t->task->name,
+                 (long long)t->task->vocab, (long long)c.vocab);
         return -1;
     }
     if (model_create(&t->model, &c, (uint64_t)train->seed, message, size)) return -1;
@@ -93,8 +95,8 @@ void trainer_free(Trainer *t) {
     arena_free(&t->arena);
 }
 
-/* rows: where logits are wanted, their answers in `wanted` (-1: not asked for) and, for the language-modelling part, the
- * next tokens elsewhere in `others`. */
+/* rows: where logits are wanted, their answers in `wanted` (-1: not asked for) and, for the
+ * language-modelling part, the next tokens elsewhere in `others`. */
 typedef struct {
     int32_t *tokens, *targets, *rows, *wanted, *others, *best;
     int64_t row_count;
@@ -103,10 +105,17 @@ typedef struct {
 static Batch trainer_batch(Trainer *t, int64_t length, int everywhere) {
     const int64_t count = t->train.batch * length;
     int32_t *memory = arena_take(&t->arena, (size_t)(6 * count) * sizeof *memory);
-    Batch b = {memory, memory + count, memory + 2 * count, memory + 3 * count, memory + 4 * count, memory + 5 * count, 0};
+    Batch b = {memory,
+               memory + count,
+               memory + 2 * count,
+               memory + 3 * count,
+               memory + 4 * count,
+               memory + 5 * count,
+               0};
     for (int64_t i = 0; i < t->train.batch; i++) {
         Sample sample;
-        t->task->sample((uint64_t)t->train.seed, (uint64_t)(t->progress.step * t->train.batch + i), length, -1.0, &sample);
+        t->task->sample((uint64_t)t->train.seed, (uint64_t)(t->progress.step * t->train.batch + i), length,
+                        -1.0, &sample);
         sample_read(&sample, 0, length, b.tokens + i * length, b.targets + i * length);
     }
     for (int64_t i = 0; i < count; i++) {
@@ -122,7 +131,8 @@ static double trainer_match(const Batch *b, int64_t batch, int64_t length) {
     int64_t right = 0, at = 0;
     for (int64_t i = 0; i < batch; i++) {
         int ok = 1;
-        for (; at < b->row_count && b->rows[at] < (i + 1) * length; at++) ok &= b->wanted[at] < 0 || b->best[at] == b->wanted[at];
+        for (; at < b->row_count && b->rows[at] < (i + 1) * length; at++)
+            ok &= b->wanted[at] < 0 || b->best[at] == b->wanted[at];
         right += ok;
     }
     return (double)right / (double)batch;

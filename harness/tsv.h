@@ -1,14 +1,15 @@
 #pragma once
 #include <stdio.h>
 
-/* A results file: `#` lines naming machine, instruction set, threads, compiler, commit and command, then a header row.
- * Written to PATH.tmp and renamed by tsv_close, so PATH is never half a file. */
+/* A results file: `#` lines naming machine, instruction set, threads, compiler, commit and command, then a
+ * header row. Written to PATH.tmp and renamed by tsv_close, so PATH is never half a file. */
 typedef struct {
     FILE *file;
     char path[1024], temporary[1040];
 } Tsv;
 
-int tsv_open(Tsv *tsv, const char *path, const char *command, const char *columns, char *message, size_t size);
+int tsv_open(Tsv *tsv, const char *path, const char *command, const char *columns, char *message,
+             size_t size);
 int tsv_close(Tsv *tsv, char *message, size_t size);
 
 /* The command line as one string, for `command`. */

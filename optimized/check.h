@@ -1,6 +1,6 @@
 #pragma once
-/* Programmer errors stop the program at once, in every build, with the place and the values; the outside world (files,
- * flags, memory, CPU) is reported through a status and a message instead. */
+/* Programmer errors stop the program at once, in every build, with the place and the values; the outside
+ * world (files, flags, memory, CPU) is reported through a status and a message instead. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -24,7 +24,8 @@ int kernels_select(const char *isa, char *message, size_t size) {
     const Kernels *best = 0;
     if (!isa) isa = getenv("TITANS_ISA");
     for (int i = 0; kernel_tables[i]; i++) {
-        if (isa ? !strcmp(isa, kernel_tables[i]->isa) : kernels_supported(kernel_tables[i])) best = kernel_tables[i];
+        if (isa ? !strcmp(isa, kernel_tables[i]->isa) : kernels_supported(kernel_tables[i]))
+            best = kernel_tables[i];
     }
     if (best && kernels_supported(best)) {
         K = best;

@@ -7,8 +7,8 @@
 /* The table in use. Never NULL: starts as the best the CPU has, or what TITANS_ISA names. */
 extern const Kernels *K;
 
-/* Chooses by name (NULL: TITANS_ISA, else the best). 0, or -1 with a message when the name is unknown or the CPU lacks
- * it. */
+/* Chooses by name (NULL: TITANS_ISA, else the best). 0, or -1 with a message when the name is unknown or the
+ * CPU lacks it. */
 int kernels_select(const char *isa, char *message, size_t size);
 
 /* The i-th table this build has, NULL past the end, scalar first; and whether this CPU runs it. */

@@ -1,4 +1,5 @@
-/* Exact match by length and depth, one row per length and depth and one per length of each checkpoint: results/needle.tsv. */
+/* Exact match by length and depth, one row per length and depth and one per length of each checkpoint:
+ * results/needle.tsv. */
 #include "bench.h"
 #include "evaluate.h"
 #include "model/checkpoint.h"
@@ -22,7 +23,8 @@ static const struct argp_option options[] = {
     {"lengths", OPTION_LENGTHS, "A,B,..", 0, "lengths in tokens (K, M suffixes)", 0},
     {"samples", 'n', "N", 0, "samples per length (default 20)", 0},
     {"long-samples", OPTION_LONG, "N", 0, "samples per length above 128K (default: as --samples)", 0},
-    {"depths", OPTION_DEPTHS, "N", 0, "depths, evenly spaced, over which the samples are shared out (default 5)", 0},
+    {"depths", OPTION_DEPTHS, "N", 0,
+     "depths, evenly spaced, over which the samples are shared out (default 5)", 0},
     {"limit", OPTION_LIMIT, "N", 0, "longest length for the checkpoint named last", 0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
     {"batch", OPTION_BATCH, "N", 0, "samples side by side (default 4)", 0},
@@ -33,14 +35,30 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state) {
     NeedleOptions *o = state->input;
     switch (key) {
-    case 'n': o->samples = option_integer("samples", arg, 1, 100000); break;
-    case 's': o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53); break;
-    case 'o': o->out = arg; break;
-    case OPTION_LENGTHS: o->lengths = arg; break;
-    case OPTION_LONG: o->long_samples = option_integer("long-samples", arg, 1, 100000); break;
-    case OPTION_DEPTHS: o->depths = option_integer("depths", arg, 1, 100); break;
-    case OPTION_BATCH: o->batch = option_integer("batch", arg, 1, 4096); break;
-    case OPTION_HAYSTACK: o->haystack = arg; break;
+    case 'n':
+        o->samples = option_integer("samples", arg, 1, 100000);
+        break;
+    case 's':
+        o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53);
+        break;
+    case 'o':
+        o->out = arg;
+        break;
+    case OPTION_LENGTHS:
+        o->lengths = arg;
+        break;
+    case OPTION_LONG:
+        o->long_samples = option_integer("long-samples", arg, 1, 100000);
+        break;
+    case OPTION_DEPTHS:
+        o->depths = option_integer("depths", arg, 1, 100);
+        break;
+    case OPTION_BATCH:
+        o->batch = option_integer("batch", arg, 1, 4096);
+        break;
+    case OPTION_HAYSTACK:
+        o->haystack = arg;
+        break;
     case OPTION_LIMIT:
         if (!o->file_count) argp_error(state, "--limit comes after the checkpoint it belongs to");
         o->limits[o->file_count - 1] = option_integer("limit", arg, 1, (int64_t)1 << 40);
@@ -53,7 +71,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_END:
         if (!o->file_count) argp_error(state, "which checkpoint?");
         break;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -70,19 +89,21 @@ typedef struct {
 static void write_row(const Row *r, const char *depth, int64_t samples, int64_t right, int64_t seed) {
     double low, high;
     stats_proportion(right, samples, &low, &high);
-    fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%s\n", r->model->config.mixer, r->task->name,
-            (long long)r->length, depth, (long long)samples, (long long)right, (double)right / (double)samples, low, high,
-            (long long)seed, r->file);
+    fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%s\n", r->model->config.mixer,
+            r->task->name, (long long)r->length, depth, (long long)samples, (long long)right,
+            (double)right / (double)samples, low, high, (long long)seed, r->file);
     fflush(r->to);
 }
 
-static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, const char *file, int64_t length, FILE *to) {
+static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, const char *file,
+                            int64_t length, FILE *to) {
     const int64_t wanted = length > (128 << 10) && o->long_samples ? o->long_samples : o->samples;
     const int64_t depths = o->depths < wanted ? o->depths : wanted;
     const Row row = {m, task, file, length, o->seed, to};
     int64_t total = 0;
     for (int64_t d = 0; d < depths; d++) {
-        const int64_t samples = wanted / depths + (d < wanted % depths), batch = samples < o->batch ? samples : o->batch;
+        const int64_t samples = wanted / depths + (d < wanted % depths),
+                      batch = samples < o->batch ? samples : o->batch;
         const double depth = depths > 1 ? (double)d / (double)(depths - 1) : 0.5;
         const EvaluateOptions e = {(uint64_t)(o->seed + d), length, samples, batch, 512, depth, 1};
         unsigned char *correct = calloc((size_t)samples, 1);
@@ -94,8 +115,8 @@ static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, 
         total += right;
     }
     write_row(&row, "all", wanted, total, o->seed);
-    fprintf(stderr, "needle: %-10s %-8s length %8lld  %lld of %lld right\n", m->config.mixer, task->name, (long long)length,
-            (long long)total, (long long)wanted);
+    fprintf(stderr, "needle: %-10s %-8s length %8lld  %lld of %lld right\n", m->config.mixer, task->name,
+            (long long)length, (long long)total, (long long)wanted);
 }
 
 static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message, size_t size) {
@@ -120,18 +141,25 @@ static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message,
 }
 
 static int run(int argc, char **argv) {
-    const struct argp argp = {options, parse, "CHECKPOINT [--limit N] ...", "Exact match by length and depth.", 0, 0, 0};
-    NeedleOptions o = {.out = "results/needle.tsv", .lengths = "1K,4K,16K,64K,128K", .samples = 20, .seed = 1, .depths = 5,
+    const struct argp argp = {
+        options, parse, "CHECKPOINT [--limit N] ...", "Exact match by length and depth.", 0, 0, 0};
+    NeedleOptions o = {.out = "results/needle.tsv",
+                       .lengths = "1K,4K,16K,64K,128K",
+                       .samples = 20,
+                       .seed = 1,
+                       .depths = 5,
                        .batch = 4};
     char message[1024], command[1024];
     Tsv tsv;
     tsv_command(command, sizeof command, argc, argv);
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, 0, &o);
-    int status = tsv_open(&tsv, o.out, command,
-                          "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\tcheckpoint", message,
-                          sizeof message);
-    for (int i = 0; !status && i < o.file_count; i++) status = evaluate_file(&o, i, tsv.file, message, sizeof message);
+    int status =
+        tsv_open(&tsv, o.out, command,
+                 "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\tcheckpoint",
+                 message, sizeof message);
+    for (int i = 0; !status && i < o.file_count; i++)
+        status = evaluate_file(&o, i, tsv.file, message, sizeof message);
     if (!status) status = tsv_close(&tsv, message, sizeof message);
     if (status) fprintf(stderr, "titans bench needle: %s\n", message);
     return status ? 1 : 0;

@@ -1,5 +1,6 @@
-/* Tokens per second and peak memory of reading a sequence, against its length: results/scaling.tsv. Each row is measured in
- * a process of its own, so that the peak is that length's. Weights are those of a checkpoint, or random. */
+/* Tokens per second and peak memory of reading a sequence, against its length: results/scaling.tsv. Each row
+ * is measured in a process of its own, so that the peak is that length's. Weights are those of a checkpoint,
+ * or random. */
 #include "bench.h"
 #include "model/checkpoint.h"
 #include "model/random.h"
@@ -35,10 +36,18 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state) {
     ScalingOptions *o = state->input;
     switch (key) {
-    case 'o': o->out = arg; break;
-    case 'k': o->threads = option_integer("threads", arg, 1, 4096); break;
-    case OPTION_LENGTHS: o->lengths = arg; break;
-    case OPTION_BATCH: o->batch = option_integer("batch", arg, 1, 4096); break;
+    case 'o':
+        o->out = arg;
+        break;
+    case 'k':
+        o->threads = option_integer("threads", arg, 1, 4096);
+        break;
+    case OPTION_LENGTHS:
+        o->lengths = arg;
+        break;
+    case OPTION_BATCH:
+        o->batch = option_integer("batch", arg, 1, 4096);
+        break;
     case OPTION_LIMIT:
         if (!o->count) argp_error(state, "--limit comes after the checkpoint it belongs to");
         o->limits[o->count - 1] = option_integer("limit", arg, 1, (int64_t)1 << 40);
@@ -51,7 +60,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_END:
         if (!o->count) argp_error(state, "which checkpoint?");
         break;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -69,7 +79,8 @@ static double read_once(Model *m, int64_t length, int64_t batch) {
         arena_reset(&arena);
         Tape tape = {&arena, 0, 0};
         int32_t *tokens = arena_take(&arena, (size_t)(batch * count) * sizeof *tokens);
-        for (int64_t i = 0; i < batch * count; i++) tokens[i] = (int32_t)random_below(&random, (uint64_t)m->config.vocab);
+        for (int64_t i = 0; i < batch * count; i++)
+            tokens[i] = (int32_t)random_below(&random, (uint64_t)m->config.vocab);
         const ModelInput input = {tokens, batch, count, rows, 1, 0.0f, 0};
         model_forward(&tape, m, &state, &input);
     }
@@ -117,15 +128,18 @@ static int measure_apart(const char *checkpoint, int64_t length, int64_t batch, 
 }
 
 /* Growth of time and memory with length: exponents with 95 % intervals, as comment lines. */
-static void report_growth(FILE *to, const char *name, int n, const double *length, const double *seconds, const double *kib) {
+static void report_growth(FILE *to, const char *name, int n, const double *length, const double *seconds,
+                          const double *kib) {
     double exponent, width;
     if (n < 3) return;
     const int skip = n > 4 ? n - 4 : 0; /* the long end, where constant costs no longer hide the growth */
     stats_power_law(n - skip, length + skip, seconds + skip, &exponent, &width);
-    fprintf(to, "# growth: %s time ~ length^%.3f +- %.3f (last %d lengths)\n", name, exponent, width, n - skip);
+    fprintf(to, "# growth: %s time ~ length^%.3f +- %.3f (last %d lengths)\n", name, exponent, width,
+            n - skip);
     fprintf(stderr, "scaling: %s time grows as length^%.3f +- %.3f\n", name, exponent, width);
     stats_power_law(n - skip, length + skip, kib + skip, &exponent, &width);
-    fprintf(to, "# growth: %s memory ~ length^%.3f +- %.3f (last %d lengths)\n", name, exponent, width, n - skip);
+    fprintf(to, "# growth: %s memory ~ length^%.3f +- %.3f (last %d lengths)\n", name, exponent, width,
+            n - skip);
 }
 
 static int measure_checkpoint(const ScalingOptions *o, int i, FILE *to) {
@@ -140,11 +154,11 @@ static int measure_checkpoint(const ScalingOptions *o, int i, FILE *to) {
         const char *base = strrchr(o->checkpoints[i], '/');
         snprintf(name, sizeof name, "%.*s", (int)strcspn(base ? base + 1 : o->checkpoints[i], "-."),
                  base ? base + 1 : o->checkpoints[i]);
-        fprintf(to, "%s\t%lld\t%lld\t%d\t%.0f\t%.0f\n", name, (long long)tokens, (long long)o->batch, omp_get_max_threads(),
-                result[0], result[1]);
+        fprintf(to, "%s\t%lld\t%lld\t%d\t%.0f\t%.0f\n", name, (long long)tokens, (long long)o->batch,
+                omp_get_max_threads(), result[0], result[1]);
         fflush(to);
-        fprintf(stderr, "scaling: %-10s length %8lld  %9.0f tokens/s  peak %7.0f KiB\n", name, (long long)tokens, result[0],
-                result[1]);
+        fprintf(stderr, "scaling: %-10s length %8lld  %9.0f tokens/s  peak %7.0f KiB\n", name,
+                (long long)tokens, result[0], result[1]);
         length[n] = (double)tokens;
         seconds[n] = (double)tokens / result[0];
         kib[n++] = result[1];
@@ -155,7 +169,8 @@ static int measure_checkpoint(const ScalingOptions *o, int i, FILE *to) {
 }
 
 static int run(int argc, char **argv) {
-    const struct argp argp = {options, parse, "CHECKPOINT [--limit N] ...", "Speed and peak memory against length.", 0, 0, 0};
+    const struct argp argp = {
+        options, parse, "CHECKPOINT [--limit N] ...", "Speed and peak memory against length.", 0, 0, 0};
     ScalingOptions o = {.out = "results/scaling.tsv", .lengths = "1K,2K,4K,8K,16K,32K,64K,128K", .batch = 1};
     char message[1024] = "a measurement failed", command[1024];
     Tsv tsv;
@@ -163,8 +178,8 @@ static int run(int argc, char **argv) {
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, 0, &o);
     option_threads(o.threads);
-    int status = tsv_open(&tsv, o.out, command, "mixer\tlength\tbatch\tthreads\ttokens_per_s\tpeak_rss_kib", message,
-                          sizeof message);
+    int status = tsv_open(&tsv, o.out, command, "mixer\tlength\tbatch\tthreads\ttokens_per_s\tpeak_rss_kib",
+                          message, sizeof message);
     for (int i = 0; !status && i < o.count; i++) status = measure_checkpoint(&o, i, tsv.file);
     if (!status) status = tsv_close(&tsv, message, sizeof message);
     if (status) fprintf(stderr, "titans bench scaling: %s\n", message);

@@ -1,5 +1,5 @@
-/* Surprise along one sequence: per layer and token the norm of the memory's gradient, and the gates, with the needle's
- * place: results/surprise.tsv. */
+/* Surprise along one sequence: per layer and token the norm of the memory's gradient, and the gates, with the
+ * needle's place: results/surprise.tsv. */
 #include "bench.h"
 #include "evaluate.h"
 #include "model/checkpoint.h"
@@ -25,15 +25,26 @@ static const struct argp_option options[] = {{"length", 'l', "N", 0, "tokens (de
 static error_t parse(int key, char *arg, struct argp_state *state) {
     SurpriseOptions *o = state->input;
     switch (key) {
-    case 'l': o->length = option_integer("length", arg, 64, 1 << 24); break;
-    case 's': o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53); break;
-    case 'd': o->depth = option_real("depth", arg, 0.0, 1.0); break;
-    case 'o': o->out = arg; break;
-    case ARGP_KEY_ARG: o->file = arg; break;
+    case 'l':
+        o->length = option_integer("length", arg, 64, 1 << 24);
+        break;
+    case 's':
+        o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53);
+        break;
+    case 'd':
+        o->depth = option_real("depth", arg, 0.0, 1.0);
+        break;
+    case 'o':
+        o->out = arg;
+        break;
+    case ARGP_KEY_ARG:
+        o->file = arg;
+        break;
     case ARGP_KEY_END:
         if (!o->file) argp_error(state, "which checkpoint?");
         break;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -57,15 +68,16 @@ static void show_layer(Model *m, const Sample *s, int layer, FILE *to) {
     const ModelInput input = {tokens, 1, n, 0, 0, 0.0f, &probe};
     model_forward(&tape, m, &state, &input);
     for (int64_t t = 0; t < n; t++)
-        fprintf(to, "%d\t%lld\t%d\t%.6g\t%.6g\t%.6g\t%d\n", layer, (long long)t, tokens[t], head_mean(probe.surprise, t, H),
-                head_mean(probe.alpha, t, H), head_mean(probe.theta, t, H),
+        fprintf(to, "%d\t%lld\t%d\t%.6g\t%.6g\t%.6g\t%d\n", layer, (long long)t, tokens[t],
+                head_mean(probe.surprise, t, H), head_mean(probe.alpha, t, H), head_mean(probe.theta, t, H),
                 t >= s->needle && t < s->needle + s->answer_length + 2);
     state_free(&state);
     arena_free(&arena);
 }
 
 static int run(int argc, char **argv) {
-    const struct argp argp = {options, parse, "CHECKPOINT", "Gradient norm and gates of the memory along a sequence.", 0, 0, 0};
+    const struct argp argp = {
+        options, parse, "CHECKPOINT", "Gradient norm and gates of the memory along a sequence.", 0, 0, 0};
     SurpriseOptions o = {0, "results/surprise.tsv", 512, 1, 0.4};
     char message[1024], command[1024];
     Model model;
@@ -79,17 +91,19 @@ static int run(int argc, char **argv) {
     int status = checkpoint_load(o.file, &model, 0, &train, &progress, message, sizeof message);
     const Task *task = status ? 0 : task_find(train.task);
     if (!status && (!task || o.length < task->min_length || model.mixer->uses_capacity)) {
-        snprintf(message, sizeof message, "%s has no memory to look into, or its task '%s' is not for this length", o.file,
+        snprintf(message, sizeof message,
+                 "%s has no memory to look into, or its task '%s' is not for this length", o.file,
                  train.task);
         status = -1;
     }
     if (!status) status = task->open(train.haystack, message, sizeof message);
     if (!status)
-        status = tsv_open(&tsv, o.out, command, "layer\tposition\ttoken\tsurprise\talpha\ttheta\tneedle", message,
-                          sizeof message);
+        status = tsv_open(&tsv, o.out, command, "layer\tposition\ttoken\tsurprise\talpha\ttheta\tneedle",
+                          message, sizeof message);
     if (!status) {
         task->sample(evaluate_seed((uint64_t)o.seed), 0, o.length, o.depth, &sample);
-        for (int layer = 0; layer < model.config.layers; layer++) show_layer(&model, &sample, layer, tsv.file);
+        for (int layer = 0; layer < model.config.layers; layer++)
+            show_layer(&model, &sample, layer, tsv.file);
         status = tsv_close(&tsv, message, sizeof message);
     }
     if (status) fprintf(stderr, "titans bench surprise: %s\n", message);

@@ -1,5 +1,6 @@
-/* Prints a hash of the bits of every kernel's outputs and gradients, one line a case: the same text on every CPU, compiler
- * and instruction set. Argument: the instruction set. Needs no library but libm, so it also runs under an emulator. */
+/* Prints a hash of the bits of every kernel's outputs and gradients, one line a case: the same text on every
+ * CPU, compiler and instruction set. Argument: the instruction set. Needs no library but libm, so it also
+ * runs under an emulator. */
 #include "inputs.h"
 #include "kernel_adapters.h"
 
@@ -42,18 +43,22 @@ static uint64_t run_case(const KernelAdapter *a, const KernelSizes *sizes) {
         if (gradient) r.grad[i] = calloc((size_t)in_size[i] + 16, sizeof(float));
         inputs_fill(e, sizes->dims, i, in_size[i], x, &state);
         const int gate = i >= 5 && !strcmp(e->name, "memory_chunk");
-        for (int64_t j = 0; j < in_size[i]; j++) r.in[i][j] = (float)(gate ? x[j] : ldexp(x[j], -sizes->shrink));
+        for (int64_t j = 0; j < in_size[i]; j++)
+            r.in[i][j] = (float)(gate ? x[j] : ldexp(x[j], -sizes->shrink));
         free(x);
     }
     for (int i = 0; i < outputs; i++) {
         r.out[i] = calloc((size_t)out_size[i] + 16, sizeof(float));
         r.cotangent[i] = calloc((size_t)out_size[i] + 16, sizeof(float));
         const int logits = i == 1 && !strcmp(e->name, "language_model");
-        for (int64_t j = 0; j < out_size[i] && !logits; j++) r.cotangent[i][j] = (float)(2 * uniform(&state) - 1);
+        for (int64_t j = 0; j < out_size[i] && !logits; j++)
+            r.cotangent[i][j] = (float)(2 * uniform(&state) - 1);
     }
     a->run(&r);
-    for (int i = 0; i < outputs; i++) h = hash(h, r.out[i], out_size[i]), free(r.out[i]), free(r.cotangent[i]);
-    for (int i = 0; i < inputs; i++) h = gradient ? hash(h, r.grad[i], in_size[i]) : h, free(r.in[i]), free(r.grad[i]);
+    for (int i = 0; i < outputs; i++)
+        h = hash(h, r.out[i], out_size[i]), free(r.out[i]), free(r.cotangent[i]);
+    for (int i = 0; i < inputs; i++)
+        h = gradient ? hash(h, r.grad[i], in_size[i]) : h, free(r.in[i]), free(r.grad[i]);
     return h;
 }
 
@@ -75,7 +80,8 @@ static uint64_t run_exp(void) {
 
 int main(int argc, char **argv) {
     char message[256];
-    if (argc == 2 && kernels_select(argv[1], message, sizeof message)) return fprintf(stderr, "bits: %s\n", message), 2;
+    if (argc == 2 && kernels_select(argv[1], message, sizeof message))
+        return fprintf(stderr, "bits: %s\n", message), 2;
     printf("exp %016llx\n", (unsigned long long)run_exp());
     for (const KernelAdapter *a = kernel_adapters; a->equation; a++)
         for (const KernelSizes *s = kernel_sizes; s->equation; s++) {

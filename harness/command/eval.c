@@ -33,16 +33,36 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state) {
     EvalOptions *o = state->input;
     switch (key) {
-    case 't': o->task = arg; break;
-    case 'l': o->length = option_integer("length", arg, 1, (int64_t)1 << 40); break;
-    case 'n': o->samples = option_integer("samples", arg, 1, 1000000); break;
-    case 's': o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53); break;
-    case 'd': o->depth = option_real("depth", arg, 0.0, 1.0); break;
-    case 'k': o->threads = option_integer("threads", arg, 1, 4096); break;
-    case 'q': o->quiet = 1; break;
-    case OPTION_HAYSTACK: o->haystack = arg; break;
-    case OPTION_BATCH: o->batch = option_integer("batch", arg, 1, 4096); break;
-    case OPTION_SEGMENT: o->segment = option_integer("segment", arg, 1, 1 << 20); break;
+    case 't':
+        o->task = arg;
+        break;
+    case 'l':
+        o->length = option_integer("length", arg, 1, (int64_t)1 << 40);
+        break;
+    case 'n':
+        o->samples = option_integer("samples", arg, 1, 1000000);
+        break;
+    case 's':
+        o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53);
+        break;
+    case 'd':
+        o->depth = option_real("depth", arg, 0.0, 1.0);
+        break;
+    case 'k':
+        o->threads = option_integer("threads", arg, 1, 4096);
+        break;
+    case 'q':
+        o->quiet = 1;
+        break;
+    case OPTION_HAYSTACK:
+        o->haystack = arg;
+        break;
+    case OPTION_BATCH:
+        o->batch = option_integer("batch", arg, 1, 4096);
+        break;
+    case OPTION_SEGMENT:
+        o->segment = option_integer("segment", arg, 1, 1 << 20);
+        break;
     case ARGP_KEY_ARG:
         if (o->file) argp_error(state, "more than one checkpoint: '%s'", arg);
         o->file = arg;
@@ -51,7 +71,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         if (!o->file) argp_error(state, "which checkpoint?");
         if (!o->length) argp_error(state, "--length N is missing");
         break;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -65,19 +86,26 @@ static int check(const Model *m, const Task *task, const EvalOptions *o, char *m
     if (!task)
         snprintf(message, size, "unknown task '%s' (titans info lists them)", o->task);
     else if (m->config.vocab < task->vocab)
-        snprintf(message, size, "%s has %lld token classes, task %s needs %lld", o->file, (long long)m->config.vocab,
-                 task->name, (long long)task->vocab);
+        snprintf(message, size, "%s has %lld token classes, task %s needs %lld", o->file,
+                 (long long)m->config.vocab, task->name, (long long)task->vocab);
     else if (o->length < task->min_length)
-        snprintf(message, size, "task %s needs --length of at least %lld", task->name, (long long)task->min_length);
+        snprintf(message, size, "task %s needs --length of at least %lld", task->name,
+                 (long long)task->min_length);
     else
         return task->open(o->haystack, message, size);
     return -1;
 }
 
 static int run(int argc, char **argv) {
-    const struct argp argp = {options, parse, "FILE",
-                              "Ask a trained model for the answers of a task. The last line of the output is\n"
-                              "correct=K total=N accuracy=A low=L high=H (95 % Clopper-Pearson interval).", 0, 0, 0};
+    const struct argp argp = {
+        options,
+        parse,
+        "FILE",
+        "Ask a trained model for the answers of a task. The last line of the output is\n"
+        "correct=K total=N accuracy=A low=L high=H (95 % Clopper-Pearson interval).",
+        0,
+        0,
+        0};
     EvalOptions o = {.samples = 20, .seed = 1, .batch = 8, .segment = 512, .depth = -1.0};
     char message[1024];
     Model model;
@@ -100,8 +128,8 @@ static int run(int argc, char **argv) {
     const EvaluateOptions e = {(uint64_t)o.seed, o.length, o.samples, o.batch, o.segment, o.depth, o.quiet};
     const int64_t right = evaluate(&model, task, &e, correct, 0);
     stats_proportion(right, o.samples, &low, &high);
-    printf("correct=%lld total=%lld accuracy=%.4f low=%.4f high=%.4f\n", (long long)right, (long long)o.samples,
-           (double)right / (double)o.samples, low, high);
+    printf("correct=%lld total=%lld accuracy=%.4f low=%.4f high=%.4f\n", (long long)right,
+           (long long)o.samples, (double)right / (double)o.samples, low, high);
     free(correct);
     model_free(&model);
     return 0;

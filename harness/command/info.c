@@ -21,7 +21,9 @@ static void about_program(void) {
     printf("instruction sets:");
     for (int i = 0; kernels_at(i); i++)
         printf(" %s%s", kernels_at(i)->isa,
-               kernels_at(i) == K ? " (in use)" : kernels_supported(kernels_at(i)) ? "" : " (not on this CPU)");
+               kernels_at(i) == K                 ? " (in use)"
+               : kernels_supported(kernels_at(i)) ? ""
+                                                  : " (not on this CPU)");
     printf("\ndata folder: %s\n\nmixers:\n", data_folder(folder, sizeof folder));
     for (int i = 0; mixer_at(i); i++) printf("  %-10s %s\n", mixer_at(i)->name, mixer_at(i)->summary);
     printf("\ntasks:\n");
@@ -54,7 +56,8 @@ static int about_checkpoint(const char *path) {
 }
 
 static int run(int argc, char **argv) {
-    const struct argp argp = {0, parse, "[FILE]", "What this program can do, or what a checkpoint holds.", 0, 0, 0};
+    const struct argp argp = {0, parse, "[FILE]", "What this program can do, or what a checkpoint holds.",
+                              0, 0,     0};
     const char *file = 0;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &file);

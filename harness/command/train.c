@@ -32,21 +32,44 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state) {
     TrainOptions *o = state->input;
     switch (key) {
-    case 'm': o->mixer = arg; break;
-    case 't': o->task = arg; break;
-    case 'c': o->config = arg; break;
-    case 'o': o->out = arg; break;
-    case 'n': o->steps = option_integer("steps", arg, 1, 1000000000); break;
-    case 's': o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53); break;
-    case 'k': o->threads = option_integer("threads", arg, 1, 4096); break;
-    case OPTION_RESUME: o->resume = 1; break;
-    case OPTION_LOG: o->log = arg; break;
-    case OPTION_HAYSTACK: o->haystack = arg; break;
-    case ARGP_KEY_ARG: argp_error(state, "unexpected argument '%s'", arg); break;
+    case 'm':
+        o->mixer = arg;
+        break;
+    case 't':
+        o->task = arg;
+        break;
+    case 'c':
+        o->config = arg;
+        break;
+    case 'o':
+        o->out = arg;
+        break;
+    case 'n':
+        o->steps = option_integer("steps", arg, 1, 1000000000);
+        break;
+    case 's':
+        o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53);
+        break;
+    case 'k':
+        o->threads = option_integer("threads", arg, 1, 4096);
+        break;
+    case OPTION_RESUME:
+        o->resume = 1;
+        break;
+    case OPTION_LOG:
+        o->log = arg;
+        break;
+    case OPTION_HAYSTACK:
+        o->haystack = arg;
+        break;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", arg);
+        break;
     case ARGP_KEY_END:
         if (!o->out) argp_error(state, "--out FILE is missing");
         break;
-    default: return ARGP_ERR_UNKNOWN;
+    default:
+        return ARGP_ERR_UNKNOWN;
     }
     return 0;
 }
@@ -90,26 +113,30 @@ static int loop(Trainer *t, const TrainOptions *o, Tsv *log, char *message, size
         tokens += r.tokens;
         since++;
         char note[96];
-        snprintf(note, sizeof note, "length %lld loss %.4f match %.3f", (long long)r.length, r.loss, t->progress.match);
+        snprintf(note, sizeof note, "length %lld loss %.4f match %.3f", (long long)r.length, r.loss,
+                 t->progress.match);
         progress_update(&progress, t->progress.step - first, "steps", 1.0, note);
         if (log->file && (t->progress.step % 10 == 0 || t->progress.step == t->steps)) {
-            fprintf(log->file, "%s\t%s\t%lld\t%lld\t%.5f\t%.4f\t%.3e\t%.4f\t%d\t%.0f\n", t->model.config.mixer, t->train.task,
-                    (long long)t->progress.step, (long long)r.length, loss / (double)since, match / (double)since, r.rate,
-                    r.gradient, (int)t->progress.penalised, (double)tokens / (seconds_now() - began));
+            fprintf(log->file, "%s\t%s\t%lld\t%lld\t%.5f\t%.4f\t%.3e\t%.4f\t%d\t%.0f\n",
+                    t->model.config.mixer, t->train.task, (long long)t->progress.step, (long long)r.length,
+                    loss / (double)since, match / (double)since, r.rate, r.gradient,
+                    (int)t->progress.penalised, (double)tokens / (seconds_now() - began));
             loss = match = 0.0;
             since = 0;
         }
-        if (t->progress.step % t->train.save_every == 0 && trainer_save(t, o->out, message, size)) return fail(message);
+        if (t->progress.step % t->train.save_every == 0 && trainer_save(t, o->out, message, size))
+            return fail(message);
     }
     progress_end(&progress);
-    fprintf(stderr, "trained %lld steps, %.0f tokens/s, recent exact match %.3f\n", (long long)(t->steps - first),
-            (double)tokens / (seconds_now() - began), t->progress.match);
+    fprintf(stderr, "trained %lld steps, %.0f tokens/s, recent exact match %.3f\n",
+            (long long)(t->steps - first), (double)tokens / (seconds_now() - began), t->progress.match);
     return finish(t, log, o->out, message, size);
 }
 
 static int run(int argc, char **argv) {
-    static char keys[8192] = "Train a model and write a checkpoint. A killed run goes on with --resume and ends in the same "
-                             "bits.\vKeys of the configuration file:\n";
+    static char keys[8192] =
+        "Train a model and write a checkpoint. A killed run goes on with --resume and ends in the same "
+        "bits.\vKeys of the configuration file:\n";
     config_describe(keys + strlen(keys), sizeof keys - strlen(keys));
     const struct argp argp = {options, parse, 0, keys, 0, 0, 0};
     TrainOptions o = {.seed = -1};
@@ -121,12 +148,16 @@ static int run(int argc, char **argv) {
     Trainer t;
     Tsv log = {0};
     if (begin(&t, &o, message, sizeof message)) return fail(message);
-    int status = o.log && tsv_open(&log, o.log, command,
-                                   "mixer\ttask\tstep\tlength\tloss\texact_match\trate\tgradient_norm\tpenalised\t"
-                                   "tokens_per_s", message, sizeof message) ? fail(message) : 0;
+    int status =
+        o.log && tsv_open(&log, o.log, command,
+                          "mixer\ttask\tstep\tlength\tloss\texact_match\trate\tgradient_norm\tpenalised\t"
+                          "tokens_per_s",
+                          message, sizeof message)
+            ? fail(message)
+            : 0;
     if (!status) {
-        fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t.model.config.mixer, t.train.task,
-                (long long)t.model.list.floats, (long long)t.steps, K->isa);
+        fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t.model.config.mixer,
+                t.train.task, (long long)t.model.list.floats, (long long)t.steps, K->isa);
         status = loop(&t, &o, &log, message, sizeof message);
     }
     trainer_free(&t);

@@ -1,10 +1,12 @@
-/* S-NIAH-1 (RULER; "PK" in the paper's Table 2): a number hidden among repeated noise lines, bytes as tokens. */
+/* S-NIAH-1 (RULER; "PK" in the paper's Table 2): a number hidden among repeated noise lines, bytes as tokens.
+ */
 #include "model/random.h"
 #include "needle.h"
 
 #include <string.h>
 
-static const char noise[] = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.\n";
+static const char noise[] =
+    "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.\n";
 enum { LINE = sizeof noise - 1 };
 
 static int niah1_open(const char *haystack, char *message, size_t size) {
@@ -18,7 +20,8 @@ static void niah1_sample(uint64_t seed, uint64_t index, int64_t length, double d
     Random random = random_stream(seed, index, 0x6e6f6973);
     needle_text(seed, index, &text);
     *s = (Sample){.count = 0};
-    const size_t around = strlen(text.before) + strlen(text.needle) + 1 + strlen(text.after) + strlen(text.number);
+    const size_t around =
+        strlen(text.before) + strlen(text.needle) + 1 + strlen(text.after) + strlen(text.number);
     const int64_t lines = (length - (int64_t)around + 1) / LINE, last = lines > 0 ? lines - 1 : 0;
     const int64_t drawn = lines > 0 ? (int64_t)random_below(&random, (uint64_t)lines) : 0;
     const int64_t line = depth < 0.0 ? drawn : (int64_t)(depth * (double)last + 0.5);
@@ -32,4 +35,5 @@ static void niah1_sample(uint64_t seed, uint64_t index, int64_t length, double d
     needle_finish(s, &text, (const unsigned char *)noise, LINE, length);
 }
 
-const Task task_niah1 = {"niah1", "S-NIAH-1: a number in repeated noise lines (bytes)", 256, 512, 0, niah1_open, niah1_sample};
+const Task task_niah1 = {
+    "niah1", "S-NIAH-1: a number in repeated noise lines (bytes)", 256, 512, 0, niah1_open, niah1_sample};

@@ -1,5 +1,6 @@
-/* S-NIAH-2 (RULER; "N" in the paper's Table 2): a number hidden in prose, bytes as tokens. The needle stands before a
- * sentence at one of 40 depths. Each sample starts at a random sentence of the text, which repeats when it is too short. */
+/* S-NIAH-2 (RULER; "N" in the paper's Table 2): a number hidden in prose, bytes as tokens. The needle stands
+ * before a sentence at one of 40 depths. Each sample starts at a random sentence of the text, which repeats
+ * when it is too short. */
 #include "check.h"
 #include "data.h"
 #include "model/random.h"
@@ -43,15 +44,19 @@ static int niah2_open(const char *haystack, char *message, size_t size) {
 }
 
 /* Byte offset of sentence i when the text repeats for ever. */
-static int64_t sentence_at(int64_t i) { return i / sentence_count * prose_length + sentences[i % sentence_count]; }
+static int64_t sentence_at(int64_t i) {
+    return i / sentence_count * prose_length + sentences[i % sentence_count];
+}
 
 static void niah2_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
     NeedleText text;
     Random random = random_stream(seed, index, 0x65737361);
     needle_text(seed, index, &text);
     *s = (Sample){.count = 0};
-    const size_t around = strlen(text.before) + strlen(text.needle) + 1 + strlen(text.after) + strlen(text.number);
-    const int64_t first = (int64_t)random_below(&random, (uint64_t)sentence_count), begin = sentence_at(first);
+    const size_t around =
+        strlen(text.before) + strlen(text.needle) + 1 + strlen(text.after) + strlen(text.number);
+    const int64_t first = (int64_t)random_below(&random, (uint64_t)sentence_count),
+                  begin = sentence_at(first);
     const int64_t drawn = (int64_t)random_below(&random, 40), room = length - (int64_t)around;
     int64_t count = 0;
     while (sentence_at(first + count + 1) - begin <= room) count++;
@@ -67,4 +72,5 @@ static void niah2_sample(uint64_t seed, uint64_t index, int64_t length, double d
     needle_finish(s, &text, (const unsigned char *)prose, prose_length, length);
 }
 
-const Task task_niah2 = {"niah2", "S-NIAH-2: a number in prose (bytes; --haystack FILE)", 256, 512, 1, niah2_open, niah2_sample};
+const Task task_niah2 = {
+    "niah2", "S-NIAH-2: a number in prose (bytes; --haystack FILE)", 256, 512, 1, niah2_open, niah2_sample};

@@ -1,10 +1,21 @@
-/* Word-token passkey: random filler words, one needle KEY word d1..d7, at the end KEY word and the seven digits asked for.
- * Vocabulary 174: 0 pad, 1 KEY, 2-3 unused, 4-13 digits, 14-45 key words, 46-173 fillers. The content ends 0 to 31 tokens
- * before the end (filler follows), so that every alignment to the memory's chunks occurs. */
+/* Word-token passkey: random filler words, one needle KEY word d1..d7, at the end KEY word and the seven
+ * digits asked for. Vocabulary 174: 0 pad, 1 KEY, 2-3 unused, 4-13 digits, 14-45 key words, 46-173 fillers.
+ * The content ends 0 to 31 tokens before the end (filler follows), so that every alignment to the memory's
+ * chunks occurs. */
 #include "model/random.h"
 #include "task.h"
 
-enum { KEY = 1, DIGIT = 4, WORD = 14, WORDS = 32, FILLER = 46, FILLERS = 128, DIGITS = 7, NEEDLE = DIGITS + 2, SLACK = 32 };
+enum {
+    KEY = 1,
+    DIGIT = 4,
+    WORD = 14,
+    WORDS = 32,
+    FILLER = 46,
+    FILLERS = 128,
+    DIGITS = 7,
+    NEEDLE = DIGITS + 2,
+    SLACK = 32
+};
 
 static int passkey_open(const char *haystack, char *message, size_t size) {
     (void)haystack, (void)message, (void)size;
@@ -20,7 +31,8 @@ static void passkey_sample(uint64_t seed, uint64_t index, int64_t length, double
     char needle[NEEDLE + 1] = {KEY, (char)(WORD + random_below(&random, WORDS))};
     for (int i = 2; i < NEEDLE; i++) needle[i] = (char)(DIGIT + random_below(&random, 10));
     s->depth = depth < 0.0 ? drawn : depth;
-    s->needle = (int64_t)(s->depth * (double)room);
+    s->needle = (int64_t)(s->depth * (double)(room + 1));
+    if (s->needle > room) s->needle = room;
     sample_filler(s, filler, FILLER, FILLERS, s->needle);
     sample_text(s, needle);
     sample_filler(s, filler ^ 1, FILLER, FILLERS, room - s->needle);
@@ -30,5 +42,10 @@ static void passkey_sample(uint64_t seed, uint64_t index, int64_t length, double
     sample_filler(s, filler ^ 2, FILLER, FILLERS, length - content);
 }
 
-const Task task_passkey = {"passkey", "seven digits behind a key word in random filler words (174 word tokens)",
-                           FILLER + FILLERS, 64, 0, passkey_open, passkey_sample};
+const Task task_passkey = {"passkey",
+                           "seven digits behind a key word in random filler words (174 word tokens)",
+                           FILLER + FILLERS,
+                           64,
+                           0,
+                           passkey_open,
+                           passkey_sample};

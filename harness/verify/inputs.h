@@ -28,9 +28,11 @@ static inline int is_index_name(const char *name) {
     return !strcmp(name, "tokens") || !strcmp(name, "targets") || !strcmp(name, "target");
 }
 
-/* Gates are small positive numbers, gains near 1, tokens and targets indices below V; a model's parameters are in
+/* Gates are small positive numbers, gains near 1, tokens and targets indices below V; a model's parameters
+ * are in
  * [-1/2, 1/2), as weights are; all else is in [-1, 1). Fills input i, n numbers. */
-static inline void inputs_fill(const Equation *e, const int64_t *dims, int i, int64_t n, double *x, uint64_t *state) {
+static inline void inputs_fill(const Equation *e, const int64_t *dims, int i, int64_t n, double *x,
+                               uint64_t *state) {
     const char *at = e->in;
     char name[32] = {0};
     for (int skip = 0; skip < i; skip++) at += strcspn(at, " ") + 1;

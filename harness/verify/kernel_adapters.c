@@ -46,7 +46,8 @@ static void run_conv(KernelRun *r, int l2) {
     K->conv->forward(&s, r->in[0], r->in[2], r->in[1], r->out[0]);
     if (!r->grad[0]) return;
     float *workspace = take(r->in_size[0]);
-    K->conv->backward(&s, r->in[0], r->in[2], r->in[1], r->cotangent[0], r->grad[0], r->grad[2], r->grad[1], workspace);
+    K->conv->backward(&s, r->in[0], r->in[2], r->in[1], r->cotangent[0], r->grad[0], r->grad[2], r->grad[1],
+                      workspace);
     free(workspace);
 }
 static void run_conv_silu(KernelRun *r) { run_conv(r, 0); }
@@ -75,7 +76,8 @@ static void run_gates(KernelRun *r) {
     float *dkeep = take(n);
     memcpy(dkeep, r->cotangent[0], (size_t)n * sizeof(float));
     negate(n, dkeep);
-    K->gates->backward(T, H, kind, r->in[1][0], 0.0f, r->in[0], dkeep, r->cotangent[1], r->cotangent[2], r->grad[0]);
+    K->gates->backward(T, H, kind, r->in[1][0], 0.0f, r->in[0], dkeep, r->cotangent[1], r->cotangent[2],
+                       r->grad[0]);
     free(dkeep);
 }
 
@@ -91,7 +93,8 @@ static void run_rope(KernelRun *r) {
     for (int64_t t = 0; t < T; t++)
         for (int64_t i = 0; i < dh / 2; i++) {
             double sine, cosine;
-            const double turn = (double)(r->dims[3] + t) * portable_exp(-2.0 * (double)i / (double)dh * portable_log(1e4));
+            const double turn =
+                (double)(r->dims[3] + t) * portable_exp(-2.0 * (double)i / (double)dh * portable_log(1e4));
             portable_sincos(turn, &sine, &cosine);
             angles[t * dh + i] = (float)cosine;
             angles[t * dh + dh / 2 + i] = (float)sine;
@@ -125,8 +128,8 @@ static void run_attention(KernelRun *r) {
     K->attend->append(&s, r->in[1] + past * d, r->in[2] + past * d, cache);
     K->attend->forward(&s, r->in[0], cache, r->out[0], statistics, workspace);
     if (r->grad[0])
-        K->attend->backward(&s, r->in[0], cache, r->out[0], statistics, r->cotangent[0], r->grad[0], r->grad[1],
-                            r->grad[2], workspace);
+        K->attend->backward(&s, r->in[0], cache, r->out[0], statistics, r->cotangent[0], r->grad[0],
+                            r->grad[1], r->grad[2], workspace);
     free(cache);
     free(statistics);
     free(workspace);
@@ -182,8 +185,8 @@ static Config model_config(const int64_t *dims, double theta_max) {
 }
 
 /* The forward pass in one call, or in two calls on one tape split at a chunk boundary. */
-static void model_calls(Tape *tape, Model *model, const int32_t *tokens, const int32_t *rows, int64_t T, int64_t split,
-                           const int32_t *targets, int32_t *best, double *loss, float *logits) {
+static void model_calls(Tape *tape, Model *model, const int32_t *tokens, const int32_t *rows, int64_t T,
+                        int64_t split, const int32_t *targets, int32_t *best, double *loss, float *logits) {
     State state = {.batch = 1, .capacity = (T + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK};
     int64_t counted[2] = {0, 0};
     double sum[2] = {0.0, 0.0};
@@ -208,7 +211,8 @@ static void run_language_model_split(KernelRun *r, int64_t split) {
     char message[256];
     Model model;
     CHECK(!model_create(&model, &config, 0, message, sizeof message), "%s", message);
-    CHECK(model.list.floats == r->in_size[3], "%ld weights, the reference has %ld", model.list.floats, r->in_size[3]);
+    CHECK(model.list.floats == r->in_size[3], "%ld weights, the reference has %ld", model.list.floats,
+          r->in_size[3]);
     memcpy(model.weights, r->in[3], (size_t)model.list.floats * sizeof(float));
     model_gradients(&model);
     Arena arena = {0};

@@ -1,5 +1,5 @@
-/* Every optimized function that has an equation in the reference, behind the equation's own tensors: what lets one set of
- * properties (bound, gradient, instruction sets, threads) be checked for all of them. */
+/* Every optimized function that has an equation in the reference, behind the equation's own tensors: what
+ * lets one set of properties (bound, gradient, instruction sets, threads) be checked for all of them. */
 #pragma once
 #include "dispatch.h"
 #include "reference.h"

@@ -13,7 +13,7 @@ status=$?
     END {
         printf "%-18s %12s  %s\n", "suite", "checks", "largest error / bound"
         for (i = 1; i <= n; i++) for (s in order) if (order[s] == i)
-            printf "%-18s %12d  %s\n", s, checks[s], worst[s] > 0 ? sprintf("%.3f (%s)", worst[s], of[s]) : "exact"
+            printf "%-18s %12d  %s\n", s, checks[s], (worst[s] > 0 ? sprintf("%.3f (%s)", worst[s], of[s]) : "exact")
         printf "%-18s %12d\n", "all", total
     }'
 exit $status

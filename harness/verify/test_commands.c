@@ -96,7 +96,8 @@ Test(commands, refuse_what_the_outside_world_gets_wrong, .init = enter_folder, .
     cr_assert(!system("echo '{\"curriculum\": \"16:5\"}' > bad.json"));
     expect("train --config bad.json --out x.safetensors", 1, "at least 64 tokens");
     expect("train --resume --out nothing.safetensors", 1, "nothing.safetensors");
-    expect("train --task passkey --steps 1 --out /nonexistent/x.safetensors", 1, "/nonexistent/x.safetensors");
+    expect("train --task passkey --steps 1 --out /nonexistent/x.safetensors", 1,
+           "/nonexistent/x.safetensors");
     cr_assert(!setenv("TITANS_ISA", "mmx", 1));
     expect("info", 2, "instruction set 'mmx' is unknown");
     cr_assert(!unsetenv("TITANS_ISA"));
@@ -104,21 +105,26 @@ Test(commands, refuse_what_the_outside_world_gets_wrong, .init = enter_folder, .
 }
 
 Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fini = leave_folder) {
-    expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 2 --out a.safetensors --log a.tsv", 0, "trained 4 steps");
-    expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 1 --out b.safetensors", 0, "trained 4 steps");
+    expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 2 --out a.safetensors --log a.tsv",
+           0, "trained 4 steps");
+    expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 1 --out b.safetensors", 0,
+           "trained 4 steps");
     cr_assert(!system("cmp a.safetensors b.safetensors"), "threads changed the checkpoint");
     cr_assert(!setenv("TITANS_ISA", "scalar", 1));
-    expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 2 --out c.safetensors", 0, "scalar kernels");
+    expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 2 --out c.safetensors", 0,
+           "scalar kernels");
     cr_assert(!unsetenv("TITANS_ISA"));
     cr_assert(!system("cmp a.safetensors c.safetensors"), "the instruction set changed the checkpoint");
     expect("info a.safetensors", 0, "layer.1.mixer.m0");
-    expect("eval a.safetensors --task passkey --length 200 --samples 3 --seed 1 --depth 0.5 -q", 0, "correct=0 total=3 accuracy=0.0000");
+    expect("eval a.safetensors --task passkey --length 200 --samples 3 --seed 1 --depth 0.5 -q", 0,
+           "correct=0 total=3 accuracy=0.0000");
     expect("eval a.safetensors --task niah1 --length 2000", 1, "token classes");
     expect("eval a.safetensors --task passkey --length 10", 1, "at least 64");
     expect("bench needle a.safetensors --lengths 100,200 --samples 2 -o n.tsv", 0, "length");
     expect("bench scaling a.safetensors --lengths 64,128,256 -o s.tsv", 0, "tokens/s");
     expect("bench surprise a.safetensors --length 100 -o u.tsv", 0, "");
-    cr_assert(!system("grep -q '^# isa:' n.tsv && grep -q '^# commit:' s.tsv && grep -q '^layer' u.tsv && grep -q '^lmm' a.tsv"));
+    cr_assert(!system("grep -q '^# isa:' n.tsv && grep -q '^# commit:' s.tsv && grep -q '^layer' u.tsv && "
+                      "grep -q '^lmm' a.tsv"));
     expect("eval a.safetensors --length 200 --samples 3 -q > /dev/full", 1, "");
     ledger_record("commands", "end to end", 14, 0);
 }

@@ -1,5 +1,5 @@
-/* Functions of one number: exp over the floats, the gates' penalty against a derivative from GSL, and the portable log, exp
- * and trigonometric functions against libm. */
+/* Functions of one number: exp over the floats, the gates' penalty against a derivative from GSL, and the
+ * portable log, exp and trigonometric functions against libm. */
 #include "dispatch.h"
 #include "ledger.h"
 #include "test_reference.h"
@@ -40,7 +40,8 @@ Test(functions, exp_is_within_its_stated_error_for_all_floats) {
         K->act->exp(n, x, y);
         for (int i = 0; i < n; i++) {
             const double error = exp_error(x[i], y[i]);
-            cr_assert(error <= 1.02, "exp(%.9g) = %.9g is off by %.3f ulp", (double)x[i], (double)y[i], error);
+            cr_assert(error <= 1.02, "exp(%.9g) = %.9g is off by %.3f ulp", (double)x[i], (double)y[i],
+                      error);
             worst = fmax(worst, error);
         }
         checks += n;
@@ -69,7 +70,8 @@ static double penalty_at(double z, void *unused) {
     return (open > 0.0 ? open : 0.0) + (z > 1.0 ? 0.1 * (z - 1.0) : 0.0);
 }
 
-/* The write-sparsity penalty is not the paper's and has no reference; its value and slope are checked directly. */
+/* The write-sparsity penalty is not the paper's and has no reference; its value and slope are checked
+ * directly. */
 Test(functions, the_gates_penalty_and_its_slope) {
     const float zero[1] = {0};
     double worst = 0.0;
@@ -82,7 +84,8 @@ Test(functions, the_gates_penalty_and_its_slope) {
         gsl_function f = {penalty_at, 0};
         gsl_deriv_central(&f, (double)z, 1e-3, &slope, &slope_error);
         K->gates->backward(1, 1, GATE_SIGMOID, 1.0f, 1.0f, row, zero, zero, zero, dz);
-        const double tolerance = 8 * 0x1p-24 * (fabs(slope) + 1.0) + slope_error; /* sigma to 4 u, then 1 - sigma */
+        const double tolerance =
+            8 * 0x1p-24 * (fabs(slope) + 1.0) + slope_error; /* sigma to 4 u, then 1 - sigma */
         const double value = K->gates->penalty_value(1, 1, row);
         for (int i = 0; i < 2; i++) {
             const double ratio = fabs((double)dz[i] - slope) / tolerance;
@@ -90,7 +93,8 @@ Test(functions, the_gates_penalty_and_its_slope) {
             worst = fmax(worst, ratio);
         }
         cr_assert(dz[2] == 0.0f, "eta carries no penalty");
-        cr_assert(fabs(value - 2 * penalty_at((double)z, 0)) <= 16 * 0x1p-24 * (value + 0.2), "z = %g: value %g", (double)z, value);
+        cr_assert(fabs(value - 2 * penalty_at((double)z, 0)) <= 16 * 0x1p-24 * (value + 0.2),
+                  "z = %g: value %g", (double)z, value);
         checks += 4;
     }
     ledger_record("functions", "gates penalty", checks, worst);
@@ -100,13 +104,15 @@ Test(functions, portable_functions_agree_with_libm) {
     double worst = 0.0;
     int64_t checks = 0;
     for (int i = 1; i < 20000; i++, checks += 4) {
-        const double x = -690.0 + 0.069 * i, positive = exp(x), angle = 1e6 * (x / 690.0) * (x / 690.0) * (x / 690.0);
+        const double x = -690.0 + 0.069 * i, positive = exp(x),
+                     angle = 1e6 * (x / 690.0) * (x / 690.0) * (x / 690.0);
         double s, c;
         portable_sincos(angle, &s, &c);
         worst = fmax(worst, fabs(portable_exp(x) / exp(x) - 1.0) / 2e-14);
         worst = fmax(worst, fabs(portable_log(positive) - log(positive)) / (1e-14 * (1.0 + fabs(x))));
         worst = fmax(worst, fmax(fabs(s - sin(angle)), fabs(c - cos(angle))) / 1e-9);
-        if (fabs(angle) < 100.0) worst = fmax(worst, fmax(fabs(s - sin(angle)), fabs(c - cos(angle))) / 2e-14);
+        if (fabs(angle) < 100.0)
+            worst = fmax(worst, fmax(fabs(s - sin(angle)), fabs(c - cos(angle))) / 2e-14);
         cr_assert(worst <= 1.0, "x = %g: %g of the tolerance", x, worst);
     }
     ledger_record("functions", "portable functions", checks, worst);

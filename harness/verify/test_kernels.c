@@ -1,5 +1,5 @@
-/* Every kernel that has an equation, on every instruction set that runs here: forward and backward inside the derived
- * bound, the same bits on every instruction set and with 1, 2 and 3 threads. */
+/* Every kernel that has an equation, on every instruction set that runs here: forward and backward inside the
+ * derived bound, the same bits on every instruction set and with 1, 2 and 3 threads. */
 #include "kernel_adapters.h"
 #include "ledger.h"
 #include "test_reference.h"
@@ -22,7 +22,8 @@ static void run_new(KernelRun *r, const Case *c, int gradient) {
         if (!gradient) continue;
         r->cotangent[i] = calloc((size_t)c->out_size[i] + 16, sizeof(float));
         const int logits = !strcmp(c->name, "language_model") && i == 1;
-        for (int64_t j = 0; j < c->out_size[i] && !logits; j++) r->cotangent[i][j] = (float)(2 * uniform(&state) - 1);
+        for (int64_t j = 0; j < c->out_size[i] && !logits; j++)
+            r->cotangent[i][j] = (float)(2 * uniform(&state) - 1);
     }
 }
 
@@ -31,16 +32,18 @@ static void run_free(KernelRun *r, const Case *c) {
     for (int i = 0; i < c->outputs; i++) free(r->out[i]), free(r->cotangent[i]);
 }
 
-/* Largest |got - want| / bound; the bound is float32's running error of the same evaluation, plus one rounding. */
-static double worst_ratio(const KernelAdapter *a, const Case *c, const char *what, int64_t n, const float *got,
-                          const double *want, const double *bound) {
+/* Largest |got - want| / bound; the bound is float32's running error of the same evaluation, plus one
+ * rounding. */
+static double worst_ratio(const KernelAdapter *a, const Case *c, const char *what, int64_t n,
+                          const float *got, const double *want, const double *bound) {
     double worst = 0;
     for (int64_t j = 0; j < n; j++) {
         const double allowed = bound[j] + 0x1p-24 * fabs(want[j]) + 0x1p-126;
         const double ratio = fabs((double)got[j] - want[j]) / allowed;
-        cr_assert(ratio <= 1.0, "%s (%s) on %s, seed %llu, T=%lld: %s[%lld] = %.9g, want %.9g +- %.3g (ratio %.3g)", a->kernel,
-                  a->equation, K->isa, (unsigned long long)c->seed, (long long)c->dims[0], what, (long long)j, (double)got[j],
-                  want[j], allowed, ratio);
+        cr_assert(ratio <= 1.0,
+                  "%s (%s) on %s, seed %llu, T=%lld: %s[%lld] = %.9g, want %.9g +- %.3g (ratio %.3g)",
+                  a->kernel, a->equation, K->isa, (unsigned long long)c->seed, (long long)c->dims[0], what,
+                  (long long)j, (double)got[j], want[j], allowed, ratio);
         if (!(ratio <= worst)) worst = ratio;
     }
     return worst;
@@ -91,7 +94,8 @@ static int64_t check_forward(const KernelAdapter *a, Case *c, double *worst) {
     int64_t checks = 0;
     oracle_run(&reference_bound, c->name, c->dims, constant(c->in), NULL, c->out, NULL, c->tolerance, NULL);
     for (int i = 0; i < c->outputs; i++)
-        cr_assert(largest(c->tolerance[i], c->out_size[i]) <= 0.01 * largest(c->out[i], c->out_size[i]) + 1e-6,
+        cr_assert(largest(c->tolerance[i], c->out_size[i]) <=
+                      0.01 * largest(c->out[i], c->out_size[i]) + 1e-6,
                   "%s: the bound says nothing", c->name);
     for (int i = 0; kernels_at(i); i++) {
         if (!kernels_supported(kernels_at(i))) continue;
@@ -109,8 +113,8 @@ static int is_index(const Case *c, int i) {
 
 static int is_forward_only(const Case *c) {
     for (int i = 0; kernel_sizes[i].equation; i++)
-        if (!strcmp(kernel_sizes[i].equation, c->name) && !memcmp(kernel_sizes[i].dims, c->dims, sizeof c->dims) &&
-            kernel_sizes[i].forward_only)
+        if (!strcmp(kernel_sizes[i].equation, c->name) &&
+            !memcmp(kernel_sizes[i].dims, c->dims, sizeof c->dims) && kernel_sizes[i].forward_only)
             return 1;
     return !strcmp(c->name, "attention") && c->dims[0] != c->dims[1];
 }
@@ -151,11 +155,12 @@ static int64_t check_gradient(const KernelAdapter *a, Case *c, double *worst) {
 }
 Test(kernels, gradient_equals_complex_step) { for_every_case("kernel gradient", check_gradient); }
 
-static int64_t same_run(const KernelAdapter *a, const Case *c, const KernelRun *x, const KernelRun *y, const char *what) {
+static int64_t same_run(const KernelAdapter *a, const Case *c, const KernelRun *x, const KernelRun *y,
+                        const char *what) {
     int64_t checks = 0;
     for (int i = 0; i < c->outputs; i++) {
-        cr_assert(!memcmp(x->out[i], y->out[i], (size_t)c->out_size[i] * sizeof(float)), "%s: output %d differs: %s",
-                  a->kernel, i, what);
+        cr_assert(!memcmp(x->out[i], y->out[i], (size_t)c->out_size[i] * sizeof(float)),
+                  "%s: output %d differs: %s", a->kernel, i, what);
         checks += c->out_size[i];
     }
     for (int i = 0; x->grad[0] && i < c->inputs; i++) {

@@ -1,5 +1,6 @@
-/* Whole models, for every mixer there is: causality, call splitting, batch independence, a memory that remembers, an outer
- * gradient that reaches every parameter, and training steps with the same bits on every instruction set and thread count. */
+/* Whole models, for every mixer there is: causality, call splitting, batch independence, a memory that
+ * remembers, an outer gradient that reaches every parameter, and training steps with the same bits on every
+ * instruction set and thread count. */
 #include "ledger.h"
 #include "model/model.h"
 #include "model/random.h"
@@ -45,11 +46,13 @@ static float *read_in_calls(Model *m, const int32_t *tokens, int64_t batch, cons
         const int64_t n = calls[i] < TOKENS - from ? calls[i] : TOKENS - from;
         int32_t part[BATCH * TOKENS], rows[BATCH * TOKENS];
         for (int64_t b = 0; b < batch; b++)
-            for (int64_t t = 0; t < n; t++) part[b * n + t] = tokens[b * TOKENS + from + t], rows[b * n + t] = (int32_t)(b * n + t);
+            for (int64_t t = 0; t < n; t++)
+                part[b * n + t] = tokens[b * TOKENS + from + t], rows[b * n + t] = (int32_t)(b * n + t);
         const ModelInput input = {part, batch, n, rows, batch * n, 0.0f, 0};
         const Tensor *y = model_forward(&tape, m, &state, &input);
         for (int64_t b = 0; b < batch; b++)
-            memcpy(logits + (b * TOKENS + from) * VOCAB, y->data + b * n * VOCAB, (size_t)(n * VOCAB) * sizeof(float));
+            memcpy(logits + (b * TOKENS + from) * VOCAB, y->data + b * n * VOCAB,
+                   (size_t)(n * VOCAB) * sizeof(float));
         arena_free(&arena);
     }
     state_free(&state);
@@ -58,7 +61,9 @@ static float *read_in_calls(Model *m, const int32_t *tokens, int64_t batch, cons
 
 static const int64_t whole[] = {TOKENS, 0};
 
-static int same_floats(const float *a, const float *b, int64_t n) { return !memcmp(a, b, (size_t)n * sizeof(float)); }
+static int same_floats(const float *a, const float *b, int64_t n) {
+    return !memcmp(a, b, (size_t)n * sizeof(float));
+}
 
 Test(model, no_output_depends_on_a_later_token) {
     int64_t checks = 0;
@@ -71,8 +76,10 @@ Test(model, no_output_depends_on_a_later_token) {
             const int32_t kept = tokens[t];
             tokens[t] = (kept + 1) % VOCAB;
             float *after = read_in_calls(&m, tokens, 1, whole);
-            cr_assert(same_floats(before, after, t * VOCAB), "%s: a change at %ld reaches back", m.mixer->name, t);
-            cr_assert(!same_floats(before + t * VOCAB, after + t * VOCAB, VOCAB), "%s: a change at %ld is not seen", m.mixer->name, t);
+            cr_assert(same_floats(before, after, t * VOCAB), "%s: a change at %ld reaches back",
+                      m.mixer->name, t);
+            cr_assert(!same_floats(before + t * VOCAB, after + t * VOCAB, VOCAB),
+                      "%s: a change at %ld is not seen", m.mixer->name, t);
             tokens[t] = kept;
             free(after);
             checks += t * VOCAB;
@@ -117,7 +124,8 @@ Test(model, batch_members_do_not_see_each_other) {
         float *together = read_in_calls(&m, tokens, BATCH, whole);
         for (int64_t b = 0; b < BATCH; b++) {
             float *alone = read_in_calls(&m, tokens + b * TOKENS, 1, whole);
-            cr_assert(same_floats(together + b * TOKENS * VOCAB, alone, TOKENS * VOCAB), "%s: member %ld", m.mixer->name, b);
+            cr_assert(same_floats(together + b * TOKENS * VOCAB, alone, TOKENS * VOCAB), "%s: member %ld",
+                      m.mixer->name, b);
             free(alone);
             checks += TOKENS * VOCAB;
         }
@@ -141,7 +149,8 @@ Test(model, the_memory_is_not_inert) {
             change = fmax(change, fabs((double)before[j] - (double)after[j]));
             size = fmax(size, fabs((double)before[j]));
         }
-        cr_assert(change > 1e-5 * size, "%s: the first token changes the last logits by %g of %g", m.mixer->name, change, size);
+        cr_assert(change > 1e-5 * size, "%s: the first token changes the last logits by %g of %g",
+                  m.mixer->name, change, size);
         free(before);
         free(after);
         model_free(&m);
@@ -173,7 +182,8 @@ Test(model, the_outer_gradient_reaches_every_parameter) {
             const Parameter *item = &m.list.items[p];
             int64_t zero = 0;
             for (int64_t j = 0; j < item->rows * item->cols; j++) zero += m.grads[item->offset + j] == 0.0f;
-            cr_assert(zero == 0, "%s: %ld of %ld gradients of %s are zero", m.mixer->name, zero, item->rows * item->cols, item->name);
+            cr_assert(zero == 0, "%s: %ld of %ld gradients of %s are zero", m.mixer->name, zero,
+                      item->rows * item->cols, item->name);
             checks += item->rows * item->cols;
         }
         model_free(&m);
@@ -214,7 +224,8 @@ Test(model, training_steps_have_the_same_bits_on_every_isa_and_thread_count) {
                 K = kernels_at(k);
                 omp_set_num_threads(threads);
                 float *other = trained_weights(mixer, &n);
-                cr_assert(same_floats(first, other, n), "%s: %s with %d threads differs from scalar with 1", mixer, K->isa, threads);
+                cr_assert(same_floats(first, other, n), "%s: %s with %d threads differs from scalar with 1",
+                          mixer, K->isa, threads);
                 free(other);
                 checks += n;
             }
@@ -237,7 +248,8 @@ Test(model, state_of_the_memory_does_not_grow) {
         const ModelInput input = {tokens, 1, TOKENS, 0, 0, 0.0f, 0};
         model_forward(&tape, &m, &state, &input);
         arena_free(&arena);
-        cr_assert(state.layers[0].slot[0] == memory && memory->rows * memory->cols == floats, "round %d", round);
+        cr_assert(state.layers[0].slot[0] == memory && memory->rows * memory->cols == floats, "round %d",
+                  round);
     }
     cr_assert(state.position == 200 * TOKENS);
     for (int64_t j = 0; j < floats; j++) cr_assert(isfinite(memory->data[j]));

@@ -1,5 +1,5 @@
-/* The tasks against their definitions: strings byte for byte, placement, lengths, and a sample that is a function of
- * (seed, index) whichever part of it is read. */
+/* The tasks against their definitions: strings byte for byte, placement, lengths, and a sample that is a
+ * function of (seed, index) whichever part of it is read. */
 #include "data.h"
 #include "ledger.h"
 #include "stats.h"
@@ -40,8 +40,10 @@ Test(tasks, a_sample_is_a_function_of_seed_index_and_length) {
                     const int64_t n = length - from < 17 ? length - from : 17;
                     sample_read(&b, from, n, part + from, part_targets + from);
                 }
-                cr_assert(!memcmp(whole, part, (size_t)length * sizeof *whole), "%s: parts differ", task->name);
-                cr_assert(!memcmp(targets, part_targets, (size_t)length * sizeof *targets), "%s: targets differ", task->name);
+                cr_assert(!memcmp(whole, part, (size_t)length * sizeof *whole), "%s: parts differ",
+                          task->name);
+                cr_assert(!memcmp(targets, part_targets, (size_t)length * sizeof *targets),
+                          "%s: targets differ", task->name);
                 int64_t asked = 0;
                 for (int64_t t = 0; t < length; t++) {
                     cr_assert(whole[t] >= 0 && whole[t] < task->vocab, "%s: token %d", task->name, whole[t]);
@@ -60,32 +62,43 @@ Test(tasks, a_sample_is_a_function_of_seed_index_and_length) {
 Test(tasks, passkey_repeats_the_needle_at_the_end) {
     const Task *task = task_find("passkey");
     open_task(task);
-    for (uint64_t index = 0; index < 500; index++) {
+    int64_t first = 0, last = 0;
+    for (uint64_t index = 0; index < 3000; index++) {
         Sample s;
         task->sample(1, index, 100, -1.0, &s);
+        first += s.needle == 0;
+        last += s.needle + 9 == s.answer - 2;
         char *text = read_text(&s);
         cr_assert(text[s.needle] == 1 && text[s.answer - 2] == 1, "no KEY");
         cr_assert(!memcmp(text + s.needle, text + s.answer - 2, 9), "the query differs from the needle");
         cr_assert(s.needle + 9 <= s.answer - 2 && s.answer + 7 > 100 - 32);
         for (int64_t t = 0; t < 100; t++) {
-            const int in_needle = t >= s.needle && t < s.needle + 9, in_query = t >= s.answer - 2 && t < s.answer + 7;
-            cr_assert((in_needle || in_query) == ((unsigned char)text[t] < 46), "token %d at %ld", text[t], t);
+            const int in_needle = t >= s.needle && t < s.needle + 9,
+                      in_query = t >= s.answer - 2 && t < s.answer + 7;
+            cr_assert((in_needle || in_query) == ((unsigned char)text[t] < 46), "token %d at %ld", text[t],
+                      t);
         }
         free(text);
     }
-    ledger_record("tasks", "passkey layout", 500, 0);
+    cr_assert(first > 10 && last > 10, "the ends are never drawn: %ld first, %ld last", first, last);
+    ledger_record("tasks", "passkey layout", 3000, 0);
 }
 
 /* Every text between the fixed strings of RULER, in their order. */
 static void expect_ruler(const char *text, const Sample *s, const char *noise) {
     char key[64] = "", number[16] = "", wanted[512];
     const char *needle = text + s->needle;
-    cr_assert(!strncmp(text, "A special magic number is hidden within the following text. Make sure to memorize it. I will quiz "
-                             "you about the number afterwards.\n", 124));
-    cr_assert(sscanf(needle, "One of the special magic numbers for %63[^ ] is: %15[0-9].", key, number) == 2, "%.80s", needle);
+    cr_assert(!strncmp(
+        text,
+        "A special magic number is hidden within the following text. Make sure to memorize it. I will quiz "
+        "you about the number afterwards.\n",
+        124));
+    cr_assert(sscanf(needle, "One of the special magic numbers for %63[^ ] is: %15[0-9].", key, number) == 2,
+              "%.80s", needle);
     cr_assert(strlen(number) == 7 && number[0] != '0' && strchr(key, '-'), "key %s, number %s", key, number);
     snprintf(wanted, sizeof wanted,
-             "\nWhat is the special magic number for %s mentioned in the provided text? The special magic number for %s "
+             "\nWhat is the special magic number for %s mentioned in the provided text? The special magic "
+             "number for %s "
              "mentioned in the provided text is %s",
              key, key, number);
     const char *question = strstr(needle, "\nWhat is");
@@ -95,7 +108,8 @@ static void expect_ruler(const char *text, const Sample *s, const char *noise) {
 }
 
 Test(tasks, niah1_is_rulers_noise_with_a_needle_that_is_never_last) {
-    static const char line[] = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
+    static const char line[] =
+        "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
     const Task *task = task_find("niah1");
     cr_assert(strlen(line) == 89);
     open_task(task);
@@ -134,7 +148,8 @@ Test(tasks, a_haystack_that_is_missing_or_too_short_is_refused) {
     const Task *task = task_find("niah2");
     const int fd = mkstemp(path);
     cr_assert(write(fd, "too short", 9) == 9 && !close(fd));
-    cr_assert(task->open("/nonexistent/book.txt", message, sizeof message) && strstr(message, "/nonexistent/book.txt"));
+    cr_assert(task->open("/nonexistent/book.txt", message, sizeof message) &&
+              strstr(message, "/nonexistent/book.txt"));
     cr_assert(task->open(path, message, sizeof message) && strstr(message, "1000"), "%s", message);
     unlink(path);
     ledger_record("tasks", "bad haystack", 2, 0);

@@ -42,7 +42,8 @@ static void train_to_the_end(Trainer *t, const char *path, int pause_ms) {
     while (t->progress.step < t->steps) {
         cr_assert(!trainer_step(t, &report, message, sizeof message), "%s", message);
         if (pause_ms) nanosleep(&(struct timespec){0, pause_ms * 1000000L}, 0);
-        if (path && t->progress.step % 3 == 0) cr_assert(!trainer_save(t, path, message, sizeof message), "%s", message);
+        if (path && t->progress.step % 3 == 0)
+            cr_assert(!trainer_save(t, path, message, sizeof message), "%s", message);
     }
     if (path) cr_assert(!trainer_save(t, path, message, sizeof message), "%s", message);
 }
@@ -64,7 +65,8 @@ static void expect_same_files(const char *a, const char *b) {
     free(y);
 }
 
-/* A child trains and saves; it is killed without warning at the given moment, twice, and resumed each time. */
+/* A child trains and saves; it is killed without warning at the given moment, twice, and resumed each time.
+ */
 static void kill_and_resume(const char *mixer, int first_ms) {
     Config config;
     TrainConfig train;
@@ -87,7 +89,8 @@ static void kill_and_resume(const char *mixer, int first_ms) {
             kill(child, SIGKILL);
         }
         waitpid(child, &status, 0);
-        if (attempt == 2) cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the resumed run ended with %d", status);
+        if (attempt == 2)
+            cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the resumed run ended with %d", status);
     }
     cr_assert(!trainer_create(&t, &config, &train, message, sizeof message), "%s", message);
     train_to_the_end(&t, "whole.safetensors", 0);
@@ -126,8 +129,10 @@ static void expect_refused(const char *bytes, int64_t n, const char *wanted) {
     Trainer t;
     char message[512] = "";
     write_bytes("bad.safetensors", bytes, n);
-    cr_assert(trainer_load(&t, "bad.safetensors", message, sizeof message) != 0, "accepted a file that should say '%s'", wanted);
-    cr_assert(strstr(message, "bad.safetensors") && strstr(message, wanted), "'%s' is wanted in: %s", wanted, message);
+    cr_assert(trainer_load(&t, "bad.safetensors", message, sizeof message) != 0,
+              "accepted a file that should say '%s'", wanted);
+    cr_assert(strstr(message, "bad.safetensors") && strstr(message, wanted), "'%s' is wanted in: %s", wanted,
+              message);
 }
 
 Test(training, truncated_files_are_refused, .init = enter_folder, .fini = leave_folder) {
@@ -143,7 +148,8 @@ Test(training, truncated_files_are_refused, .init = enter_folder, .fini = leave_
 }
 
 /* The header with one piece of text replaced by another of the same length. */
-static void expect_replaced(const char *bytes, int64_t n, const char *from, const char *to, const char *wanted) {
+static void expect_replaced(const char *bytes, int64_t n, const char *from, const char *to,
+                            const char *wanted) {
     char *copy = malloc((size_t)n);
     memcpy(copy, bytes, (size_t)n);
     char *at = memmem(copy, (size_t)n, from, strlen(from));
@@ -240,12 +246,14 @@ Test(training, adamw_follows_its_formulas) {
         for (int i = 0; i < N; i++) {
             g[i] = (float)(2 * uniform(&state) - 1);
             const double scaled = 0.5 * (double)g[i];
-            const double m1 = 0.9 * (double)m[i] + 0.1 * scaled, v1 = 0.98 * (double)v[i] + 0.02 * scaled * scaled;
+            const double m1 = 0.9 * (double)m[i] + 0.1 * scaled,
+                         v1 = 0.98 * (double)v[i] + 0.02 * scaled * scaled;
             want[i] = (double)w[i] - 0.01 * (m1 * c1 / (sqrt(v1 * c2) + 1e-8) + 0.1 * (double)w[i]);
         }
         K->adamw->update(N, &s, g, w, m, v);
         for (int i = 0; i < N; i++) {
-            /* |step| <= 0.01 (c1 + 0.1): twenty roundings of it, those of the moments amplified by 1/(1 - beta2), one of w */
+            /* |step| <= 0.01 (c1 + 0.1): twenty roundings of it, those of the moments amplified by 1/(1 -
+             * beta2), one of w */
             const double bound = 0x1p-24 * (fabs(want[i]) + 0.01 * (c1 + 0.1) * 20 / (1 - 0.98));
             const double ratio = fabs((double)w[i] - want[i]) / bound;
             cr_assert(ratio <= 1.0, "step %d, weight %d: %.9g, want %.9g", step, i, (double)w[i], want[i]);
@@ -265,9 +273,12 @@ Test(training, the_schedule_warms_up_and_ends_where_it_says) {
     cr_assert(fabs(optimizer_rate(&t, 10, 100) - 1.0) < 1e-12);
     cr_assert(fabs(optimizer_rate(&t, 55, 100) - 0.55) < 1e-12);
     cr_assert(fabs(optimizer_rate(&t, 100, 100) - 0.1) < 1e-12);
-    cr_assert(curriculum_steps("64:1200 128:400") == 1600 && curriculum_steps("64") == -1 && curriculum_steps("") == -1);
-    cr_assert(curriculum_length("64:10 128:10", 9, 20) == 64 && curriculum_length("64:10 128:10", 10, 20) == 128);
-    cr_assert(curriculum_length("64:10 128:10", 4, 10) == 64 && curriculum_length("64:10 128:10", 5, 10) == 128);
+    cr_assert(curriculum_steps("64:1200 128:400") == 1600 && curriculum_steps("64") == -1 &&
+              curriculum_steps("") == -1);
+    cr_assert(curriculum_length("64:10 128:10", 9, 20) == 64 &&
+              curriculum_length("64:10 128:10", 10, 20) == 128);
+    cr_assert(curriculum_length("64:10 128:10", 4, 10) == 64 &&
+              curriculum_length("64:10 128:10", 5, 10) == 128);
     ledger_record("training", "schedule", 12, 0);
 }
 

@@ -18,7 +18,8 @@ static ArenaBlock *arena_block(size_t bytes) {
     ArenaBlock *block = malloc(sizeof *block);
     char *memory = block ? aligned_alloc(ARENA_ALIGN, size) : 0;
     if (!memory) {
-        fprintf(stderr, "titans: out of memory: could not get %zu MiB more; use a smaller batch, model or segment\n",
+        fprintf(stderr,
+                "titans: out of memory: could not get %zu MiB more; use a smaller batch, model or segment\n",
                 size >> 20);
         exit(1);
     }

@@ -29,7 +29,8 @@ static void bias_backward(void *context) {
 }
 
 Tensor *op_bias(Tape *tape, Tensor *x, Tensor *bias) {
-    CHECK(x->cols == bias->cols && bias->rows == 1, "%ld columns, bias %ld x %ld", x->cols, bias->rows, bias->cols);
+    CHECK(x->cols == bias->cols && bias->rows == 1, "%ld columns, bias %ld x %ld", x->cols, bias->rows,
+          bias->cols);
     Tensor *y = tape_tensor(tape, x->rows, x->cols);
     memcpy(y->data, x->data, (size_t)(x->rows * x->cols) * sizeof(float));
     for (int64_t r = 0; r < x->rows; r++) K->act->add(x->cols, bias->data, y->data + r * x->cols);
@@ -49,7 +50,8 @@ static void gather_backward(void *context) {
 
 Tensor *op_gather(Tape *tape, Tensor *table, const int32_t *index, int64_t rows) {
     for (int64_t r = 0; r < rows; r++)
-        CHECK(index[r] >= 0 && index[r] < table->rows, "index %d of row %ld, table has %ld", index[r], r, table->rows);
+        CHECK(index[r] >= 0 && index[r] < table->rows, "index %d of row %ld, table has %ld", index[r], r,
+              table->rows);
     Tensor *y = tape_tensor(tape, rows, table->cols);
     K->embed->gather(rows, table->cols, index, table->data, y->data);
     tape_push(tape, gather_backward, &(Gather){table, y, index}, sizeof(Gather));
@@ -63,7 +65,8 @@ static void add_backward(void *context) {
 }
 
 Tensor *op_add(Tape *tape, Tensor *a, Tensor *b) {
-    CHECK(a->rows == b->rows && a->cols == b->cols, "%ld x %ld and %ld x %ld", a->rows, a->cols, b->rows, b->cols);
+    CHECK(a->rows == b->rows && a->cols == b->cols, "%ld x %ld and %ld x %ld", a->rows, a->cols, b->rows,
+          b->cols);
     Tensor *y = tape_tensor(tape, a->rows, a->cols);
     memcpy(y->data, a->data, (size_t)(a->rows * a->cols) * sizeof(float));
     K->act->add(a->rows * a->cols, b->data, y->data);
@@ -73,11 +76,13 @@ Tensor *op_add(Tape *tape, Tensor *a, Tensor *b) {
 
 static void swiglu_backward(void *context) {
     const Binary *c = context;
-    K->act->swiglu_backward(c->y->rows * c->y->cols, c->x->data, c->w->data, c->y->grad, c->x->grad, c->w->grad);
+    K->act->swiglu_backward(c->y->rows * c->y->cols, c->x->data, c->w->data, c->y->grad, c->x->grad,
+                            c->w->grad);
 }
 
 Tensor *op_swiglu(Tape *tape, Tensor *a, Tensor *b) {
-    CHECK(a->rows == b->rows && a->cols == b->cols, "%ld x %ld and %ld x %ld", a->rows, a->cols, b->rows, b->cols);
+    CHECK(a->rows == b->rows && a->cols == b->cols, "%ld x %ld and %ld x %ld", a->rows, a->cols, b->rows,
+          b->cols);
     Tensor *y = tape_tensor(tape, a->rows, a->cols);
     K->act->swiglu(a->rows * a->cols, a->data, b->data, y->data);
     tape_push(tape, swiglu_backward, &(Binary){a, b, y}, sizeof(Binary));
@@ -97,8 +102,8 @@ static void norm_backward(void *context) {
 }
 
 Tensor *op_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *z, int64_t groups) {
-    CHECK(x->cols == gain->cols && x->cols % groups == 0, "%ld columns, gain %ld, %ld groups", x->cols, gain->cols,
-          groups);
+    CHECK(x->cols == gain->cols && x->cols % groups == 0, "%ld columns, gain %ld, %ld groups", x->cols,
+          gain->cols, groups);
     const NormShape shape = {x->rows, groups, x->cols / groups};
     Tensor *y = tape_tensor(tape, x->rows, x->cols);
     K->norm->forward(&shape, x->data, gain->data, z ? z->data : 0, y->data);
@@ -119,6 +124,7 @@ double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, doubl
     }
     if (count == 0) return 0.0;
     if (tape->recording)
-        K->loss->backward(rows, logits->cols, logits->data, target, (float)(weight / (double)count), logits->grad);
+        K->loss->backward(rows, logits->cols, logits->data, target, (float)(weight / (double)count),
+                          logits->grad);
     return sum / (double)count;
 }

@@ -12,14 +12,15 @@ typedef struct {
 
 static void conv_backward(void *context) {
     const Conv *c = context;
-    K->conv->backward(&c->shape, c->x->data, c->tail ? c->tail->data : 0, c->weight->data, c->y->grad, c->x->grad,
-                      c->tail ? c->tail->grad : 0, c->weight->grad, c->workspace);
+    K->conv->backward(&c->shape, c->x->data, c->tail ? c->tail->data : 0, c->weight->data, c->y->grad,
+                      c->x->grad, c->tail ? c->tail->grad : 0, c->weight->grad, c->workspace);
 }
 
 Tensor *op_conv(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *weight, Tensor *tail) {
-    CHECK(x->rows == shape->batch * shape->tokens && x->cols == shape->heads * shape->width, "x %ld x %ld", x->rows,
-          x->cols);
-    CHECK(weight->rows == shape->taps && weight->cols == x->cols, "weight %ld x %ld", weight->rows, weight->cols);
+    CHECK(x->rows == shape->batch * shape->tokens && x->cols == shape->heads * shape->width, "x %ld x %ld",
+          x->rows, x->cols);
+    CHECK(weight->rows == shape->taps && weight->cols == x->cols, "weight %ld x %ld", weight->rows,
+          weight->cols);
     Tensor *y = tape_tensor(tape, x->rows, x->cols);
     K->conv->forward(shape, x->data, tail ? tail->data : 0, weight->data, y->data);
     float *workspace = tape->recording ? arena_floats(tape->arena, x->rows * x->cols) : 0;
@@ -62,12 +63,14 @@ typedef struct {
 static void rope_backward(void *context) {
     const Rope *c = context;
     const int64_t tokens = c->x->rows / c->batch, n = c->x->rows * c->x->cols;
-    K->embed->rope(c->batch, tokens, c->heads, c->x->cols / c->heads, c->angles, -1.0f, c->y->grad, c->y->grad);
+    K->embed->rope(c->batch, tokens, c->heads, c->x->cols / c->heads, c->angles, -1.0f, c->y->grad,
+                   c->y->grad);
     K->act->add(n, c->y->grad, c->x->grad);
 }
 
 Tensor *op_rope(Tape *tape, Tensor *x, int64_t batch, int64_t heads, const float *angles) {
-    CHECK(x->rows % batch == 0 && x->cols % (2 * heads) == 0, "x %ld x %ld, %ld heads", x->rows, x->cols, heads);
+    CHECK(x->rows % batch == 0 && x->cols % (2 * heads) == 0, "x %ld x %ld, %ld heads", x->rows, x->cols,
+          heads);
     Tensor *y = tape_tensor(tape, x->rows, x->cols);
     K->embed->rope(batch, x->rows / batch, heads, x->cols / heads, angles, 1.0f, x->data, y->data);
     tape_push(tape, rope_backward, &(Rope){x, y, batch, heads, angles}, sizeof(Rope));
@@ -84,16 +87,18 @@ typedef struct {
 
 static void gates_backward(void *context) {
     const GatesContext *c = context;
-    K->gates->backward(c->z->rows, c->heads, c->kind, c->theta_max, c->penalty, c->z->data, c->gates.keep->grad,
-                       c->gates.theta->grad, c->gates.eta->grad, c->z->grad);
+    K->gates->backward(c->z->rows, c->heads, c->kind, c->theta_max, c->penalty, c->z->data,
+                       c->gates.keep->grad, c->gates.theta->grad, c->gates.eta->grad, c->z->grad);
 }
 
 Gates op_gates(Tape *tape, Tensor *z, int64_t heads, GateKind kind, float theta_max, float penalty) {
     CHECK(z->cols == 3 * heads, "z has %ld columns, %ld heads", z->cols, heads);
     const Gates gates = {tape_tensor(tape, z->rows, heads), tape_tensor(tape, z->rows, heads),
                          tape_tensor(tape, z->rows, heads)};
-    K->gates->forward(z->rows, heads, kind, theta_max, z->data, gates.keep->data, gates.theta->data, gates.eta->data);
-    tape_push(tape, gates_backward, &(GatesContext){z, gates, heads, kind, theta_max, penalty}, sizeof(GatesContext));
+    K->gates->forward(z->rows, heads, kind, theta_max, z->data, gates.keep->data, gates.theta->data,
+                      gates.eta->data);
+    tape_push(tape, gates_backward, &(GatesContext){z, gates, heads, kind, theta_max, penalty},
+              sizeof(GatesContext));
     return gates;
 }
 
@@ -106,7 +111,8 @@ static void memory_start_backward(void *context) {
     const MemoryStart *c = context;
     const int64_t heads = c->initial->rows;
     for (int64_t i = 0; i < c->state->rows; i++)
-        K->act->add(c->weights, c->state->grad + i * 2 * c->weights, c->initial->grad + i % heads * c->weights);
+        K->act->add(c->weights, c->state->grad + i * 2 * c->weights,
+                    c->initial->grad + i % heads * c->weights);
 }
 
 Tensor *op_memory_start(Tape *tape, Tensor *initial, int64_t batch, int64_t weights) {
@@ -145,13 +151,13 @@ static Tensor *memory_copy_state(Tape *tape, const Tensor *before) {
     return after;
 }
 
-Tensor *op_memory(Tape *tape, const MemoryShape *shape, Tensor *k, Tensor *v, Tensor *q, Gates gates, Tensor **state,
-                  float *surprise) {
+Tensor *op_memory(Tape *tape, const MemoryShape *shape, Tensor *k, Tensor *v, Tensor *q, Gates gates,
+                  Tensor **state, float *surprise) {
     const int64_t heads = shape->batch * shape->heads, rows = shape->batch * shape->tokens;
     CHECK(k->rows == rows && k->cols == shape->heads * shape->width[0], "k %ld x %ld", k->rows, k->cols);
     CHECK((*state)->rows == heads, "state of %ld heads, not %ld", (*state)->rows, heads);
-    CHECK(!tape->recording || shape->position == 0, "training must begin at a chunk boundary, not at token %ld",
-          shape->position);
+    CHECK(!tape->recording || shape->position == 0,
+          "training must begin at a chunk boundary, not at token %ld", shape->position);
     const int64_t chunks = (shape->position + shape->tokens + shape->chunk - 1) / shape->chunk;
     const MemoryInput in = {k->data, v->data, q->data, gates.keep->data, gates.theta->data, gates.eta->data};
     Tensor *y = tape_tensor(tape, rows, v->cols), *before = *state;
@@ -162,7 +168,8 @@ Tensor *op_memory(Tape *tape, const MemoryShape *shape, Tensor *k, Tensor *v, Te
         out.snapshots = arena_floats(tape->arena, heads * chunks * 2 * (before->cols / 3));
     }
     K->memory->forward_scan(shape, &in, (*state)->data, &out, workspace);
-    const MemoryGradient d = {k->grad, v->grad, q->grad, gates.keep->grad, gates.theta->grad, gates.eta->grad};
+    const MemoryGradient d = {k->grad,          v->grad,           q->grad,
+                              gates.keep->grad, gates.theta->grad, gates.eta->grad};
     tape_push(tape, memory_backward, &(Memory){*shape, in, d, y, before, *state, out.snapshots, workspace},
               sizeof(Memory));
     return y;
@@ -178,22 +185,23 @@ static void attention_backward(void *context) {
     const Attention *c = context;
     Arena scratch = {0};
     float *workspace = arena_floats(&scratch, parallel_threads() * K->attend->workspace_floats(&c->shape));
-    K->attend->backward(&c->shape, c->q->data, c->cache, c->y->data, c->statistics, c->y->grad, c->q->grad, c->k->grad,
-                        c->v->grad, workspace);
+    K->attend->backward(&c->shape, c->q->data, c->cache, c->y->data, c->statistics, c->y->grad, c->q->grad,
+                        c->k->grad, c->v->grad, workspace);
     arena_free(&scratch);
 }
 
 Tensor *op_attention(Tape *tape, const AttendShape *shape, Tensor *q, Tensor *k, Tensor *v, Tensor *cache) {
-    CHECK(shape->past + shape->tokens <= shape->capacity, "cache of %ld positions, %ld + %ld wanted", shape->capacity,
-          shape->past, shape->tokens);
-    CHECK(!tape->recording || shape->past == 0, "training needs the whole sequence in one call, %ld tokens came before",
-          shape->past);
+    CHECK(shape->past + shape->tokens <= shape->capacity, "cache of %ld positions, %ld + %ld wanted",
+          shape->capacity, shape->past, shape->tokens);
+    CHECK(!tape->recording || shape->past == 0,
+          "training needs the whole sequence in one call, %ld tokens came before", shape->past);
     Tensor *y = tape_tensor(tape, q->rows, q->cols);
     const int64_t rows = shape->batch * shape->heads * shape->tokens;
     float *statistics = tape->recording ? arena_floats(tape->arena, rows * 2) : 0;
     float *workspace = arena_floats(tape->arena, parallel_threads() * K->attend->workspace_floats(shape));
     K->attend->append(shape, k->data, v->data, cache->data);
     K->attend->forward(shape, q->data, cache->data, y->data, statistics, workspace);
-    tape_push(tape, attention_backward, &(Attention){*shape, q, k, v, y, cache->data, statistics}, sizeof(Attention));
+    tape_push(tape, attention_backward, &(Attention){*shape, q, k, v, y, cache->data, statistics},
+              sizeof(Attention));
     return y;
 }

@@ -16,7 +16,8 @@ static void act_swiglu(int64_t n, const float *a, const float *b, float *y) {
     }
 }
 
-static void act_swiglu_backward(int64_t n, const float *a, const float *b, const float *dy, float *da, float *db) {
+static void act_swiglu_backward(int64_t n, const float *a, const float *b, const float *dy, float *da,
+                                float *db) {
 #pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
     for (int64_t j = 0; j < n; j += VEC_LANES) {
         const int64_t lanes = act_lanes(j, n);
@@ -50,4 +51,5 @@ static void act_exp(int64_t n, const float *x, float *y) {
     }
 }
 
-static const struct act_kernel act_kernel = {act_swiglu, act_swiglu_backward, act_add, act_square_sum, act_exp};
+static const struct act_kernel act_kernel = {act_swiglu, act_swiglu_backward, act_add, act_square_sum,
+                                             act_exp};

@@ -6,10 +6,11 @@ static void adamw_update(int64_t n, const AdamwStep *s, const float *gradient, f
 #pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
     for (int64_t j = 0; j < n; j += VEC_LANES) {
         const int64_t lanes = act_lanes(j, n);
-        const Vec g = vec_mul(vec_set1(s->scale), vec_load_n(gradient + j, lanes)), w0 = vec_load_n(w + j, lanes);
+        const Vec g = vec_mul(vec_set1(s->scale), vec_load_n(gradient + j, lanes)),
+                  w0 = vec_load_n(w + j, lanes);
         const Vec m1 = vec_fma(vec_set1(s->b1), vec_load_n(m + j, lanes), vec_mul(vec_set1(1.0f - s->b1), g));
-        const Vec v1 =
-            vec_fma(vec_set1(s->b2), vec_load_n(v + j, lanes), vec_mul(vec_mul(vec_set1(1.0f - s->b2), g), g));
+        const Vec v1 = vec_fma(vec_set1(s->b2), vec_load_n(v + j, lanes),
+                               vec_mul(vec_mul(vec_set1(1.0f - s->b2), g), g));
         const Vec root = vec_sqrt(vec_mul(v1, vec_set1(s->correction2)));
         const Vec ratio = vec_div(vec_mul(m1, vec_set1(s->correction1)), vec_add(root, vec_set1(s->eps)));
         vec_store_n(m + j, m1, lanes);

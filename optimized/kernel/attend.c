@@ -3,7 +3,9 @@
 #include "kernel/gemm.c"
 #include "vec/rows.h"
 
-static int64_t attend_cache_floats(const AttendShape *s) { return s->capacity * (s->width + padded(s->width)); }
+static int64_t attend_cache_floats(const AttendShape *s) {
+    return s->capacity * (s->width + padded(s->width));
+}
 
 typedef struct {
     int64_t ld;
@@ -32,7 +34,9 @@ static int64_t attend_workspace_floats(const AttendShape *s) {
     return attend_layout(s, &a, origin);
 }
 
-static const float *attend_keys(const AttendShape *s, const float *head, int64_t at) { return head + at * s->width; }
+static const float *attend_keys(const AttendShape *s, const float *head, int64_t at) {
+    return head + at * s->width;
+}
 static const float *attend_values(const AttendShape *s, const float *head, int64_t at) {
     return head + s->capacity * s->width + at * padded(s->width);
 }
@@ -48,8 +52,8 @@ static void attend_append(const AttendShape *s, const float *k, const float *v, 
             float *block = head + (position - lane) * s->width;
             for (int64_t c = 0; c < s->width; c++) block[c * ATTEND_BLOCK + lane] = k[at + t * stride + c];
         }
-        rows_load(s->tokens, s->width, v + at, stride, head + s->capacity * s->width + s->past * padded(s->width),
-                  padded(s->width));
+        rows_load(s->tokens, s->width, v + at, stride,
+                  head + s->capacity * s->width + s->past * padded(s->width), padded(s->width));
     }
 }
 
@@ -58,7 +62,8 @@ INLINE Vec attend_visible(Vec score, int64_t lane, int64_t visible) {
     return vec_less(vec_load(index), vec_set1((float)(visible - lane)), score, vec_set1(-INFINITY));
 }
 
-/* One row of scores becomes exp(s - m); the running maximum, sum and output row are rescaled when the maximum grows. */
+/* One row of scores becomes exp(s - m); the running maximum, sum and output row are rescaled when the maximum
+ * grows. */
 INLINE void attend_softmax_row(float *p, int64_t visible, float *top, float *sum, float *o, int64_t ld) {
     Vec s[ATTEND_BLOCK / VEC_LANES], total = vec_zero();
     Vec high = vec_set1(-INFINITY);
@@ -87,16 +92,16 @@ INLINE void attend_softmax_row(float *p, int64_t visible, float *top, float *sum
 }
 
 /* ATTEND_BLOCK queries of one head against all keys they see. */
-static void attend_forward_block(const AttendShape *s, AttendScratch *a, const float *q, const float *head, float *y,
-                                 float *statistics, int64_t t, int64_t n) {
+static void attend_forward_block(const AttendShape *s, AttendScratch *a, const float *q, const float *head,
+                                 float *y, float *statistics, int64_t t, int64_t n) {
     const int64_t stride = s->heads * s->width, last = s->past + t + n - 1, keys = s->past + s->tokens;
     rows_load(n, s->width, q, stride, a->q, a->ld);
     FOR_VECTORS(j, n * a->ld) vec_store(a->q + j, vec_mul(vec_set1(a->scale), vec_load(a->q + j)));
     memset(a->o, 0, (size_t)(n * a->ld) * sizeof(float));
     for (int64_t r = 0; r < n; r++) a->top[r] = -INFINITY, a->sum[r] = 0.0f;
     for (int64_t at = 0; at <= last; at += ATTEND_BLOCK) {
-        gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->q, a->ld, attend_keys(s, head, at), ATTEND_BLOCK, a->p,
-                    ATTEND_BLOCK, 0);
+        gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->q, a->ld, attend_keys(s, head, at), ATTEND_BLOCK,
+                    a->p, ATTEND_BLOCK, 0);
         for (int64_t r = 0; r < n; r++) {
             const int64_t visible = s->past + t + r - at + 1;
             float *p = a->p + r * ATTEND_BLOCK;
@@ -106,7 +111,8 @@ static void attend_forward_block(const AttendShape *s, AttendScratch *a, const f
                 memset(p, 0, ATTEND_BLOCK * sizeof(float));
         }
         const int64_t count = keys - at < ATTEND_BLOCK ? keys - at : ATTEND_BLOCK;
-        gemm_serial(GEMM_NN, n, a->ld, count, a->p, ATTEND_BLOCK, attend_values(s, head, at), a->ld, a->o, a->ld, 1);
+        gemm_serial(GEMM_NN, n, a->ld, count, a->p, ATTEND_BLOCK, attend_values(s, head, at), a->ld, a->o,
+                    a->ld, 1);
     }
     for (int64_t r = 0; r < n; r++) {
         const float inverse = 1.0f / a->sum[r];
@@ -118,8 +124,8 @@ static void attend_forward_block(const AttendShape *s, AttendScratch *a, const f
     rows_save(n, s->width, a->o, a->ld, y, stride);
 }
 
-static void attend_forward(const AttendShape *s, const float *q, const float *cache, float *y, float *statistics,
-                           float *workspace) {
+static void attend_forward(const AttendShape *s, const float *q, const float *cache, float *y,
+                           float *statistics, float *workspace) {
     const int64_t heads = s->batch * s->heads, blocks = (s->tokens + ATTEND_BLOCK - 1) / ATTEND_BLOCK;
     const int64_t floats = attend_workspace_floats(s), head_floats = attend_cache_floats(s);
     const int threads = heads * blocks < parallel_threads() ? (int)(heads * blocks) : parallel_threads();
@@ -139,10 +145,11 @@ static void attend_forward(const AttendShape *s, const float *q, const float *ca
 }
 
 /* p = exp(s - m) / sum in a->p and dS = p (dP - delta) in a->dp, for queries t.. against keys at.. */
-static void attend_block_weights(const AttendShape *s, AttendScratch *a, const float *keys, const float *statistics,
-                                 int64_t t, int64_t n, int64_t at) {
+static void attend_block_weights(const AttendShape *s, AttendScratch *a, const float *keys,
+                                 const float *statistics, int64_t t, int64_t n, int64_t at) {
     gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->q, a->ld, keys, ATTEND_BLOCK, a->p, ATTEND_BLOCK, 0);
-    gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->dy, a->ld, a->values_t, ATTEND_BLOCK, a->dp, ATTEND_BLOCK, 0);
+    gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->dy, a->ld, a->values_t, ATTEND_BLOCK, a->dp,
+                ATTEND_BLOCK, 0);
     for (int64_t r = 0; r < n; r++) {
         const int64_t visible = t + r - at + 1;
         const Vec top = vec_set1(statistics[2 * (t + r)]), inverse = vec_set1(statistics[2 * (t + r) + 1]);
@@ -159,7 +166,8 @@ static void attend_block_weights(const AttendShape *s, AttendScratch *a, const f
 }
 
 static void attend_backward_keys(const AttendShape *s, AttendScratch *a, const float *q, const float *dy,
-                                 const float *head, const float *statistics, float *dk, float *dv, int64_t at) {
+                                 const float *head, const float *statistics, float *dk, float *dv,
+                                 int64_t at) {
     const int64_t stride = s->heads * s->width, left = s->tokens - at;
     const int64_t count = left < ATTEND_BLOCK ? left : ATTEND_BLOCK;
     const float *keys = attend_keys(s, head, at);
@@ -176,7 +184,8 @@ static void attend_backward_keys(const AttendShape *s, AttendScratch *a, const f
         attend_block_weights(s, a, keys, statistics, t, n, at);
         gemm_serial(GEMM_TN, count, a->ld, n, a->p, ATTEND_BLOCK, a->dy, a->ld, a->dv, a->ld, 1);
         gemm_serial(GEMM_TN, count, a->ld, n, a->dp, ATTEND_BLOCK, a->q, a->ld, a->dk, a->ld, 1);
-        gemm_serial(GEMM_NN, n, a->ld, count, a->dp, ATTEND_BLOCK, a->keys, a->ld, a->dq_all + t * a->ld, a->ld, 1);
+        gemm_serial(GEMM_NN, n, a->ld, count, a->dp, ATTEND_BLOCK, a->keys, a->ld, a->dq_all + t * a->ld,
+                    a->ld, 1);
     }
     rows_add_to(count, s->width, 1.0f, a->dk, a->ld, dk + at * stride, stride);
     rows_add_to(count, s->width, 1.0f, a->dv, a->ld, dv + at * stride, stride);
@@ -185,7 +194,8 @@ static void attend_backward_keys(const AttendShape *s, AttendScratch *a, const f
 static void attend_backward(const AttendShape *s, const float *q, const float *cache, const float *y,
                             const float *statistics, const float *dy, float *dq, float *dk, float *dv,
                             float *workspace) {
-    const int64_t heads = s->batch * s->heads, floats = attend_workspace_floats(s), stride = s->heads * s->width;
+    const int64_t heads = s->batch * s->heads, floats = attend_workspace_floats(s),
+                  stride = s->heads * s->width;
     const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
@@ -207,5 +217,5 @@ static void attend_backward(const AttendShape *s, const float *q, const float *c
     }
 }
 
-static const struct attend_kernel attend_kernel = {attend_cache_floats, attend_workspace_floats, attend_append,
-                                                   attend_forward, attend_backward};
+static const struct attend_kernel attend_kernel = {attend_cache_floats, attend_workspace_floats,
+                                                   attend_append, attend_forward, attend_backward};

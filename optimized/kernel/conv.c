@@ -12,8 +12,8 @@ INLINE const float *conv_row(const ConvShape *s, const float *x, const float *ta
     return tail ? tail + (b * (s->taps - 1) + s->taps - 1 + t) * D : 0;
 }
 
-INLINE Vec conv_sum(const ConvShape *s, const float *x, const float *tail, const float *weight, int64_t b, int64_t t,
-                    int64_t c, int64_t lanes) {
+INLINE Vec conv_sum(const ConvShape *s, const float *x, const float *tail, const float *weight, int64_t b,
+                    int64_t t, int64_t c, int64_t lanes) {
     const int64_t D = s->heads * s->width;
     Vec sum = vec_zero();
     for (int64_t j = 0; j < s->taps; j++) {
@@ -29,8 +29,8 @@ INLINE Vec conv_sum(const ConvShape *s, const float *x, const float *tail, const
 
 INLINE int64_t lanes_left(int64_t at, int64_t end) { return end - at < VEC_LANES ? end - at : VEC_LANES; }
 
-static void conv_forward_head(const ConvShape *s, const float *x, const float *tail, const float *weight, float *y,
-                              int64_t b, int64_t t, int64_t c0) {
+static void conv_forward_head(const ConvShape *s, const float *x, const float *tail, const float *weight,
+                              float *y, int64_t b, int64_t t, int64_t c0) {
     const int64_t end = c0 + s->width;
     float *out = y + (b * s->tokens + t) * s->heads * s->width;
     Vec square = vec_zero();
@@ -48,7 +48,8 @@ static void conv_forward_head(const ConvShape *s, const float *x, const float *t
     }
 }
 
-static void conv_forward(const ConvShape *s, const float *x, const float *tail, const float *weight, float *y) {
+static void conv_forward(const ConvShape *s, const float *x, const float *tail, const float *weight,
+                         float *y) {
 #pragma omp parallel for schedule(static) if (parallel_threads() > 1)
     for (int64_t row = 0; row < s->batch * s->tokens; row++)
         for (int64_t h = 0; h < s->heads; h++)
@@ -85,7 +86,8 @@ static void conv_backward_head(const ConvShape *s, const float *x, const float *
     for (int64_t c = c0; c < end; c += VEC_LANES) {
         const int64_t lanes = lanes_left(c, end);
         const Vec a = conv_sum(s, x, tail, weight, b, t, c, lanes), sigma = vec_sigmoid(a);
-        const Vec du = vec_mul(vec_set1(inverse), vec_fnma(vec_mul(a, sigma), along, vec_load_n(dy + row + c, lanes)));
+        const Vec du =
+            vec_mul(vec_set1(inverse), vec_fnma(vec_mul(a, sigma), along, vec_load_n(dy + row + c, lanes)));
         vec_store_n(da + row + c, vec_mul(du, vec_silu_d1(a, sigma)), lanes);
     }
 }
@@ -112,20 +114,22 @@ static void conv_backward_channels(const ConvShape *s, const float *x, const flo
             for (int64_t t = 0; t < s->tokens; t++) {
                 const float *row = conv_row(s, x, tail, b, t - (w - 1) + j);
                 if (row)
-                    sum = vec_fma(vec_load_n(da + (b * s->tokens + t) * D + c, lanes), vec_load_n(row + c, lanes), sum);
+                    sum = vec_fma(vec_load_n(da + (b * s->tokens + t) * D + c, lanes),
+                                  vec_load_n(row + c, lanes), sum);
             }
         vec_store_n(dweight + j * D + c, sum, lanes);
     }
 }
 
-static void conv_backward(const ConvShape *s, const float *x, const float *tail, const float *weight, const float *dy,
-                          float *dx, float *dtail, float *dweight, float *workspace) {
+static void conv_backward(const ConvShape *s, const float *x, const float *tail, const float *weight,
+                          const float *dy, float *dx, float *dtail, float *dweight, float *workspace) {
 #pragma omp parallel if (parallel_threads() > 1)
     {
 #pragma omp for schedule(static)
         for (int64_t row = 0; row < s->batch * s->tokens; row++)
             for (int64_t h = 0; h < s->heads; h++)
-                conv_backward_head(s, x, tail, weight, dy, workspace, row / s->tokens, row % s->tokens, h * s->width);
+                conv_backward_head(s, x, tail, weight, dy, workspace, row / s->tokens, row % s->tokens,
+                                   h * s->width);
 #pragma omp for schedule(static)
         for (int64_t c = 0; c < s->heads * s->width; c += VEC_LANES)
             conv_backward_channels(s, x, tail, weight, workspace, dx, dtail, dweight, c);

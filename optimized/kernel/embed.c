@@ -21,14 +21,16 @@ static void embed_scatter(int64_t rows, int64_t width, const int32_t *index, con
 static void embed_rope(int64_t batch, int64_t tokens, int64_t heads, int64_t width, const float *angles,
                        float direction, const float *x, float *y) {
     const int64_t half = width / 2;
-#pragma omp parallel for schedule(static) if (batch * tokens * heads * width > ACT_SERIAL && parallel_threads() > 1)
+#pragma omp parallel for schedule(static) if (batch * tokens * heads * width > ACT_SERIAL &&                 \
+                                              parallel_threads() > 1)
     for (int64_t i = 0; i < batch * tokens * heads; i++) {
         const float *angle = angles + (i / heads % tokens) * width;
         for (int64_t c = 0; c < half; c += VEC_LANES) {
             const int64_t lanes = act_lanes(c, half);
             const Vec cosine = vec_load_n(angle + c, lanes);
             const Vec sine = vec_mul(vec_set1(direction), vec_load_n(angle + half + c, lanes));
-            const Vec a = vec_load_n(x + i * width + c, lanes), b = vec_load_n(x + i * width + half + c, lanes);
+            const Vec a = vec_load_n(x + i * width + c, lanes),
+                      b = vec_load_n(x + i * width + half + c, lanes);
             vec_store_n(y + i * width + c, vec_fnma(b, sine, vec_mul(a, cosine)), lanes);
             vec_store_n(y + i * width + half + c, vec_fma(a, sine, vec_mul(b, cosine)), lanes);
         }

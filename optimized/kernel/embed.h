@@ -2,12 +2,13 @@
 #include <stdint.h>
 
 /* Row lookup and rotary positions.
- *   gather: y[r] = table[index[r]]; scatter: dtable[index[r]] += dy[r], rows in ascending order; width floats a row.
- *   rope (section 4, attention): rotates pairs (i, i + width/2) of each head by angle[t][i]; table tokens x width of
- *   cosines then sines (width/2 each); direction +1 forward, -1 backward; y may be x. Reference: rope. */
+ *   gather: y[r] = table[index[r]]; scatter: dtable[index[r]] += dy[r], rows in ascending order; width floats
+ * a row. rope (section 4, attention): rotates pairs (i, i + width/2) of each head by angle[t][i]; table
+ * tokens x width of cosines then sines (width/2 each); direction +1 forward, -1 backward; y may be x.
+ * Reference: rope. */
 struct embed_kernel {
     void (*gather)(int64_t rows, int64_t width, const int32_t *index, const float *table, float *y);
     void (*scatter)(int64_t rows, int64_t width, const int32_t *index, const float *dy, float *dtable);
-    void (*rope)(int64_t batch, int64_t tokens, int64_t heads, int64_t width, const float *angles, float direction,
-                 const float *x, float *y);
+    void (*rope)(int64_t batch, int64_t tokens, int64_t heads, int64_t width, const float *angles,
+                 float direction, const float *x, float *y);
 };

@@ -28,14 +28,15 @@ static float gate_slope(GateKind kind, float up, float down) {
     return h > 0.0f && h < 1.0f ? 1.2f * up * down : 0.0f;
 }
 
-static void gates_forward(int64_t rows, int64_t heads, GateKind kind, float theta_max, const float *z, float *keep,
-                          float *theta, float *eta) {
+static void gates_forward(int64_t rows, int64_t heads, GateKind kind, float theta_max, const float *z,
+                          float *keep, float *theta, float *eta) {
     for (int64_t j = 0; j < rows * 3 * heads; j += VEC_LANES) {
         const int64_t lanes = act_lanes(j, rows * 3 * heads);
         GateLanes g;
         gates_lanes(z + j, lanes, &g);
         for (int64_t i = 0; i < lanes; i++) {
-            const int64_t row = (j + i) / (3 * heads), column = (j + i) % (3 * heads), at = row * heads + column % heads;
+            const int64_t row = (j + i) / (3 * heads), column = (j + i) % (3 * heads),
+                          at = row * heads + column % heads;
             if (column < heads)
                 keep[at] = kind == GATE_HARD ? gate_hard(g.down[i]) : g.down[i];
             else if (column < 2 * heads)
@@ -51,14 +52,16 @@ static float gate_penalty_slope(float z, float ahead) {
     return z > 1.0f ? rise + GATE_LEAK : rise;
 }
 
-static void gates_backward(int64_t rows, int64_t heads, GateKind kind, float theta_max, float penalty, const float *z,
-                           const float *dkeep, const float *dtheta, const float *deta, float *dz) {
+static void gates_backward(int64_t rows, int64_t heads, GateKind kind, float theta_max, float penalty,
+                           const float *z, const float *dkeep, const float *dtheta, const float *deta,
+                           float *dz) {
     for (int64_t j = 0; j < rows * 3 * heads; j += VEC_LANES) {
         const int64_t lanes = act_lanes(j, rows * 3 * heads);
         GateLanes g;
         gates_lanes(z + j, lanes, &g);
         for (int64_t i = 0; i < lanes; i++) {
-            const int64_t row = (j + i) / (3 * heads), column = (j + i) % (3 * heads), at = row * heads + column % heads;
+            const int64_t row = (j + i) / (3 * heads), column = (j + i) % (3 * heads),
+                          at = row * heads + column % heads;
             const float up = g.up[i], down = g.down[i];
             if (column < heads)
                 dz[j + i] -= dkeep[at] * gate_slope(kind, up, down);
@@ -66,7 +69,8 @@ static void gates_backward(int64_t rows, int64_t heads, GateKind kind, float the
                 dz[j + i] += dtheta[at] * theta_max * gate_slope(kind, up, down);
             else
                 dz[j + i] += deta[at] * up * down;
-            if (penalty > 0.0f && column < 2 * heads) dz[j + i] += penalty * gate_penalty_slope(z[j + i], g.ahead[i]);
+            if (penalty > 0.0f && column < 2 * heads)
+                dz[j + i] += penalty * gate_penalty_slope(z[j + i], g.ahead[i]);
         }
     }
 }

@@ -36,11 +36,13 @@ INLINE void gemm_tile(const int rows, const int vecs, int64_t K, GemmView a, con
         for (int v = 0; v < vecs; v++) vec_store(c + r * ldc + v * VEC_LANES, acc[r][v]);
 }
 
-INLINE void gemm_tile_rows(int rows, const int vecs, int64_t K, GemmView a, const float *b, int64_t ldb, float *c,
-                           int64_t ldc, int accumulate) {
+INLINE void gemm_tile_rows(int rows, const int vecs, int64_t K, GemmView a, const float *b, int64_t ldb,
+                           float *c, int64_t ldc, int accumulate) {
     switch (rows) {
 #define GEMM_CASE(n)                                                                                         \
-    case n: gemm_tile(n <= GEMM_ROWS ? n : GEMM_ROWS, vecs, K, a, b, ldb, c, ldc, accumulate); break;
+    case n:                                                                                                  \
+        gemm_tile(n <= GEMM_ROWS ? n : GEMM_ROWS, vecs, K, a, b, ldb, c, ldc, accumulate);                   \
+        break;
         GEMM_CASE(1)
         GEMM_CASE(2)
         GEMM_CASE(3)
@@ -81,15 +83,16 @@ static void gemm_pack_b(int64_t K, int64_t n, GemmView b, float *pack) {
         }
 }
 
-/* The i-th of `blocks` nearly equal parts of [0, n): tiles of 6,6,6,5,5,5 rows waste nothing, 6,6,6,6,6,3 do. */
+/* The i-th of `blocks` nearly equal parts of [0, n): tiles of 6,6,6,5,5,5 rows waste nothing, 6,6,6,6,6,3 do.
+ */
 static int64_t part_begin(int64_t n, int64_t blocks, int64_t i) {
     const int64_t base = n / blocks, extra = n % blocks;
     return i * base + (i < extra ? i : extra);
 }
 
 /* A panel of at most GEMM_NR columns of C for all rows; b has row stride ldb and whole vectors. */
-static __attribute__((noinline)) void gemm_panel(int64_t M, int64_t n, int64_t K, GemmView a, const float *b, int64_t ldb, float *c,
-                       int64_t ldc, int accumulate) {
+static __attribute__((noinline)) void gemm_panel(int64_t M, int64_t n, int64_t K, GemmView a, const float *b,
+                                                 int64_t ldb, float *c, int64_t ldc, int accumulate) {
     const int64_t tiles = (M + GEMM_ROWS - 1) / GEMM_ROWS;
     for (int64_t i = 0; i < tiles; i++) {
         const int64_t m = part_begin(M, tiles, i);
@@ -154,16 +157,16 @@ static void gemm_views(int64_t M, int64_t N, int64_t K, GemmView a, GemmView b, 
     }
 }
 
-static void gemm_serial(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda, const float *B,
-                        int64_t ldb, float *C, int64_t ldc, int accumulate) {
+static void gemm_serial(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda,
+                        const float *B, int64_t ldb, float *C, int64_t ldc, int accumulate) {
     const GemmView a = form == GEMM_TN ? (GemmView){A, 1, lda} : (GemmView){A, lda, 1};
     const GemmView b = form == GEMM_NT ? (GemmView){B, ldb, 1} : (GemmView){B, 1, ldb};
     gemm_views(M, N, K, a, b, C, ldc, accumulate);
 }
 
 /* Threads share the outputs as a grid of row and column blocks; a block never splits the sum over k. */
-static void gemm_run(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda, const float *B,
-                     int64_t ldb, float *C, int64_t ldc, int accumulate) {
+static void gemm_run(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda,
+                     const float *B, int64_t ldb, float *C, int64_t ldc, int accumulate) {
     const int64_t threads = (double)M * (double)N * (double)K < 5e5 ? 1 : parallel_threads();
     const int64_t most_rows = (M + 4 * GEMM_ROWS - 1) / (4 * GEMM_ROWS);
     const int64_t row_blocks = threads < most_rows ? threads : most_rows ? most_rows : 1;

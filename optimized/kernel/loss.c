@@ -23,19 +23,20 @@ static float loss_exp_sum(int64_t classes, const float *x, float top) {
     return vec_sum(sum);
 }
 
-static void loss_forward(int64_t rows, int64_t classes, const float *logits, const int32_t *target, double *loss,
-                         int32_t *best) {
+static void loss_forward(int64_t rows, int64_t classes, const float *logits, const int32_t *target,
+                         double *loss, int32_t *best) {
 #pragma omp parallel for schedule(static) if (rows * classes > ACT_SERIAL && parallel_threads() > 1)
     for (int64_t r = 0; r < rows; r++) {
         const float *x = logits + r * classes, top = loss_top(classes, x, best + r);
         loss[r] = 0.0;
         if (target[r] >= 0)
-            loss[r] = portable_log((double)loss_exp_sum(classes, x, top)) - ((double)x[target[r]] - (double)top);
+            loss[r] =
+                portable_log((double)loss_exp_sum(classes, x, top)) - ((double)x[target[r]] - (double)top);
     }
 }
 
-static void loss_backward(int64_t rows, int64_t classes, const float *logits, const int32_t *target, float scale,
-                          float *dlogits) {
+static void loss_backward(int64_t rows, int64_t classes, const float *logits, const int32_t *target,
+                          float scale, float *dlogits) {
 #pragma omp parallel for schedule(static) if (rows * classes > ACT_SERIAL && parallel_threads() > 1)
     for (int64_t r = 0; r < rows; r++) {
         if (target[r] < 0) continue;

@@ -6,10 +6,10 @@
 enum { MEMORY_LAYERS = 4, MEMORY_BLOCK = 16 };
 #define MEMORY_TINY 7.8886091e-31f /* 2^-100 */
 
-/* Scratch of one head and one chunk. Index l runs over the layer boundaries 0..L as in docs/design.md; every matrix is
- * chunk x ld[l] with rows padded. Names are those of the derivation: A pre-activation, H output, E = dl/dH, D = dl/dA of
- * the key path; Z input, O pre-activation of the query path; sigma_*
- * the logistic function of A and O; d* gradients. */
+/* Scratch of one head and one chunk. Index l runs over the layer boundaries 0..L as in docs/design.md; every
+ * matrix is chunk x ld[l] with rows padded. Names are those of the derivation: A pre-activation, H output, E
+ * = dl/dH, D = dl/dA of the key path; Z input, O pre-activation of the query path; sigma_* the logistic
+ * function of A and O; d* gradients. */
 typedef struct {
     int layers;
     const int64_t *width;
@@ -26,7 +26,8 @@ static float *memory_take(float **cursor, int64_t floats) {
     return p;
 }
 
-/* Row stride of a scratch matrix: an odd number of cache lines, so that a column of it spreads over all cache sets. */
+/* Row stride of a scratch matrix: an odd number of cache lines, so that a column of it spreads over all cache
+ * sets. */
 static int64_t memory_stride(int64_t width) {
     return padded(width) % (2 * VEC_LANES) ? padded(width) : padded(width) + VEC_LANES;
 }
@@ -42,7 +43,7 @@ static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) 
     c->ldc = rows;
     for (int l = 0; l <= s->layers; l++) {
         const int64_t size = rows * (c->ld[l] = memory_stride(s->width[l]));
-        float **each[] = {&c->A[l], &c->H[l], &c->E[l], &c->D[l], &c->Z[l], &c->O[l],
+        float **each[] = {&c->A[l],  &c->H[l],  &c->E[l],  &c->D[l],       &c->Z[l],      &c->O[l],
                           &c->dH[l], &c->dD[l], &c->dA[l], &c->sigma_a[l], &c->sigma_o[l]};
         for (size_t i = 0; i < sizeof each / sizeof *each; i++) *each[i] = memory_take(&cursor, size);
         if (size > widest) widest = size;
@@ -52,9 +53,10 @@ static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) 
     float **wide[] = {&c->X, &c->dE, &c->dZ, &c->dO, &c->left, &c->right, &c->transposed};
     for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) *wide[i] = memory_take(&cursor, widest);
     float **square[] = {&c->P, &c->C, &c->F, &c->N, &c->dC, &c->dP, &c->dCt};
-    for (size_t i = 0; i < sizeof square / sizeof *square; i++) *square[i] = memory_take(&cursor, rows * rows);
-    float **row[] = {&c->keep, &c->theta, &c->eta,  &c->beta,   &c->a0,    &c->p0,  &c->coefficient,
-                     &c->dbeta, &c->da0,  &c->dp0,  &c->dtheta, &c->dkeep, &c->deta};
+    for (size_t i = 0; i < sizeof square / sizeof *square; i++)
+        *square[i] = memory_take(&cursor, rows * rows);
+    float **row[] = {&c->keep,  &c->theta, &c->eta, &c->beta,   &c->a0,    &c->p0,  &c->coefficient,
+                     &c->dbeta, &c->da0,   &c->dp0, &c->dtheta, &c->dkeep, &c->deta};
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) *row[i] = memory_take(&cursor, rows + 1);
     return cursor - base;
 }
@@ -68,8 +70,8 @@ static int64_t memory_workspace_floats(const MemoryShape *s) {
 /* W[l] of a flat weight array; offset[l] is where layer l begins. */
 INLINE int64_t memory_at(const MemoryChunk *c, int l) { return c->offset[l]; }
 
-static void memory_load(const MemoryShape *s, const MemoryInput *in, MemoryChunk *c, int64_t b, int64_t h, int64_t t,
-                        int64_t n) {
+static void memory_load(const MemoryShape *s, const MemoryInput *in, MemoryChunk *c, int64_t b, int64_t h,
+                        int64_t t, int64_t n) {
     const int64_t token = b * s->tokens + t, n0 = s->width[0], nl = s->width[s->layers];
     const int L = s->layers;
     rows_load(n, n0, in->k + (token * s->heads + h) * n0, s->heads * n0, c->H[0], c->ld[0]);
@@ -96,7 +98,8 @@ static void memory_silu(const MemoryChunk *c, int l, int64_t n, const float *x, 
     }
 }
 
-/* Inner gradient at weights W for n tokens: H, A, then E, D (eq 12 back-propagated). E[L] holds v on entry. */
+/* Inner gradient at weights W for n tokens: H, A, then E, D (eq 12 back-propagated). E[L] holds v on entry.
+ */
 static void memory_inner_gradient(MemoryChunk *c, const float *W, int64_t n) {
     const int L = c->layers;
     for (int l = 1; l <= L; l++) {
@@ -109,8 +112,8 @@ static void memory_inner_gradient(MemoryChunk *c, const float *W, int64_t n) {
         vec_store(c->D[L] + j, vec_mul(two, vec_sub(vec_load(c->A[L] + j), vec_load(c->E[L] + j))));
     }
     for (int l = L; l >= 2; l--) {
-        gemm_serial(GEMM_NT, n, c->width[l - 1], c->width[l], c->D[l], c->ld[l], W + memory_at(c, l), c->width[l],
-                    c->E[l - 1], c->ld[l - 1], 0);
+        gemm_serial(GEMM_NT, n, c->width[l - 1], c->width[l], c->D[l], c->ld[l], W + memory_at(c, l),
+                    c->width[l], c->E[l - 1], c->ld[l - 1], 0);
         FOR_ROWS(c, l - 1, n, j) {
             const Vec slope = vec_silu_d1(vec_load(c->A[l - 1] + j), vec_load(c->sigma_a[l - 1] + j));
             vec_store(c->D[l - 1] + j, vec_mul(vec_load(c->E[l - 1] + j), slope));
@@ -120,9 +123,9 @@ static void memory_inner_gradient(MemoryChunk *c, const float *W, int64_t n) {
 
 /* One tile of `rows` x 16 weights and momenta stays in registers while n tokens pass:
  * s = eta s + h x,  w = keep w + s,  o += z w; x is -theta dl/dA. */
-INLINE void memory_scan_tile(const int rows, int64_t n, const MemoryChunk *c, const float *h, const float *z, int64_t ldh,
-                             const float *x, float *o, int64_t ldo, float *W, float *S, int64_t stride, int64_t lanes,
-                             int first) {
+INLINE void memory_scan_tile(const int rows, int64_t n, const MemoryChunk *c, const float *h, const float *z,
+                             int64_t ldh, const float *x, float *o, int64_t ldo, float *W, float *S,
+                             int64_t stride, int64_t lanes, int first) {
     Vec w[SCAN_ROWS], s[SCAN_ROWS];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
@@ -159,8 +162,8 @@ static void memory_scan_layer(MemoryChunk *c, int l, int64_t n, float *W, float 
             memory_scan_tile(SCAN_ROWS, n, c, h + r, z + r, ldh, c->X + j, c->O[l] + j, ldo, W + r * out + j,
                              S + r * out + j, out, lanes, r == 0);
         for (; r < in; r++)
-            memory_scan_tile(1, n, c, h + r, z + r, ldh, c->X + j, c->O[l] + j, ldo, W + r * out + j, S + r * out + j,
-                             out, lanes, r == 0);
+            memory_scan_tile(1, n, c, h + r, z + r, ldh, c->X + j, c->O[l] + j, ldo, W + r * out + j,
+                             S + r * out + j, out, lanes, r == 0);
     }
 }
 
@@ -191,8 +194,8 @@ static void memory_close_chunk(int64_t weights, float *start, float *W, float *S
 }
 
 /* Coefficients of dual-form states (erratum E5), tokens counted from 0:
- * P[t][i] = prod eta_(i+1..t), C[t][i] = keep_t C[t-1][i] + P[t][i]; beta, a0, p0 are the weights of M_0, S_0 in M_t and
- * of S_0 in S_t. Sums of products of numbers in [0,1]: no division, no cancellation (E3). */
+ * P[t][i] = prod eta_(i+1..t), C[t][i] = keep_t C[t-1][i] + P[t][i]; beta, a0, p0 are the weights of M_0, S_0
+ * in M_t and of S_0 in S_t. Sums of products of numbers in [0,1]: no division, no cancellation (E3). */
 static void memory_coefficients(MemoryChunk *c, int64_t n) {
     const int64_t ld = c->ldc;
     float beta = 1.0f, a0 = 0.0f, p0 = 1.0f;
@@ -220,14 +223,14 @@ static void memory_lower_product(MemoryChunk *c, int64_t n, int64_t width, const
                                  const float *y_transposed, float *F) {
     for (int64_t i = 0; i < n; i += MEMORY_BLOCK) {
         const int64_t end = memory_block_end(i, n);
-        gemm_serial(GEMM_NN, end - i, padded(end), width, X + i * ld, ld, y_transposed, c->ldc, F + i * c->ldc, c->ldc,
-                    0);
+        gemm_serial(GEMM_NN, end - i, padded(end), width, X + i * ld, ld, y_transposed, c->ldc,
+                    F + i * c->ldc, c->ldc, 0);
     }
 }
 
 /* out += T X for lower triangular T. */
-static void memory_lower_apply(MemoryChunk *c, int64_t n, int64_t width, const float *T, const float *X, float *out,
-                               int64_t ld) {
+static void memory_lower_apply(MemoryChunk *c, int64_t n, int64_t width, const float *T, const float *X,
+                               float *out, int64_t ld) {
     for (int64_t i = 0; i < n; i += MEMORY_BLOCK) {
         const int64_t end = memory_block_end(i, n);
         gemm_serial(GEMM_NN, end - i, width, end, T + i * c->ldc, c->ldc, X, ld, out + i * ld, ld, 1);
@@ -235,11 +238,11 @@ static void memory_lower_apply(MemoryChunk *c, int64_t n, int64_t width, const f
 }
 
 /* out += T' X for lower triangular T. */
-static void memory_upper_apply(MemoryChunk *c, int64_t n, int64_t width, const float *T, const float *X, float *out,
-                               int64_t ld) {
+static void memory_upper_apply(MemoryChunk *c, int64_t n, int64_t width, const float *T, const float *X,
+                               float *out, int64_t ld) {
     for (int64_t i = 0; i < n; i += MEMORY_BLOCK)
-        gemm_serial(GEMM_TN, memory_block_end(i, n) - i, width, n - i, T + i * c->ldc + i, c->ldc, X + i * ld, ld,
-                    out + i * ld, ld, 1);
+        gemm_serial(GEMM_TN, memory_block_end(i, n) - i, width, n - i, T + i * c->ldc + i, c->ldc, X + i * ld,
+                    ld, out + i * ld, ld, 1);
 }
 
 /* N[t][i] = -C[t][i] theta_i F[t][i] for i <= t, 0 above. */
@@ -268,7 +271,8 @@ static void memory_dual_query(MemoryChunk *c, int l, const float *W, const float
     if (l < c->layers) memory_silu(c, l, n, c->O[l], c->sigma_o[l], c->Z[l]);
 }
 
-/* Final state of layer l: W = beta W + a0 S - (wc H)' D, S = p0 S - (ws H)' D, coefficients of the last token. */
+/* Final state of layer l: W = beta W + a0 S - (wc H)' D, S = p0 S - (ws H)' D, coefficients of the last
+ * token. */
 static void memory_dual_update(MemoryChunk *c, int l, float *W, float *S, int64_t n) {
     const int64_t in = c->width[l - 1], out = c->width[l], ldi = c->ld[l - 1], count = in * out;
     const Vec beta = vec_set1(c->beta[n - 1]), a0 = vec_set1(c->a0[n - 1]), p0 = vec_set1(c->p0[n - 1]);
@@ -309,10 +313,13 @@ static void memory_surprise(const MemoryChunk *c, int64_t n, float *surprise, in
     }
 }
 
-static int64_t memory_chunks(const MemoryShape *s) { return (s->position + s->tokens + s->chunk - 1) / s->chunk; }
+static int64_t memory_chunks(const MemoryShape *s) {
+    return (s->position + s->tokens + s->chunk - 1) / s->chunk;
+}
 
-static void memory_forward_head(const MemoryShape *s, const MemoryInput *in, float *state, const MemoryOutput *out,
-                                MemoryChunk *c, int64_t b, int64_t h, MemoryChunkForm form) {
+static void memory_forward_head(const MemoryShape *s, const MemoryInput *in, float *state,
+                                const MemoryOutput *out, MemoryChunk *c, int64_t b, int64_t h,
+                                MemoryChunkForm form) {
     const int64_t nl = s->width[s->layers], P = c->weights;
     float *start = state, *W = state + P, *S = state + 2 * P;
     float *snapshot = out->snapshots ? out->snapshots + (b * s->heads + h) * memory_chunks(s) * 2 * P : 0;
@@ -351,20 +358,22 @@ static void memory_forward(const MemoryShape *s, const MemoryInput *in, float *s
     }
 }
 
-static void memory_forward_scan(const MemoryShape *s, const MemoryInput *in, float *state, const MemoryOutput *out,
-                                float *workspace) {
+static void memory_forward_scan(const MemoryShape *s, const MemoryInput *in, float *state,
+                                const MemoryOutput *out, float *workspace) {
     memory_forward(s, in, state, out, workspace, memory_scan);
 }
 
-static void memory_forward_dual(const MemoryShape *s, const MemoryInput *in, float *state, const MemoryOutput *out,
-                                float *workspace) {
+static void memory_forward_dual(const MemoryShape *s, const MemoryInput *in, float *state,
+                                const MemoryOutput *out, float *workspace) {
     memory_forward(s, in, state, out, workspace, memory_dual);
 }
 
-/* Backward of memory_dual_update for layer l (step 5' of the derivation); dW, dS belong to the chunk's end. */
+/* Backward of memory_dual_update for layer l (step 5' of the derivation); dW, dS belong to the chunk's end.
+ */
 static void memory_update_backward(MemoryChunk *c, int l, const float *W, const float *S, const float *dW,
                                    const float *dS, int64_t n, float *dwc, float *dws) {
-    const int64_t in = c->width[l - 1], out = c->width[l], ldi = c->ld[l - 1], ldo = c->ld[l], at = memory_at(c, l);
+    const int64_t in = c->width[l - 1], out = c->width[l], ldi = c->ld[l - 1], ldo = c->ld[l],
+                  at = memory_at(c, l);
     const float *last_c = c->C + (n - 1) * c->ldc, *last_p = c->P + (n - 1) * c->ldc, *H = c->H[l - 1];
     c->dbeta[n - 1] += flat_dot(in * out, W + at, dW + at);
     c->da0[n - 1] += flat_dot(in * out, S + at, dW + at);
@@ -378,7 +387,8 @@ static void memory_update_backward(MemoryChunk *c, int l, const float *W, const 
             float *dh = c->dH[l - 1] + i * ldi;
             dw[i] -= row_dot(in, H + i * ldi, c->left + i * ldi);
             FOR_VECTORS(j, in) {
-                vec_store(dh + j, vec_fma(vec_set1(weight), vec_load(c->left + i * ldi + j), vec_load(dh + j)));
+                vec_store(dh + j,
+                          vec_fma(vec_set1(weight), vec_load(c->left + i * ldi + j), vec_load(dh + j)));
             }
             c->coefficient[i] = weight;
         }
@@ -388,7 +398,8 @@ static void memory_update_backward(MemoryChunk *c, int l, const float *W, const 
 }
 
 /* Step 5' for all layers, then moves dW, dS from the chunk's end to its start. */
-static void memory_updates_backward(MemoryChunk *c, const float *W, const float *S, float *dW, float *dS, int64_t n) {
+static void memory_updates_backward(MemoryChunk *c, const float *W, const float *S, float *dW, float *dS,
+                                    int64_t n) {
     const float *last_c = c->C + (n - 1) * c->ldc, *last_p = c->P + (n - 1) * c->ldc;
     const Vec beta = vec_set1(c->beta[n - 1]), a0 = vec_set1(c->a0[n - 1]), p0 = vec_set1(c->p0[n - 1]);
     float *dwc = c->dkeep, *dws = c->deta; /* free until memory_gates_backward */
@@ -430,7 +441,8 @@ static void memory_weights_backward(MemoryChunk *c, int l, int64_t n) {
 /* Step 4' for layer l: dO is given; leaves dZ of the layer's input in c->dZ. */
 static void memory_query_backward(MemoryChunk *c, int l, const float *W, const float *S, float *dW, float *dS,
                                   int64_t n) {
-    const int64_t in = c->width[l - 1], out = c->width[l], ldi = c->ld[l - 1], ldo = c->ld[l], at = memory_at(c, l);
+    const int64_t in = c->width[l - 1], out = c->width[l], ldi = c->ld[l - 1], ldo = c->ld[l],
+                  at = memory_at(c, l);
     const float *Z = c->Z[l - 1], *H = c->H[l - 1];
     rows_transpose(n, in, H, ldi, c->transposed, c->ldc);
     memory_lower_product(c, n, in, Z, ldi, c->transposed, c->F);
@@ -455,7 +467,8 @@ static void memory_query_backward(MemoryChunk *c, int l, const float *W, const f
     memory_lower_apply(c, n, in, c->N, H, c->dZ, ldi);
 }
 
-static void memory_queries_backward(MemoryChunk *c, const float *W, const float *S, float *dW, float *dS, int64_t n) {
+static void memory_queries_backward(MemoryChunk *c, const float *W, const float *S, float *dW, float *dS,
+                                    int64_t n) {
     for (int l = c->layers; l >= 1; l--) {
         memory_query_backward(c, l, W, S, dW, dS, n);
         if (l > 1) FOR_ROWS(c, l - 1, n, j) {
@@ -475,7 +488,8 @@ static void memory_gates_backward(MemoryChunk *c, int64_t n) {
         }
     for (int64_t t = n - 1; t >= 0; t--) {
         float *dC = c->dC + t * ld, *dP = c->dP + t * ld;
-        const float a0 = t ? c->a0[t - 1] : 0.0f, beta = t ? c->beta[t - 1] : 1.0f, p0 = t ? c->p0[t - 1] : 1.0f;
+        const float a0 = t ? c->a0[t - 1] : 0.0f, beta = t ? c->beta[t - 1] : 1.0f,
+                    p0 = t ? c->p0[t - 1] : 1.0f;
         const Vec keep = vec_set1(c->keep[t]), eta = vec_set1(c->eta[t]);
         c->dkeep[t] = fmaf(c->da0[t], a0, c->dbeta[t] * beta);
         if (t) c->dkeep[t] += row_dot(padded(t), dC, c->C + (t - 1) * ld);
@@ -494,8 +508,8 @@ static void memory_gates_backward(MemoryChunk *c, int64_t n) {
     }
 }
 
-/* Steps 2' and 1': through the inner gradient (second order) and the inner forward. Leaves dK in dH[0] and dV / -2 in
- * dD[L]. */
+/* Steps 2' and 1': through the inner gradient (second order) and the inner forward. Leaves dK in dH[0] and dV
+ * / -2 in dD[L]. */
 static void memory_inner_backward(MemoryChunk *c, const float *W, float *dW, int64_t n) {
     const int L = c->layers;
     for (int l = 1; l < L; l++) {
@@ -504,8 +518,8 @@ static void memory_inner_backward(MemoryChunk *c, const float *W, float *dW, int
             vec_store(c->dE + j, vec_mul(dd, vec_silu_d1(x, s)));
             vec_store(c->dA[l] + j, vec_mul(vec_mul(dd, vec_load(c->E[l] + j)), vec_silu_d2(x, s)));
         }
-        gemm_serial(GEMM_NN, n, c->width[l + 1], c->width[l], c->dE, c->ld[l], W + memory_at(c, l + 1), c->width[l + 1],
-                    c->dD[l + 1], c->ld[l + 1], 1);
+        gemm_serial(GEMM_NN, n, c->width[l + 1], c->width[l], c->dE, c->ld[l], W + memory_at(c, l + 1),
+                    c->width[l + 1], c->dD[l + 1], c->ld[l + 1], 1);
         gemm_serial(GEMM_TN, c->width[l], c->width[l + 1], n, c->dE, c->ld[l], c->D[l + 1], c->ld[l + 1],
                     dW + memory_at(c, l + 1), c->width[l + 1], 1);
     }
@@ -518,13 +532,14 @@ static void memory_inner_backward(MemoryChunk *c, const float *W, float *dW, int
             }
         gemm_serial(GEMM_TN, c->width[l - 1], c->width[l], n, c->H[l - 1], c->ld[l - 1], c->dA[l], c->ld[l],
                     dW + memory_at(c, l), c->width[l], 1);
-        gemm_serial(GEMM_NT, n, c->width[l - 1], c->width[l], c->dA[l], c->ld[l], W + memory_at(c, l), c->width[l],
-                    c->dH[l - 1], c->ld[l - 1], 1);
+        gemm_serial(GEMM_NT, n, c->width[l - 1], c->width[l], c->dA[l], c->ld[l], W + memory_at(c, l),
+                    c->width[l], c->dH[l - 1], c->ld[l - 1], 1);
     }
 }
 
 static void memory_chunk_clear(MemoryChunk *c, int64_t n) {
-    const size_t square = (size_t)(padded(n) * c->ldc) * sizeof(float), row = (size_t)padded(n) * sizeof(float);
+    const size_t square = (size_t)(padded(n) * c->ldc) * sizeof(float),
+                 row = (size_t)padded(n) * sizeof(float);
     for (int l = 0; l <= c->layers; l++) {
         memset(c->dH[l], 0, (size_t)(n * c->ld[l]) * sizeof(float));
         memset(c->dD[l], 0, (size_t)(n * c->ld[l]) * sizeof(float));
@@ -538,9 +553,9 @@ static void memory_chunk_clear(MemoryChunk *c, int64_t n) {
     memset(c->dtheta, 0, row);
 }
 
-static void memory_backward_chunk(const MemoryShape *s, const MemoryInput *in, const float *snapshot, const float *dy,
-                                  const MemoryGradient *d, float *dstate, MemoryChunk *c, int64_t b, int64_t h,
-                                  int64_t t, int64_t n) {
+static void memory_backward_chunk(const MemoryShape *s, const MemoryInput *in, const float *snapshot,
+                                  const float *dy, const MemoryGradient *d, float *dstate, MemoryChunk *c,
+                                  int64_t b, int64_t h, int64_t t, int64_t n) {
     const int L = s->layers;
     const int64_t n0 = s->width[0], nl = s->width[L], token = b * s->tokens + t;
     const int64_t at0 = (token * s->heads + h) * n0, atl = (token * s->heads + h) * nl;
@@ -567,8 +582,8 @@ static void memory_backward_chunk(const MemoryShape *s, const MemoryInput *in, c
     }
 }
 
-static void memory_backward(const MemoryShape *s, const MemoryInput *in, const float *snapshots, const float *dy,
-                            const MemoryGradient *d, float *dstate, float *workspace) {
+static void memory_backward(const MemoryShape *s, const MemoryInput *in, const float *snapshots,
+                            const float *dy, const MemoryGradient *d, float *dstate, float *workspace) {
     const int64_t heads = s->batch * s->heads, floats = memory_workspace_floats(s), chunks = memory_chunks(s);
     const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -588,5 +603,5 @@ static void memory_backward(const MemoryShape *s, const MemoryInput *in, const f
     }
 }
 
-static const struct memory_kernel memory_kernel = {memory_workspace_floats, memory_forward_scan, memory_forward_dual,
-                                                   memory_backward};
+static const struct memory_kernel memory_kernel = {memory_workspace_floats, memory_forward_scan,
+                                                   memory_forward_dual, memory_backward};

@@ -27,8 +27,8 @@ static void norm_forward(const NormShape *s, const float *x, const float *gain, 
 }
 
 /* With n = x * inverse, e = dy * silu(z) * gain: dx = inverse (e - n mean(e n)). */
-static void norm_backward_group(const NormShape *s, const float *x, const float *gain, const float *z, const float *dy,
-                                float *dx, float *dz, float inverse) {
+static void norm_backward_group(const NormShape *s, const float *x, const float *gain, const float *z,
+                                const float *dy, float *dx, float *dz, float inverse) {
     const Vec scale = vec_set1(inverse);
     Vec inner = vec_zero();
     for (int pass = 0; pass < 2; pass++) {
@@ -52,8 +52,8 @@ static void norm_backward_group(const NormShape *s, const float *x, const float 
     }
 }
 
-static void norm_backward_gain(const NormShape *s, const float *x, const float *z, const float *dy, float *dgain,
-                               const float *inverse, int64_t group, int64_t c) {
+static void norm_backward_gain(const NormShape *s, const float *x, const float *z, const float *dy,
+                               float *dgain, const float *inverse, int64_t group, int64_t c) {
     const int64_t lanes = lanes_left(c, s->width), column = group * s->width + c;
     Vec sum = vec_load_n(dgain + column, lanes);
     for (int64_t row = 0; row < s->rows; row++) {
@@ -68,8 +68,8 @@ static void norm_backward_gain(const NormShape *s, const float *x, const float *
     vec_store_n(dgain + column, sum, lanes);
 }
 
-static void norm_backward(const NormShape *s, const float *x, const float *gain, const float *z, const float *dy,
-                          float *dx, float *dgain, float *dz, float *workspace) {
+static void norm_backward(const NormShape *s, const float *x, const float *gain, const float *z,
+                          const float *dy, float *dx, float *dgain, float *dz, float *workspace) {
     const int64_t vectors = (s->width + VEC_LANES - 1) / VEC_LANES;
 #pragma omp parallel if (parallel_threads() > 1)
     {
@@ -77,8 +77,8 @@ static void norm_backward(const NormShape *s, const float *x, const float *gain,
         for (int64_t i = 0; i < s->rows * s->groups; i++) {
             const int64_t at = i * s->width;
             workspace[i] = norm_inverse(x + at, s->width);
-            norm_backward_group(s, x + at, gain + (i % s->groups) * s->width, z ? z + at : 0, dy + at, dx + at,
-                                z ? dz + at : 0, workspace[i]);
+            norm_backward_group(s, x + at, gain + (i % s->groups) * s->width, z ? z + at : 0, dy + at,
+                                dx + at, z ? dz + at : 0, workspace[i]);
         }
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < s->groups * vectors; i++)

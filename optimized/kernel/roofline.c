@@ -2,8 +2,8 @@
 #include "kernel/act.c"
 #include "kernel/roofline.h"
 
-/* Two passes over six accumulators: as many as every instruction set can hold, each used once per latency. Lanes differ,
- * or the compiler would compute equal registers once. */
+/* Two passes over six accumulators: as many as every instruction set can hold, each used once per latency.
+ * Lanes differ, or the compiler would compute equal registers once. */
 static float roofline_fma(int64_t rounds) {
     static const float lanes[VEC_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     Vec a[6];

@@ -1,4 +1,5 @@
-/* Causal softmax attention with rotary positions, eqs 1-2: the transformer baseline. State: the key-value cache. */
+/* Causal softmax attention with rotary positions, eqs 1-2: the transformer baseline. State: the key-value
+ * cache. */
 #include "model/model.h"
 
 #include <math.h>
@@ -7,12 +8,14 @@
 static void attention_parameters(ParameterList *list, int layer, const Config *c) {
     const double fan_in = 1.0 / sqrt(3.0 * (double)c->width);
     const char *const names[] = {"mixer.wq", "mixer.wk", "mixer.wv", "mixer.wo"};
-    for (int i = 0; i < 4; i++) parameter_add(list, layer, names[i], c->width, c->width, i < 3 ? fan_in : 1.5 * fan_in / 2);
+    for (int i = 0; i < 4; i++)
+        parameter_add(list, layer, names[i], c->width, c->width, i < 3 ? fan_in : 1.5 * fan_in / 2);
 }
 
 static AttendShape attention_shape(const MixerCall *call) {
     const Config *c = call->config;
-    return (AttendShape){call->batch, c->heads, call->tokens, call->position, call->capacity, c->width / c->heads};
+    return (AttendShape){call->batch,    c->heads,       call->tokens,
+                         call->position, call->capacity, c->width / c->heads};
 }
 
 static void attention_start(const MixerCall *call) {
@@ -33,6 +36,11 @@ static Tensor *attention_forward(const MixerCall *call, Tensor *x) {
     return op_linear(tape, y, wo);
 }
 
-const Mixer mixer_attention = {
-    "attention", "causal softmax attention with RoPE (eqs 1-2)", 1, 1, attention_parameters, 0, attention_start,
-    attention_forward};
+const Mixer mixer_attention = {"attention",
+                               "causal softmax attention with RoPE (eqs 1-2)",
+                               1,
+                               1,
+                               attention_parameters,
+                               0,
+                               attention_start,
+                               attention_forward};

@@ -1,5 +1,6 @@
-/* LMM: the neural long-term memory alone as the sequence mixer, eqs 8-18 with the layers of section 4.4. State per
- * sequence: weights and momentum of every head and the last taps-1 inputs of the three convolutions; constant size. */
+/* LMM: the neural long-term memory alone as the sequence mixer, eqs 8-18 with the layers of section 4.4.
+ * State per sequence: weights and momentum of every head and the last taps-1 inputs of the three
+ * convolutions; constant size. */
 #include "model/model.h"
 
 #include <math.h>
@@ -68,7 +69,8 @@ static Tensor *lmm_project(const MixerCall *call, Tensor *x, int i) {
 
 static Gates lmm_gates(const MixerCall *call, Tensor *x) {
     const Config *c = call->config;
-    Tensor *z = op_bias(call->tape, op_linear(call->tape, x, call->parameter + W_GATES), call->parameter + B_GATES);
+    Tensor *z =
+        op_bias(call->tape, op_linear(call->tape, x, call->parameter + W_GATES), call->parameter + B_GATES);
     const GateKind kind = strcmp(c->gate, "hard") ? GATE_SIGMOID : GATE_HARD;
     return op_gates(call->tape, z, c->heads, kind, (float)c->theta_max, call->penalty);
 }
@@ -82,8 +84,8 @@ static void lmm_show(const MixerCall *call, Gates gates) {
 static Tensor *lmm_forward(const MixerCall *call, Tensor *x) {
     const Config *c = call->config;
     Tape *tape = call->tape;
-    MemoryShape shape = {call->batch, c->heads, call->tokens, c->chunk, call->position % c->chunk, (int)c->memory_layers,
-                         {0}};
+    MemoryShape shape = {call->batch,           c->heads, call->tokens, c->chunk, call->position % c->chunk,
+                         (int)c->memory_layers, {0}};
     config_memory_widths(c, shape.width);
     Tensor *q = lmm_project(call, x, 0), *k = lmm_project(call, x, 1), *v = lmm_project(call, x, 2);
     const Gates gates = lmm_gates(call, x);
@@ -94,5 +96,6 @@ static Tensor *lmm_forward(const MixerCall *call, Tensor *x) {
     return op_linear(tape, op_norm(tape, y, call->parameter + GAIN, z, c->heads), call->parameter + WO);
 }
 
-const Mixer mixer_lmm = {"lmm", "neural long-term memory (eqs 8-18)", 0, 0, lmm_parameters, lmm_initialise,
-                         lmm_start, lmm_forward};
+const Mixer mixer_lmm = {
+    "lmm",      "neural long-term memory (eqs 8-18)", 0, 0, lmm_parameters, lmm_initialise, lmm_start,
+    lmm_forward};

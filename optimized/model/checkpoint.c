@@ -13,7 +13,8 @@ enum { GROUPS = 3 };
 static const char *const group_prefix[GROUPS] = {"", "adamw.m.", "adamw.v."};
 
 static SafeTensor checkpoint_tensor(const Parameter *p, int group, const float *base) {
-    SafeTensor t = {.dims = 2, .shape = {p->rows, p->cols}, .count = p->rows * p->cols, .data = base + p->offset};
+    SafeTensor t = {
+        .dims = 2, .shape = {p->rows, p->cols}, .count = p->rows * p->cols, .data = base + p->offset};
     snprintf(t.name, sizeof t.name, "%s%s", group_prefix[group], p->name);
     return t;
 }
@@ -30,15 +31,16 @@ int checkpoint_save(const char *path, const Model *model, const Optimizer *o, co
     snprintf(penalised, sizeof penalised, "%d", (int)progress->penalised);
     snprintf(power1, sizeof power1, "%a", o->power1);
     snprintf(power2, sizeof power2, "%a", o->power2);
-    const SafeMetadata metadata[] = {{"format", FORMAT},   {"config", config_text},    {"train", train_text},
-                                     {"step", step},       {"match", match},           {"penalised", penalised},
-                                     {"power1", power1},   {"power2", power2}};
+    const SafeMetadata metadata[] = {{"format", FORMAT}, {"config", config_text}, {"train", train_text},
+                                     {"step", step},     {"match", match},        {"penalised", penalised},
+                                     {"power1", power1}, {"power2", power2}};
     int status = -1;
     if (tensors && config_text && train_text) {
         for (int g = 0; g < GROUPS; g++)
-            for (int i = 0; i < count; i++) tensors[g * count + i] = checkpoint_tensor(&model->list.items[i], g, base[g]);
-        status = safetensors_write(path, tensors, count * GROUPS, metadata, sizeof metadata / sizeof *metadata, message,
-                                   size);
+            for (int i = 0; i < count; i++)
+                tensors[g * count + i] = checkpoint_tensor(&model->list.items[i], g, base[g]);
+        status = safetensors_write(path, tensors, count * GROUPS, metadata,
+                                   sizeof metadata / sizeof *metadata, message, size);
     } else
         snprintf(message, size, "no memory to write %s", path);
     free(tensors);
@@ -47,7 +49,8 @@ int checkpoint_save(const char *path, const Model *model, const Optimizer *o, co
     return status;
 }
 
-static int checkpoint_configs(const SafeFile *f, Config *config, TrainConfig *train, char *message, size_t size) {
+static int checkpoint_configs(const SafeFile *f, Config *config, TrainConfig *train, char *message,
+                              size_t size) {
     const char *const keys[] = {"config", "train"};
     config_defaults(config, train);
     for (int i = 0; i < 2; i++) {
@@ -70,7 +73,8 @@ static int checkpoint_number(const SafeFile *f, const char *key, double *value, 
     return -1;
 }
 
-static int checkpoint_copy(const SafeFile *f, const Model *model, int group, float *base, char *message, size_t size) {
+static int checkpoint_copy(const SafeFile *f, const Model *model, int group, float *base, char *message,
+                           size_t size) {
     for (int i = 0; i < model->list.count; i++) {
         const SafeTensor want = checkpoint_tensor(&model->list.items[i], group, base);
         const SafeTensor *t = safetensors_find(f, want.name);
@@ -79,15 +83,16 @@ static int checkpoint_copy(const SafeFile *f, const Model *model, int group, flo
             return -1;
         }
         if (t->is_double || t->dims != 2 || t->shape[0] != want.shape[0] || t->shape[1] != want.shape[1]) {
-            snprintf(message, size, "tensor '%s' is %s %lld x %lld, the configuration wants F32 %lld x %lld", want.name,
-                     t->is_double ? "F64" : "F32", (long long)t->shape[0], (long long)t->shape[1],
+            snprintf(message, size, "tensor '%s' is %s %lld x %lld, the configuration wants F32 %lld x %lld",
+                     want.name, t->is_double ? "F64" : "F32", (long long)t->shape[0], (long long)t->shape[1],
                      (long long)want.shape[0], (long long)want.shape[1]);
             return -1;
         }
         const float *values = t->data;
         for (int64_t j = 0; j < t->count; j++)
             if (!isfinite(values[j])) {
-                snprintf(message, size, "tensor '%s' holds a value that is not finite at %lld", want.name, (long long)j);
+                snprintf(message, size, "tensor '%s' holds a value that is not finite at %lld", want.name,
+                         (long long)j);
                 return -1;
             }
         memcpy(base + model->list.items[i].offset, values, (size_t)t->count * sizeof(float));
@@ -95,8 +100,8 @@ static int checkpoint_copy(const SafeFile *f, const Model *model, int group, flo
     return 0;
 }
 
-static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainConfig *train, Progress *progress,
-                           char *message, size_t size) {
+static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainConfig *train,
+                           Progress *progress, char *message, size_t size) {
     const char *format = safetensors_metadata(f, "format");
     Config config;
     double step, penalised, power1, power2;
@@ -105,10 +110,12 @@ static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainC
                  format ? format : "none");
         return -1;
     }
-    if (checkpoint_configs(f, &config, train, message, size) || checkpoint_number(f, "step", &step, message, size) ||
+    if (checkpoint_configs(f, &config, train, message, size) ||
+        checkpoint_number(f, "step", &step, message, size) ||
         checkpoint_number(f, "match", &progress->match, message, size) ||
         checkpoint_number(f, "penalised", &penalised, message, size) ||
-        checkpoint_number(f, "power1", &power1, message, size) || checkpoint_number(f, "power2", &power2, message, size))
+        checkpoint_number(f, "power1", &power1, message, size) ||
+        checkpoint_number(f, "power2", &power2, message, size))
         return -1;
     progress->step = (int64_t)step;
     progress->penalised = (int64_t)penalised;
@@ -124,11 +131,14 @@ static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainC
     o->step = progress->step;
     o->power1 = power1;
     o->power2 = power2;
-    return checkpoint_copy(f, model, 1, o->m, message, size) || checkpoint_copy(f, model, 2, o->v, message, size) ? -1 : 0;
+    return checkpoint_copy(f, model, 1, o->m, message, size) ||
+                   checkpoint_copy(f, model, 2, o->v, message, size)
+               ? -1
+               : 0;
 }
 
-int checkpoint_load(const char *path, Model *model, Optimizer *optimizer, TrainConfig *train, Progress *progress,
-                    char *message, size_t size) {
+int checkpoint_load(const char *path, Model *model, Optimizer *optimizer, TrainConfig *train,
+                    Progress *progress, char *message, size_t size) {
     char reason[256];
     SafeFile file;
     *model = (Model){0};

@@ -4,12 +4,18 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MODEL_TEXT(f, t, m) {#f, m, FIELD_TEXT, 1, offsetof(Config, f), sizeof(((Config *)0)->f), 0, 0, 0, t}
-#define MODEL_INT(f, lo, hi, v, m) {#f, m, FIELD_INTEGER, 1, offsetof(Config, f), 0, lo, hi, v, 0}
-#define MODEL_REAL(f, lo, hi, v, m) {#f, m, FIELD_REAL, 1, offsetof(Config, f), 0, lo, hi, v, 0}
-#define TRAIN_TEXT(f, t, m) {#f, m, FIELD_TEXT, 0, offsetof(TrainConfig, f), sizeof(((TrainConfig *)0)->f), 0, 0, 0, t}
-#define TRAIN_INT(f, lo, hi, v, m) {#f, m, FIELD_INTEGER, 0, offsetof(TrainConfig, f), 0, lo, hi, v, 0}
-#define TRAIN_REAL(f, lo, hi, v, m) {#f, m, FIELD_REAL, 0, offsetof(TrainConfig, f), 0, lo, hi, v, 0}
+#define MODEL_TEXT(f, t, m)                                                                                  \
+    { #f, m, FIELD_TEXT, 1, offsetof(Config, f), sizeof(((Config *)0)->f), 0, 0, 0, t }
+#define MODEL_INT(f, lo, hi, v, m)                                                                           \
+    { #f, m, FIELD_INTEGER, 1, offsetof(Config, f), 0, lo, hi, v, 0 }
+#define MODEL_REAL(f, lo, hi, v, m)                                                                          \
+    { #f, m, FIELD_REAL, 1, offsetof(Config, f), 0, lo, hi, v, 0 }
+#define TRAIN_TEXT(f, t, m)                                                                                  \
+    { #f, m, FIELD_TEXT, 0, offsetof(TrainConfig, f), sizeof(((TrainConfig *)0)->f), 0, 0, 0, t }
+#define TRAIN_INT(f, lo, hi, v, m)                                                                           \
+    { #f, m, FIELD_INTEGER, 0, offsetof(TrainConfig, f), 0, lo, hi, v, 0 }
+#define TRAIN_REAL(f, lo, hi, v, m)                                                                          \
+    { #f, m, FIELD_REAL, 0, offsetof(TrainConfig, f), 0, lo, hi, v, 0 }
 
 static const ConfigField fields[] = {
     MODEL_TEXT(mixer, "lmm", "sequence mixer: a name from optimized/mixer/"),
@@ -23,7 +29,8 @@ static const ConfigField fields[] = {
     MODEL_INT(memory_layers, 1, 4, 1, "layers of the memory network (L_M)"),
     MODEL_INT(expansion, 1, 16, 1, "hidden width of the memory network over head width"),
     MODEL_TEXT(gate, "sigmoid", "sigmoid (erratum E10) or hard (clamped, reaches exact 0)"),
-    MODEL_REAL(theta_max, 0, 1e3, 0, "largest inner step; 0: 1 / (2 chunk), the safe bound at eta <= 1/2 (E19)"),
+    MODEL_REAL(theta_max, 0, 1e3, 0,
+               "largest inner step; 0: 1 / (2 chunk), the safe bound at eta <= 1/2 (E19)"),
     MODEL_REAL(alpha_bias, -20, 20, -4, "initial bias of the forget gate"),
     MODEL_REAL(theta_bias, -20, 20, 0, "initial bias of the inner step gate"),
     MODEL_REAL(eta_bias, -20, 20, -2, "initial bias of the momentum gate"),
@@ -44,7 +51,8 @@ static const ConfigField fields[] = {
     TRAIN_REAL(decay, 0, 10, 0.01, "AdamW weight decay, on matrices only"),
     TRAIN_REAL(clip, 0, 1e9, 1, "largest gradient norm"),
     TRAIN_REAL(penalty, 0, 100, 0, "weight of the write-sparsity penalty on alpha and theta"),
-    TRAIN_REAL(lm_weight, 0, 100, 0, "weight of next-token loss on all other tokens, until the penalty is on"),
+    TRAIN_REAL(lm_weight, 0, 100, 0,
+               "weight of next-token loss on all other tokens, until the penalty is on"),
     TRAIN_REAL(penalty_from, 0, 1, 0.7, "mean exact match at which the penalty is switched on for good"),
 };
 enum { FIELDS = sizeof fields / sizeof *fields };
@@ -93,8 +101,8 @@ void config_describe(char *text, size_t size) {
     for (int i = 0; i < FIELDS && used < size; i++) {
         char initial[32];
         snprintf(initial, sizeof initial, "%g", fields[i].initial);
-        const int n = snprintf(text + used, size - used, "  %-14s %s [%s]\n", fields[i].key, fields[i].meaning,
-                               fields[i].kind == FIELD_TEXT ? fields[i].text : initial);
+        const int n = snprintf(text + used, size - used, "  %-14s %s [%s]\n", fields[i].key,
+                               fields[i].meaning, fields[i].kind == FIELD_TEXT ? fields[i].text : initial);
         used += n > 0 ? (size_t)n : 0;
     }
 }

@@ -4,8 +4,9 @@
 
 struct cJSON;
 
-/* What a model is and how it is trained; both are read from a JSON file and stored in every checkpoint. The field table
- * in config.c is the documentation of every key: name, range, default, meaning (printed by `titans train --help`). */
+/* What a model is and how it is trained; both are read from a JSON file and stored in every checkpoint. The
+ * field table in config.c is the documentation of every key: name, range, default, meaning (printed by
+ * `titans train --help`). */
 typedef struct {
     char mixer[16];
     int64_t vocab, width, heads, layers, ffn, taps, chunk, memory_layers, expansion;
@@ -38,8 +39,10 @@ void config_set(const ConfigField *field, void *at, double value);
 
 void config_defaults(Config *model, TrainConfig *train);
 
-/* Reads keys of either struct from a JSON object, leaving others alone. 0, or -1 with a message naming the key. */
-int config_from_json(const struct cJSON *object, Config *model, TrainConfig *train, char *message, size_t size);
+/* Reads keys of either struct from a JSON object, leaving others alone. 0, or -1 with a message naming the
+ * key. */
+int config_from_json(const struct cJSON *object, Config *model, TrainConfig *train, char *message,
+                     size_t size);
 int config_from_file(const char *path, Config *model, TrainConfig *train, char *message, size_t size);
 
 /* JSON text (malloc) of one of them, keys in table order; the other may be NULL. */

@@ -13,7 +13,8 @@ const Mixer *mixer_find(const char *name) {
     return 0;
 }
 
-Parameter *parameter_add(ParameterList *list, int layer, const char *name, int64_t rows, int64_t cols, double std) {
+Parameter *parameter_add(ParameterList *list, int layer, const char *name, int64_t rows, int64_t cols,
+                         double std) {
     if (list->count == list->capacity) {
         list->capacity = list->capacity ? 2 * list->capacity : 64;
         list->items = realloc(list->items, (size_t)list->capacity * sizeof *list->items);
@@ -54,7 +55,8 @@ static void model_parameters(Model *m) {
     parameter_add(&m->list, -1, "head", c->width, c->vocab, c->head_std);
 }
 
-/* Index of the first mixer parameter of a layer: embedding, then per layer norm1, mixer.., norm2, w1, w3, w2. */
+/* Index of the first mixer parameter of a layer: embedding, then per layer norm1, mixer.., norm2, w1, w3, w2.
+ */
 static int model_layer(const Model *m, int layer) { return 2 + layer * (m->mixer_parameters + 5); }
 
 static void model_initialise(Model *m, uint64_t seed) {
@@ -62,7 +64,8 @@ static void model_initialise(Model *m, uint64_t seed) {
         const Parameter *p = &m->list.items[i];
         Random random = random_stream(seed, (uint64_t)i, 0x77656967687473);
         for (int64_t j = 0; j < p->rows * p->cols; j++)
-            m->weights[p->offset + j] = (float)(p->shift + (p->std > 0.0 ? p->std * random_normal(&random) : 0.0));
+            m->weights[p->offset + j] =
+                (float)(p->shift + (p->std > 0.0 ? p->std * random_normal(&random) : 0.0));
     }
     for (int layer = 0; m->mixer->initialise && layer < m->config.layers; layer++)
         m->mixer->initialise(&m->config, m->tensors + model_layer(m, layer));
@@ -158,7 +161,8 @@ static Tensor *model_block(Model *m, MixerCall *call, int layer, Tensor *x) {
     Tensor *mixed = m->mixer->forward(call, op_norm(tape, x, p - 1, 0, 1));
     x = op_add(tape, x, mixed);
     Tensor *inner = op_norm(tape, x, ffn, 0, 1);
-    /* One after the other: the order of arguments' evaluation, so of the tape, would be the compiler's choice. */
+    /* One after the other: the order of arguments' evaluation, so of the tape, would be the compiler's
+     * choice. */
     Tensor *gate = op_linear(tape, inner, ffn + 1), *up = op_linear(tape, inner, ffn + 2);
     Tensor *hidden = op_swiglu(tape, gate, up);
     return op_add(tape, x, op_linear(tape, hidden, ffn + 3));

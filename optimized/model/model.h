@@ -3,8 +3,9 @@
 #include "model/config.h"
 
 /* Llama-shaped language model around a sequence mixer:
- *   x = embedding[token];  x += mixer(norm(x));  x += (silu(x' W1) * x' W3) W2, x' = norm(x);  logits = norm(x) head
- * All weights lie in one array, in the order of `parameters`; each parameter is also a Tensor over it. */
+ *   x = embedding[token];  x += mixer(norm(x));  x += (silu(x' W1) * x' W3) W2, x' = norm(x);  logits =
+ * norm(x) head All weights lie in one array, in the order of `parameters`; each parameter is also a Tensor
+ * over it. */
 typedef struct {
     char name[64];
     int64_t rows, cols, offset;
@@ -19,39 +20,45 @@ typedef struct {
 } ParameterList;
 
 /* Appends a parameter; the name is "layer.<n>." or nothing, then `name`. */
-Parameter *parameter_add(ParameterList *list, int layer, const char *name, int64_t rows, int64_t cols, double std);
+Parameter *parameter_add(ParameterList *list, int layer, const char *name, int64_t rows, int64_t cols,
+                         double std);
 
-/* What a mixer carries from one call to the next. Contents belong to the mixer; size does not depend on the number of
- * tokens seen, except for the key-value cache of attention. */
+/* What a mixer carries from one call to the next. Contents belong to the mixer; size does not depend on the
+ * number of tokens seen, except for the key-value cache of attention. */
 typedef struct {
     Tensor *slot[4];
 } MixerState;
 
-/* What a mixer can show of its inside during a call: batch x tokens x heads each, one layer; any may be NULL. */
+/* What a mixer can show of its inside during a call: batch x tokens x heads each, one layer; any may be NULL.
+ */
 typedef struct {
     int layer;
     float *surprise, *alpha, *theta;
 } Probe;
 
-/* One call of one layer over `tokens` tokens of `batch` sequences, `position` tokens after their beginning. */
+/* One call of one layer over `tokens` tokens of `batch` sequences, `position` tokens after their beginning.
+ */
 typedef struct {
     Tape *tape;
     const Config *config;
     Tensor *parameter; /* the mixer's, in the order it added them */
     MixerState *state;
     int64_t batch, tokens, position, capacity;
-    const float *angles; /* RoPE cosines and sines, tokens x head width; NULL unless the mixer uses_positions */
-    float penalty;       /* weight of the write-sparsity penalty per gate */
-    const Probe *probe;  /* or NULL */
+    const float
+        *angles;   /* RoPE cosines and sines, tokens x head width; NULL unless the mixer uses_positions */
+    float penalty; /* weight of the write-sparsity penalty per gate */
+    const Probe *probe; /* or NULL */
 } MixerCall;
 
 typedef struct {
     const char *name, *summary;
     int uses_positions, uses_capacity;
     void (*parameters)(ParameterList *list, int layer, const Config *config);
-    void (*initialise)(const Config *config, Tensor *parameter); /* after the random weights; NULL: nothing to add */
-    void (*start)(const MixerCall *call);                 /* fills call->state for the beginning of a sequence */
-    Tensor *(*forward)(const MixerCall *call, Tensor *x); /* batch tokens x D -> the same; advances call->state */
+    void (*initialise)(const Config *config,
+                       Tensor *parameter); /* after the random weights; NULL: nothing to add */
+    void (*start)(const MixerCall *call);  /* fills call->state for the beginning of a sequence */
+    Tensor *(*forward)(const MixerCall *call,
+                       Tensor *x); /* batch tokens x D -> the same; advances call->state */
 } Mixer;
 
 const Mixer *mixer_find(const char *name);
@@ -71,7 +78,8 @@ int model_create(Model *model, const Config *config, uint64_t seed, char *messag
 void model_gradients(Model *model); /* allocates the gradient array, zero */
 void model_free(Model *model);
 
-/* A batch of sequences in progress. capacity: tokens that attention may see (ignored by mixers with constant state). */
+/* A batch of sequences in progress. capacity: tokens that attention may see (ignored by mixers with constant
+ * state). */
 typedef struct {
     int64_t batch, position, capacity;
     MixerState *layers;
@@ -85,8 +93,9 @@ void state_begin(Tape *tape, State *state, const Model *model);
 void state_start(State *state, const Model *model, int64_t batch, int64_t capacity);
 void state_free(State *state);
 
-/* Logits at the given rows (indices into batch x tokens), or NULL when there are none. tokens: batch x tokens. state: as
- * started or left by the previous call; NULL starts sequences on the tape itself (training). */
+/* Logits at the given rows (indices into batch x tokens), or NULL when there are none. tokens: batch x
+ * tokens. state: as started or left by the previous call; NULL starts sequences on the tape itself
+ * (training). */
 typedef struct {
     const int32_t *tokens;
     int64_t batch, count;
@@ -97,6 +106,7 @@ typedef struct {
 } ModelInput;
 Tensor *model_forward(Tape *tape, Model *model, State *state, const ModelInput *input);
 
-/* Useful floating-point operations of one forward pass per token (multiply and add are two), without recomputation or
- * padding; head: including the output head. context: mean number of keys seen by attention. */
+/* Useful floating-point operations of one forward pass per token (multiply and add are two), without
+ * recomputation or padding; head: including the output head. context: mean number of keys seen by attention.
+ */
 double model_flops(const Model *model, double context, int head);

@@ -24,7 +24,8 @@ void optimizer_free(Optimizer *o) {
 
 double optimizer_rate(const TrainConfig *t, int64_t step, int64_t steps) {
     if (step < t->warmup) return t->rate * (double)(step + 1) / (double)t->warmup;
-    const double progress = steps > t->warmup ? (double)(step - t->warmup) / (double)(steps - t->warmup) : 1.0;
+    const double progress =
+        steps > t->warmup ? (double)(step - t->warmup) / (double)(steps - t->warmup) : 1.0;
     double sine, cosine;
     portable_sincos(3.14159265358979312 * (progress < 1.0 ? progress : 1.0), &sine, &cosine);
     return t->rate * (t->final_rate + (1.0 - t->final_rate) * 0.5 * (1.0 + cosine));
@@ -49,8 +50,14 @@ double optimizer_step(Optimizer *o, Model *model, const TrainConfig *t, double r
     o->step++;
     o->power1 *= t->beta1;
     o->power2 *= t->beta2;
-    AdamwStep step = {(float)rate, (float)t->beta1, (float)t->beta2, 1e-8f, 0.0f, (float)(1.0 / (1.0 - o->power1)),
-                      (float)(1.0 / (1.0 - o->power2)), norm > t->clip && t->clip > 0.0 ? (float)(t->clip / norm) : 1.0f};
+    AdamwStep step = {(float)rate,
+                      (float)t->beta1,
+                      (float)t->beta2,
+                      1e-8f,
+                      0.0f,
+                      (float)(1.0 / (1.0 - o->power1)),
+                      (float)(1.0 / (1.0 - o->power2)),
+                      norm > t->clip && t->clip > 0.0 ? (float)(t->clip / norm) : 1.0f};
     for (int i = 0; i < model->list.count; i++) {
         const Parameter *p = &model->list.items[i];
         step.decay = p->decay ? (float)t->decay : 0.0f;

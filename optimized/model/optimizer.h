@@ -3,8 +3,8 @@
 
 /* AdamW with linear warm-up, cosine decay and clipping by the global gradient norm. */
 typedef struct {
-    float *m, *v;                /* model.list.floats each */
-    double power1, power2;       /* beta1^step, beta2^step, kept by multiplication: the same bits everywhere */
+    float *m, *v;          /* model.list.floats each */
+    double power1, power2; /* beta1^step, beta2^step, kept by multiplication: the same bits everywhere */
     int64_t step;
 } Optimizer;
 
@@ -14,6 +14,7 @@ void optimizer_free(Optimizer *optimizer);
 /* Learning rate of step (0-based) out of `steps`. */
 double optimizer_rate(const TrainConfig *train, int64_t step, int64_t steps);
 
-/* Applies model->grads and clears them. Returns the gradient norm; when it is not finite nothing is changed and *bad names
- * the first parameter at fault. */
-double optimizer_step(Optimizer *optimizer, Model *model, const TrainConfig *train, double rate, const char **bad);
+/* Applies model->grads and clears them. Returns the gradient norm; when it is not finite nothing is changed
+ * and *bad names the first parameter at fault. */
+double optimizer_step(Optimizer *optimizer, Model *model, const TrainConfig *train, double rate,
+                      const char **bad);

@@ -1,8 +1,8 @@
 #pragma once
 #include "vec/portable.h"
 
-/* splitmix64 (Steele, Lea, Flood 2014): one 64-bit word of state, so that a sample or an initial weight is a function of
- * the words it was seeded with, on every machine. */
+/* splitmix64 (Steele, Lea, Flood 2014): one 64-bit word of state, so that a sample or an initial weight is a
+ * function of the words it was seeded with, on every machine. */
 typedef struct {
     uint64_t state;
 } Random;

@@ -18,10 +18,12 @@
 static int64_t tensor_bytes(const SafeTensor *t) { return t->count * (t->is_double ? 8 : 4); }
 
 /* Header text, padded with blanks so that the data begin at a multiple of 8. */
-static char *header_text(const SafeTensor *tensors, int tensor_count, const SafeMetadata *metadata, int metadata_count) {
+static char *header_text(const SafeTensor *tensors, int tensor_count, const SafeMetadata *metadata,
+                         int metadata_count) {
     cJSON *header = cJSON_CreateObject(), *about = cJSON_AddObjectToObject(header, "__metadata__");
     double offset = 0.0;
-    for (int i = 0; i < metadata_count; i++) cJSON_AddStringToObject(about, metadata[i].key, metadata[i].value);
+    for (int i = 0; i < metadata_count; i++)
+        cJSON_AddStringToObject(about, metadata[i].key, metadata[i].value);
     for (int i = 0; i < tensor_count; i++) {
         cJSON *entry = cJSON_AddObjectToObject(header, tensors[i].name);
         cJSON_AddStringToObject(entry, "dtype", tensors[i].is_double ? "F64" : "F32");
@@ -76,10 +78,11 @@ static void sync_directory(const char *path) {
     close(fd);
 }
 
-int safetensors_write(const char *path, const SafeTensor *tensors, int tensor_count, const SafeMetadata *metadata,
-                      int metadata_count, char *message, size_t size) {
+int safetensors_write(const char *path, const SafeTensor *tensors, int tensor_count,
+                      const SafeMetadata *metadata, int metadata_count, char *message, size_t size) {
     char temporary[4096];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary) FAIL("path too long: %s", path);
+    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
+        FAIL("path too long: %s", path);
     char *header = header_text(tensors, tensor_count, metadata, metadata_count);
     if (!header) FAIL("no memory for the header of %s", path);
     const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
@@ -109,10 +112,12 @@ static int whole(const cJSON *item, int64_t *value) {
 
 static int read_shape(const cJSON *entry, SafeTensor *t, char *message, size_t size) {
     const cJSON *shape = cJSON_GetObjectItemCaseSensitive(entry, "shape"), *item;
-    if (!cJSON_IsArray(shape) || cJSON_GetArraySize(shape) > 8) FAIL("tensor '%s': shape is not a list of up to 8 numbers", t->name);
+    if (!cJSON_IsArray(shape) || cJSON_GetArraySize(shape) > 8)
+        FAIL("tensor '%s': shape is not a list of up to 8 numbers", t->name);
     t->count = 1;
     cJSON_ArrayForEach(item, shape) {
-        if (whole(item, &t->shape[t->dims])) FAIL("tensor '%s': shape holds something that is not a size", t->name);
+        if (whole(item, &t->shape[t->dims]))
+            FAIL("tensor '%s': shape holds something that is not a size", t->name);
         if (__builtin_mul_overflow(t->count, t->shape[t->dims], &t->count) || t->count > (int64_t)1 << 48)
             FAIL("tensor '%s': shape is too large", t->name);
         t->dims++;
@@ -132,10 +137,11 @@ static int read_entry(const cJSON *entry, SafeTensor *t, const char *data, int64
         FAIL("tensor '%s': dtype must be F32 or F64", t->name);
     t->is_double = !strcmp(dtype->valuestring, "F64");
     if (read_shape(entry, t, message, size)) return -1;
-    if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 || whole(cJSON_GetArrayItem(offsets, 0), begin) ||
-        whole(cJSON_GetArrayItem(offsets, 1), &end))
+    if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 ||
+        whole(cJSON_GetArrayItem(offsets, 0), begin) || whole(cJSON_GetArrayItem(offsets, 1), &end))
         FAIL("tensor '%s': data_offsets must be two sizes", t->name);
-    if (*begin > end || end > data_size) FAIL("tensor '%s': data_offsets lie outside the file (truncated?)", t->name);
+    if (*begin > end || end > data_size)
+        FAIL("tensor '%s': data_offsets lie outside the file (truncated?)", t->name);
     if (end - *begin != tensor_bytes(t)) FAIL("tensor '%s': data_offsets do not fit its shape", t->name);
     if (*begin % (t->is_double ? 8 : 4)) FAIL("tensor '%s': data are not aligned", t->name);
     t->data = data + *begin;
@@ -172,7 +178,8 @@ static int read_tensors(SafeFile *f, const char *data, int64_t data_size, char *
     cJSON_ArrayForEach(entry, f->header) {
         if (!strcmp(entry->string, "__metadata__")) continue;
         if (!cJSON_IsObject(entry)) FAIL("entry '%.40s' is not an object", entry->string);
-        if (read_entry(entry, &f->tensors[f->tensor_count], data, data_size, &begin, message, size)) return -1;
+        if (read_entry(entry, &f->tensors[f->tensor_count], data, data_size, &begin, message, size))
+            return -1;
         f->tensor_count++;
     }
     const size_t count = (size_t)f->tensor_count;
@@ -180,7 +187,8 @@ static int read_tensors(SafeFile *f, const char *data, int64_t data_size, char *
     if (check_tiling(f, data, data_size, message, size)) return -1;
     qsort(f->tensors, count, sizeof *f->tensors, by_name);
     for (size_t i = 1; i < count; i++)
-        if (!by_name(&f->tensors[i - 1], &f->tensors[i])) FAIL("tensor '%s' occurs twice", f->tensors[i].name);
+        if (!by_name(&f->tensors[i - 1], &f->tensors[i]))
+            FAIL("tensor '%s' occurs twice", f->tensors[i].name);
     return 0;
 }
 
@@ -209,7 +217,8 @@ static int read_file(SafeFile *f, const char *path, char *message, size_t size) 
     for (int i = 0; i < 8; i++) header |= (uint64_t)(unsigned char)f->bytes[i] << (8 * i);
     if (header > HEADER_LIMIT) FAIL("header length %llu is not believable", (unsigned long long)header);
     if ((int64_t)header > length - 8)
-        FAIL("header of %llu bytes in a file of %lld: truncated", (unsigned long long)header, (long long)length);
+        FAIL("header of %llu bytes in a file of %lld: truncated", (unsigned long long)header,
+             (long long)length);
     if (header % 8) FAIL("header length %llu is not a multiple of 8", (unsigned long long)header);
     f->header = cJSON_ParseWithLength(f->bytes + 8, header);
     if (!cJSON_IsObject(f->header)) FAIL("the header is not a JSON object");
@@ -241,5 +250,5 @@ const SafeTensor *safetensors_find(const SafeFile *f, const char *name) {
 const char *safetensors_metadata(const SafeFile *f, const char *key) {
     const cJSON *about = cJSON_GetObjectItemCaseSensitive(f->header, "__metadata__");
     const cJSON *value = about ? cJSON_GetObjectItemCaseSensitive(about, key) : 0;
-    return cJSON_IsString(value) ? value->valuestring : 0;
+    return value && cJSON_IsString(value) ? value->valuestring : 0;
 }

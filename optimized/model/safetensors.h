@@ -2,8 +2,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The safetensors file format: 8-byte little-endian header length, JSON header, data. Only F32 and F64, row-major. Files
- * are written to PATH.tmp, synced and renamed, so that PATH is always a whole file: the old or the new one. */
+/* The safetensors file format: 8-byte little-endian header length, JSON header, data. Only F32 and F64,
+ * row-major. Files are written to PATH.tmp, synced and renamed, so that PATH is always a whole file: the old
+ * or the new one. */
 typedef struct {
     char name[96];
     int is_double, dims;
@@ -17,11 +18,11 @@ typedef struct {
 } SafeMetadata;
 
 /* 0, or -1 with a message saying what failed. */
-int safetensors_write(const char *path, const SafeTensor *tensors, int tensor_count, const SafeMetadata *metadata,
-                      int metadata_count, char *message, size_t size);
+int safetensors_write(const char *path, const SafeTensor *tensors, int tensor_count,
+                      const SafeMetadata *metadata, int metadata_count, char *message, size_t size);
 
-/* A whole file in memory, checked: header length, JSON, types, shapes, offsets without overlap, hole or excess, unique
- * names. Release with safetensors_close. */
+/* A whole file in memory, checked: header length, JSON, types, shapes, offsets without overlap, hole or
+ * excess, unique names. Release with safetensors_close. */
 typedef struct {
     char *bytes;
     SafeTensor *tensors;

@@ -18,7 +18,8 @@ INLINE void vec_store(float *p, Vec a) {
     _mm256_storeu_ps(p + 8, a.hi);
 }
 INLINE __m256i vec_mask8(int64_t n) {
-    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n < 0 ? 0 : n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+    return _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n < 0 ? 0 : n)),
+                              _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }
 /* Masked moves are slow, stores above all; whole vectors are the rule. */
 INLINE Vec vec_load_n(const float *p, int64_t n) {

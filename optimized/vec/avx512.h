@@ -35,9 +35,7 @@ INLINE Vec vec_scale2(Vec p, Vec t) {
     return (Vec){_mm512_castsi512_ps(
         _mm512_add_epi32(_mm512_castps_si512(p.v), _mm512_slli_epi32(_mm512_castps_si512(t.v), 23)))};
 }
-INLINE __m256 vec_high8(Vec a) {
-    return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1));
-}
+INLINE __m256 vec_high8(Vec a) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1)); }
 INLINE float vec_sum(Vec a) {
     const __m256 m = _mm256_add_ps(_mm512_castps512_ps256(a.v), vec_high8(a));
     __m128 q = _mm_add_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));

@@ -1,6 +1,6 @@
 #pragma once
-/* AArch64 NEON: a logical vector is four 128-bit registers. Selection by comparison, not fmax, so that NaN and
- * signed zero behave as on x86. */
+/* AArch64 NEON: a logical vector is four 128-bit registers. Selection by comparison, not fmax, so that NaN
+ * and signed zero behave as on x86. */
 #include <arm_neon.h>
 
 typedef struct {
@@ -42,7 +42,9 @@ INLINE Vec vec_max(Vec a, Vec b) { VEC_EACH(vbslq_f32(vcgtq_f32(a.q[i], b.q[i]),
 INLINE Vec vec_min(Vec a, Vec b) { VEC_EACH(vbslq_f32(vcltq_f32(a.q[i], b.q[i]), a.q[i], b.q[i])); }
 INLINE Vec vec_fma(Vec a, Vec b, Vec c) { VEC_EACH(vfmaq_f32(c.q[i], a.q[i], b.q[i])); }
 INLINE Vec vec_fnma(Vec a, Vec b, Vec c) { VEC_EACH(vfmsq_f32(c.q[i], a.q[i], b.q[i])); }
-INLINE Vec vec_less(Vec a, Vec b, Vec x, Vec y) { VEC_EACH(vbslq_f32(vcltq_f32(a.q[i], b.q[i]), x.q[i], y.q[i])); }
+INLINE Vec vec_less(Vec a, Vec b, Vec x, Vec y) {
+    VEC_EACH(vbslq_f32(vcltq_f32(a.q[i], b.q[i]), x.q[i], y.q[i]));
+}
 INLINE Vec vec_scale2(Vec p, Vec t) {
     VEC_EACH(vreinterpretq_f32_s32(
         vaddq_s32(vreinterpretq_s32_f32(p.q[i]), vshlq_n_s32(vreinterpretq_s32_f32(t.q[i]), 23))));

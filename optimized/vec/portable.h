@@ -1,6 +1,7 @@
 #pragma once
-/* log, exp, sine and cosine in double from basic operations only: the same bits with every libm, CPU and compiler
- * (contraction is off). Relative error below 1e-14 for the arguments used: losses, RoPE angles, schedules, samples. */
+/* log, exp, sine and cosine in double from basic operations only: the same bits with every libm, CPU and
+ * compiler (contraction is off). Relative error below 1e-14 for the arguments used: losses, RoPE angles,
+ * schedules, samples. */
 #include <math.h>
 #include <stdint.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 #pragma once
-/* Elementwise work on scratch matrices: rows of `width` floats at a stride ld, a multiple of VEC_LANES; what lies between
- * width and ld is zero, so loops run over whole vectors without a tail. */
+/* Elementwise work on scratch matrices: rows of `width` floats at a stride ld, a multiple of VEC_LANES; what
+ * lies between width and ld is zero, so loops run over whole vectors without a tail. */
 #include "vec/vec.h"
 
 #define FOR_VECTORS(j, ld) for (int64_t j = 0; j < (ld); j += VEC_LANES)
@@ -27,12 +27,14 @@ INLINE void rows_add_to(int64_t n, int64_t width, float factor, const float *src
     for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, width) {
             const int64_t lanes = width - j < VEC_LANES ? width - j : VEC_LANES;
             float *d = dst + t * stride + j;
-            vec_store_n(d, vec_fma(vec_set1(factor), vec_load(src + t * ld + j), vec_load_n(d, lanes)), lanes);
+            vec_store_n(d, vec_fma(vec_set1(factor), vec_load(src + t * ld + j), vec_load_n(d, lanes)),
+                        lanes);
         }
 }
 
 /* dst[t] = coefficient[t] * src[t] */
-INLINE void rows_scale(int64_t n, int64_t width, int64_t ld, const float *coefficient, const float *src, float *dst) {
+INLINE void rows_scale(int64_t n, int64_t width, int64_t ld, const float *coefficient, const float *src,
+                       float *dst) {
     for (int64_t t = 0; t < n; t++) {
         const Vec c = vec_set1(coefficient[t]);
         FOR_VECTORS(j, width) vec_store(dst + t * ld + j, vec_mul(c, vec_load(src + t * ld + j)));
@@ -55,8 +57,10 @@ INLINE float flat_dot(int64_t n, const float *a, const float *b) {
     return vec_sum(sum);
 }
 
-/* dst (padded(width) x padded(n), row stride ld) = transpose of src; rows of src up to padded(n) must be readable. */
-INLINE void rows_transpose(int64_t n, int64_t width, const float *src, int64_t ld_src, float *dst, int64_t ld) {
+/* dst (padded(width) x padded(n), row stride ld) = transpose of src; rows of src up to padded(n) must be
+ * readable. */
+INLINE void rows_transpose(int64_t n, int64_t width, const float *src, int64_t ld_src, float *dst,
+                           int64_t ld) {
     for (int64_t t = 0; t < n; t += VEC_LANES) FOR_VECTORS(j, width) {
             vec_transpose(src + t * ld_src + j, ld_src, dst + j * ld + t, ld);
         }

@@ -7,7 +7,8 @@ INLINE void vec_transpose8(const float *s, int64_t ls, float *d, int64_t ld) {
     __m256 r[8];
 #pragma GCC unroll 8
     for (int i = 0; i < 4; i++) {
-        r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(s + i * ls)), _mm_loadu_ps(s + (i + 4) * ls), 1);
+        r[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(s + i * ls)),
+                                    _mm_loadu_ps(s + (i + 4) * ls), 1);
         r[i + 4] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(s + i * ls + 4)),
                                         _mm_loadu_ps(s + (i + 4) * ls + 4), 1);
     }

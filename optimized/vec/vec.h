@@ -8,10 +8,10 @@
  *   vec_load/store(p)          16 floats, any alignment      vec_load_n/store_n(p, n)  first n lanes, rest 0
  *   vec_fma(a, b, c)           a b + c, one rounding         vec_fnma(a, b, c)         c - a b, one rounding
  *   vec_max(a, b)              a > b ? a : b (NaN: b)        vec_less(a, b, x, y)      a < b ? x : y
- *   vec_sum(a), vec_top(a)     lanes 8 apart, then 4, 2, 1   vec_scale2(p, t)          p 2^n, n in low bits of t
- *   vec_transpose(s, ls, d, ld)  16 x 16 block, d[j][i] = s[i][j]
- *   GEMM_ROWS, GEMM_VECS       register tile of the matrix product (rows x 16-lane vectors)
- *   SCAN_ROWS                  rows of (W, S) held in registers by the memory scan
+ *   vec_sum(a), vec_top(a)     lanes 8 apart, then 4, 2, 1   vec_scale2(p, t)          p 2^n, n in low bits
+ * of t vec_transpose(s, ls, d, ld)  16 x 16 block, d[j][i] = s[i][j] GEMM_ROWS, GEMM_VECS       register tile
+ * of the matrix product (rows x 16-lane vectors) SCAN_ROWS                  rows of (W, S) held in registers
+ * by the memory scan
  */
 #include <math.h>
 #include <stdint.h>
@@ -43,7 +43,8 @@ INLINE Vec vec_exp(Vec x) {
     p = vec_fma(p, r, vec_set1(0.49999994f));
     const Vec square = vec_mul(r, r);
     p = vec_add(vec_fma(p, square, r), vec_set1(1.0f));
-    p = vec_fma(vec_zero(), x, vec_scale2(p, t)); /* adding to the exponent can make a number of a NaN: 0 x restores it */
+    p = vec_fma(vec_zero(), x,
+                vec_scale2(p, t)); /* adding to the exponent can make a number of a NaN: 0 x restores it */
     p = vec_less(x, vec_set1(EXP_BOTTOM), vec_zero(), p);
     return vec_less(vec_set1(EXP_TOP), x, vec_set1(INFINITY), p);
 }

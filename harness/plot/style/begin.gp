@@ -5,6 +5,7 @@ set datafile separator "\t"
 set border 3 lw 1 lc rgb "#444444"
 set tics nomirror textcolor rgb "#222222"
 set grid lc rgb "#dddddd" lw 1
+set autoscale xfix
 set key opaque samplen 2 spacing 1.15
 lmm_color = "#1b6ca8"; attention_color = "#d1603d"; third_color = "#4a8c3f"; fourth_color = "#8e5ea2"
 # Rows of a table whose column `a` holds the text `x` and (optionally) column `b` the text `y`.
