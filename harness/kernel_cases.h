@@ -31,3 +31,4 @@ void cases_memory(KernelReport *report);
 void cases_attention(KernelReport *report);
 void cases_elementwise(KernelReport *report);
 void cases_threads(KernelReport *report);
+void cases_stream(KernelReport *report);

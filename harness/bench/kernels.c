@@ -60,6 +60,7 @@ static int run(int argc, char **argv) {
         cases_elementwise(&report);
         omp_set_num_threads(threads);
         cases_threads(&report);
+        cases_stream(&report);
         fprintf(tsv.file, "# largest drift of the FMA peak within one measurement: %.1f %%\n",
                 100.0 * report.drift);
         status = tsv_close(&tsv, message, sizeof message);

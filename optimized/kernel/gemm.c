@@ -135,8 +135,11 @@ static void gemm_views(int64_t M, int64_t N, int64_t K, GemmView a, GemmView b, 
     static _Thread_local float b_buffer[GEMM_KC * GEMM_NR] __attribute__((aligned(64)));
     if (K == 0 && !accumulate)
         for (int64_t m = 0; m < M; m++) memset(C + m * ldc, 0, (size_t)N * sizeof(float));
-    for (int64_t k = 0; k < K; k += GEMM_KC) {
-        const int64_t kc = K - k < GEMM_KC ? K - k : GEMM_KC;
+    /* Walking down A takes a cache line per step of k: half the depth then leaves room for B in the first
+     * cache. */
+    const int64_t step = a.outer == 1 ? GEMM_KC / 2 : GEMM_KC;
+    for (int64_t k = 0; k < K; k += step) {
+        const int64_t kc = K - k < step ? K - k : step;
         const int pack_a = a.outer == 1 && a.depth * kc > GEMM_PACK_A && N > GEMM_NR;
         for (int64_t m = 0; m < M; m += pack_a ? GEMM_MC : M) {
             const int64_t mc = !pack_a ? M : M - m < GEMM_MC ? M - m : GEMM_MC;
@@ -148,7 +151,7 @@ static void gemm_views(int64_t M, int64_t N, int64_t K, GemmView a, GemmView b, 
             for (int64_t j = 0; j < N; j += GEMM_NR) {
                 const int64_t n = N - j < GEMM_NR ? N - j : GEMM_NR;
                 const GemmView bt = {b.p + j * b.outer + k * b.depth, b.outer, b.depth};
-                const int pack_b = b.outer != 1 || n % VEC_LANES || (b.depth * kc > 16384 && mc >= 24);
+                const int pack_b = b.outer != 1 || n % VEC_LANES || (b.depth * kc > 8192 && mc >= 48);
                 if (pack_b) gemm_pack_b(kc, n, bt, b_buffer);
                 gemm_panel(mc, n, kc, at, pack_b ? b_buffer : bt.p, pack_b ? GEMM_NR : b.depth,
                            C + m * ldc + j, ldc, accumulate || k > 0);
