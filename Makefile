@@ -54,7 +54,6 @@ COMMANDS := $(call listing,harness/command)
 BENCHES  := $(call listing,harness/bench)
 REF      := $(sort $(notdir $(wildcard reference/*.c)))
 REF_MIX  := $(call listing,reference/mixer)
-PLOTS    := $(call listing_gp,harness/plot)
 
 OPT_SRC  := $(wildcard optimized/*.c optimized/autograd/*.c optimized/model/*.c optimized/mixer/*.c)
 HAR_SRC  := $(wildcard harness/*.c harness/task/*.c harness/command/*.c harness/bench/*.c)
@@ -71,8 +70,8 @@ GSL      := -lgsl -lgslcblas -lz
 all: $(BUILD)/titans
 
 help:
-	@echo 'make verify         every numerical check (5 minutes; JOBS=n)'
-	@echo 'make bench          train, find needles, measure scaling and kernels, draw (20 minutes; QUICK=1: two)'
+	@echo 'make verify         every numerical check (two minutes; JOBS=n)'
+	@echo 'make bench          train, find needles, measure scaling and kernels, draw (eight minutes; QUICK=1: two)'
 	@echo 'make plots          redraw results/figures from results/*.tsv'
 	@echo 'make verify-faults  each seeded fault must turn a named check red'
 	@echo 'make verify-full    gcc and clang, sanitizers, NEON under qemu, AVX-512 source, all 2^32 floats of exp'
@@ -194,4 +193,4 @@ lint: deps-full $(GENERATED) $(ISAS:%=$(GEN)/kernels_%.c)
 
 -include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
 
-clean: ; rm -rf build
+clean: ; rm -rf $(BUILD)

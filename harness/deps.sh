@@ -6,9 +6,12 @@ if command -v dpkg-query >/dev/null 2>&1; then
         dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing="$missing $package"
     done
     [ -z "$missing" ] && exit 0
+else
+    missing=" $*"
 fi
+[ -n "$NODEPS" ] && exit 0
 if ! command -v apt-get >/dev/null 2>&1; then
-    echo "make deps: this system has no apt-get; install the equivalents of: $*" >&2
+    echo "make deps: this system has no apt-get; install the equivalents of:$missing, then say make NODEPS=1" >&2
     exit 1
 fi
 root=""
@@ -21,4 +24,4 @@ if [ "$(id -u)" -ne 0 ]; then
 fi
 echo "make deps: installing$missing"
 # shellcheck disable=SC2086
-$root apt-get update -qq && DEBIAN_FRONTEND=noninteractive $root apt-get install -y -qq --no-install-recommends $missing
+$root apt-get update -qq && $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing

@@ -16,6 +16,8 @@ cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,po
 kernels=build/gen/kernels_$isa.c
 [ "$isa" = avx2 ] && extra="-mavx2 -mfma"
 # shellcheck disable=SC2086
-clang-tidy --quiet $sources $kernels -- -std=c11 -fopenmp $includes $flags $extra 2>/dev/null | grep -E '(warning|error):' && failed=1
+clang-tidy --quiet $sources $kernels -- -std=c11 -fopenmp $includes $flags $extra >build/tidy.log 2>build/tidy.err ||
+    { failed=1; tail -5 build/tidy.err; }
+grep -E '(warning|error):' build/tidy.log && failed=1
 [ $failed -eq 0 ] && echo "lint: clean"
 exit $failed

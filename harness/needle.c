@@ -1,4 +1,5 @@
 #include "needle.h"
+#include "check.h"
 #include "data.h"
 #include "model/random.h"
 
@@ -37,7 +38,7 @@ void needle_words(void) {
 void needle_text(uint64_t seed, uint64_t index, NeedleText *t) {
     Random random = random_stream(seed, index, 0x6e656564);
     char key[80];
-    snprintf(key, sizeof key, "%.38s-%.38s", adjectives[random_below(&random, (uint64_t)adjective_count)],
+    snprintf(key, sizeof key, "%.20s-%.20s", adjectives[random_below(&random, (uint64_t)adjective_count)],
              nouns[random_below(&random, (uint64_t)noun_count)]);
     snprintf(t->number, sizeof t->number, "%07llu",
              (unsigned long long)(1000000 + random_below(&random, 9000000)));
@@ -60,4 +61,5 @@ void needle_finish(Sample *s, const NeedleText *t, const unsigned char *haystack
     s->answer_length = (int64_t)strlen(t->number);
     sample_text(s, t->number);
     sample_repeat(s, haystack, period, 0, length - s->length);
+    CHECK(s->length == length, "a sample of %ld tokens where %ld were wanted", s->length, length);
 }

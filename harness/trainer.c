@@ -152,13 +152,18 @@ int trainer_step(Trainer *t, StepReport *report, char *message, size_t size) {
     *report = (StepReport){.length = length, .tokens = t->train.batch * length};
     report->loss = op_cross_entropy(&tape, logits, b.wanted, 1.0, b.best);
     report->match = trainer_match(&b, t->train.batch, length);
-    if (lm_weight > 0.0) op_cross_entropy(&tape, logits, b.others, lm_weight, b.best);
+    double others = 0.0;
+    if (lm_weight > 0.0) others = op_cross_entropy(&tape, logits, b.others, lm_weight, b.best);
     report->rate = optimizer_rate(&t->train, t->progress.step, t->steps);
-    tape_backward(&tape);
-    report->gradient = optimizer_step(&t->optimizer, &t->model, &t->train, report->rate, &bad);
-    if (bad || !isfinite(report->loss)) {
+    if (isfinite(report->loss + others)) {
+        tape_backward(&tape);
+        report->gradient = optimizer_step(&t->optimizer, &t->model, &t->train, report->rate, &bad);
+    } else
+        bad = "the loss";
+    if (bad) {
+        memset(t->model.grads, 0, (size_t)t->model.list.floats * sizeof(float));
         snprintf(message, size, "step %lld: %s is not finite (loss %g); try a smaller rate or theta_max",
-                 (long long)t->progress.step, bad ? bad : "the loss", report->loss);
+                 (long long)t->progress.step, bad, report->loss);
         return -1;
     }
     t->progress.step++;

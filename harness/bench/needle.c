@@ -1,6 +1,7 @@
 /* Exact match by length and depth, one row per length and depth and one per length of each checkpoint:
  * results/needle.tsv. */
 #include "bench.h"
+#include "check.h"
 #include "evaluate.h"
 #include "model/checkpoint.h"
 #include "options.h"
@@ -108,7 +109,8 @@ static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, 
         const EvaluateOptions e = {(uint64_t)(o->seed + d), length, samples, batch, 512, depth, 1};
         unsigned char *correct = calloc((size_t)samples, 1);
         char text[16];
-        const int64_t right = correct ? evaluate(m, task, &e, correct, 0) : 0;
+        CHECK(correct, "no memory for %ld samples", samples);
+        const int64_t right = evaluate(m, task, &e, correct, 0);
         free(correct);
         snprintf(text, sizeof text, "%.3f", depth);
         write_row(&row, text, samples, right, o->seed + d);
@@ -128,6 +130,9 @@ static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message,
     int status = -1;
     if (!task)
         snprintf(message, size, "%s: unknown task '%s'", o->files[i], train.task);
+    else if (model.config.vocab < task->vocab)
+        snprintf(message, size, "%s has %lld token classes, task %s needs %lld", o->files[i],
+                 (long long)model.config.vocab, task->name, (long long)task->vocab);
     else
         status = task->open(o->haystack ? o->haystack : train.haystack, message, size);
     char *list = strdup(o->lengths), *rest = list;

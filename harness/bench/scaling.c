@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST = 16, SEGMENT = 512, REPEATS = 3 };
+enum { MOST = 16, SEGMENT = 512, REPEATS = 7 };
 typedef struct {
     const char *out, *lengths, *checkpoints[MOST];
     int64_t limits[MOST], batch, threads;
@@ -97,13 +97,14 @@ static int measure(const char *checkpoint, int64_t length, int64_t batch, double
     char message[1024];
     double times[REPEATS];
     int n = 0;
+    double total = 0.0;
     struct rusage usage;
     if (checkpoint_load(checkpoint, &model, 0, &train, &progress, message, sizeof message)) {
         fprintf(stderr, "titans bench scaling: %s\n", message);
         return -1;
     }
     do times[n] = read_once(&model, length, batch);
-    while (times[n++] < 10.0 && n < REPEATS);
+    while (total += times[n++], total < 10.0 && n < REPEATS);
     getrusage(RUSAGE_SELF, &usage);
     result[0] = (double)(length * batch) / stats_median(n, times);
     result[1] = (double)usage.ru_maxrss;

@@ -90,7 +90,8 @@ static int run(int argc, char **argv) {
     argp_parse(&argp, argc, argv, 0, 0, &o);
     int status = checkpoint_load(o.file, &model, 0, &train, &progress, message, sizeof message);
     const Task *task = status ? 0 : task_find(train.task);
-    if (!status && (!task || o.length < task->min_length || model.mixer->uses_capacity)) {
+    if (!status && (!task || o.length < task->min_length || model.config.vocab < task->vocab ||
+                    model.mixer->uses_capacity)) {
         snprintf(message, sizeof message,
                  "%s has no memory to look into, or its task '%s' is not for this length", o.file,
                  train.task);

@@ -40,15 +40,12 @@ static int about_checkpoint(const char *path) {
         return 1;
     }
     char *config_text = config_to_json(&model.config, 0), *train_text = config_to_json(0, &train);
-    State state;
-    state_start(&state, &model, 1, 0);
     printf("%s\nweights: %lld\nsteps: %lld\nrecent exact match: %.3f\nmodel: %s\ntraining: %s\n\n", path,
            (long long)model.list.floats, (long long)progress.step, progress.match, config_text, train_text);
     for (int i = 0; i < model.list.count; i++) {
         const Parameter *p = &model.list.items[i];
         printf("  %-24s %6lld x %-6lld\n", p->name, (long long)p->rows, (long long)p->cols);
     }
-    state_free(&state);
     free(config_text);
     free(train_text);
     model_free(&model);

@@ -32,8 +32,10 @@ static void split_sentences(void) {
 static int niah2_open(const char *haystack, char *message, size_t size) {
     static char opened[256];
     if (prose && !strcmp(opened, haystack)) return 0;
-    char *text = data_prose(haystack, &prose_length, origin, sizeof origin, message, size);
+    int64_t length;
+    char *text = data_prose(haystack, &length, origin, sizeof origin, message, size);
     if (!text) return -1;
+    prose_length = length;
     free(prose);
     free(sentences);
     prose = text;

@@ -281,6 +281,9 @@ const KernelSizes kernel_sizes[] = {
     {"gates", {7, 3, 0}, 0},
     {"gates", {7, 3, 1}, 0},
     {"swiglu", {3, 13}, 0},
+    {"swiglu", {130, 260}, 1}, /* these are shared among threads */
+    {"rope", {140, 4, 60, 7}, 1},
+    {"cross_entropy", {130, 260}, 1},
     {"rope", {5, 2, 34, 1000}, 0},
     {"cross_entropy", {5, 19}, 0},
     {"cross_entropy", {2, 33}, 0},

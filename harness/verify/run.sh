@@ -8,7 +8,8 @@ TITANS_LEDGER=$(pwd)/$ledger
 export TITANS_LEDGER
 $RUN "$build/verify" -j"$jobs" --filter "$filter"
 status=$?
-[ -f "$ledger" ] && sort "$ledger" | awk -F '\t' '
+[ -s "$ledger" ] || { echo "run.sh: no check ran for $filter" >&2; exit 1; }
+sort "$ledger" | awk -F '\t' '
     { checks[$1] += $3; total += $3; if ($4 > worst[$1]) { worst[$1] = $4; of[$1] = $2 } if (!($1 in order)) order[$1] = ++n }
     END {
         printf "%-18s %12s  %s\n", "suite", "checks", "largest error / bound"

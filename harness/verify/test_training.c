@@ -75,6 +75,7 @@ static void kill_and_resume(const char *mixer, int first_ms) {
     configs(&config, &train, mixer);
     for (int attempt = 0; attempt < 3; attempt++) {
         const pid_t child = fork();
+        cr_assert(child >= 0, "no child process");
         if (child == 0) {
             const int resume = !access("killed.safetensors", R_OK);
             const int failed = resume ? trainer_load(&t, "killed.safetensors", message, sizeof message)

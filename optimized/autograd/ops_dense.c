@@ -116,9 +116,10 @@ double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, doubl
     const int64_t rows = logits->rows;
     double *loss = arena_take(tape->arena, (size_t)rows * sizeof(double)), sum = 0.0;
     int64_t count = 0;
+    for (int64_t r = 0; r < rows; r++)
+        CHECK(target[r] < logits->cols, "target %d of row %ld, %ld classes", target[r], r, logits->cols);
     K->loss->forward(rows, logits->cols, logits->data, target, loss, best);
     for (int64_t r = 0; r < rows; r++) {
-        CHECK(target[r] < logits->cols, "target %d of row %ld, %ld classes", target[r], r, logits->cols);
         sum += loss[r];
         count += target[r] >= 0;
     }

@@ -64,12 +64,14 @@ static int checkpoint_configs(const SafeFile *f, Config *config, TrainConfig *tr
     return 0;
 }
 
-static int checkpoint_number(const SafeFile *f, const char *key, double *value, char *message, size_t size) {
+/* A number of the metadata inside [low, high]. */
+static int checkpoint_number(const SafeFile *f, const char *key, double low, double high, double *value,
+                             char *message, size_t size) {
     const char *text = safetensors_metadata(f, key);
     char *end = 0;
     if (text) *value = strtod(text, &end);
-    if (text && end != text && !*end && isfinite(*value)) return 0;
-    snprintf(message, size, "metadata has no readable \"%s\"", key);
+    if (text && end != text && !*end && *value >= low && *value <= high) return 0;
+    snprintf(message, size, "metadata has no readable \"%s\" from %g to %g", key, low, high);
     return -1;
 }
 
@@ -111,11 +113,11 @@ static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainC
         return -1;
     }
     if (checkpoint_configs(f, &config, train, message, size) ||
-        checkpoint_number(f, "step", &step, message, size) ||
-        checkpoint_number(f, "match", &progress->match, message, size) ||
-        checkpoint_number(f, "penalised", &penalised, message, size) ||
-        checkpoint_number(f, "power1", &power1, message, size) ||
-        checkpoint_number(f, "power2", &power2, message, size))
+        checkpoint_number(f, "step", 0, 1e9, &step, message, size) ||
+        checkpoint_number(f, "match", 0, 1, &progress->match, message, size) ||
+        checkpoint_number(f, "penalised", 0, 1, &penalised, message, size) ||
+        checkpoint_number(f, "power1", 0, 1, &power1, message, size) ||
+        checkpoint_number(f, "power2", 0, 1, &power2, message, size))
         return -1;
     progress->step = (int64_t)step;
     progress->penalised = (int64_t)penalised;
