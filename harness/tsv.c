@@ -26,7 +26,10 @@ int tsv_open(Tsv *t, const char *path, const char *command, const char *columns,
         return -1;
     }
     first_line("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -1", cpu, sizeof cpu);
-    first_line("git describe --always --dirty --exclude='*' 2>/dev/null", commit, sizeof commit);
+    first_line(
+        "{ git rev-parse --short HEAD && { git diff --quiet HEAD -- reference optimized harness Makefile || "
+        "echo modified; }; } 2>/dev/null | paste -sd-",
+        commit, sizeof commit);
     fprintf(t->file,
             "# machine: %s, %ld processors, %s %s\n# isa: %s\n# threads: %d\n# compiler: %s\n# commit: %s\n",
             cpu, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.machine, K->isa, omp_get_max_threads(),
