@@ -93,8 +93,12 @@ static void expect_ruler(const char *text, const Sample *s, const char *noise) {
         "A special magic number is hidden within the following text. Make sure to memorize it. I will quiz "
         "you about the number afterwards.\n",
         124));
-    cr_assert(sscanf(needle, "One of the special magic numbers for %63[^ ] is: %15[0-9].", key, number) == 2,
-              "%.80s", needle);
+    /* words of the list may hold blanks */
+    static const char begins[] = "One of the special magic numbers for ";
+    const char *is = strstr(needle, " is: ");
+    cr_assert(is && !strncmp(needle, begins, strlen(begins)) && is - needle < 100, "%.80s", needle);
+    memcpy(key, needle + strlen(begins), (size_t)(is - needle) - strlen(begins));
+    cr_assert(sscanf(is, " is: %15[0-9].", number) == 1, "%.40s", is);
     cr_assert(strlen(number) == 7 && number[0] != '0' && strchr(key, '-'), "key %s, number %s", key, number);
     snprintf(wanted, sizeof wanted,
              "\nWhat is the special magic number for %s mentioned in the provided text? The special magic "
