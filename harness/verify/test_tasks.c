@@ -97,7 +97,7 @@ static void expect_ruler(const char *text, const Sample *s, const char *noise) {
     static const char begins[] = "One of the special magic numbers for ";
     const char *is = strstr(needle, " is: ");
     cr_assert(is && !strncmp(needle, begins, strlen(begins)) && is - needle < 100, "%.80s", needle);
-    memcpy(key, needle + strlen(begins), (size_t)(is - needle) - strlen(begins));
+    snprintf(key, sizeof key, "%.*s", (int)(is - needle) - (int)strlen(begins), needle + strlen(begins));
     cr_assert(sscanf(is, " is: %15[0-9].", number) == 1, "%.40s", is);
     cr_assert(strlen(number) == 7 && number[0] != '0' && strchr(key, '-'), "key %s, number %s", key, number);
     snprintf(wanted, sizeof wanted,
