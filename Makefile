@@ -71,7 +71,7 @@ all: $(BUILD)/titans
 
 help:
 	@echo 'make verify         every numerical check (two minutes; JOBS=n)'
-	@echo 'make bench          train, find needles, measure scaling and kernels, draw (eight minutes; QUICK=1: two)'
+	@echo 'make bench          train, find needles, measure scaling and kernels, draw (five minutes; QUICK=1: two)'
 	@echo 'make plots          redraw results/figures from results/*.tsv'
 	@echo 'make verify-faults  each seeded fault must turn a named check red'
 	@echo 'make verify-full    gcc and clang, sanitizers, NEON under qemu, AVX-512 source, all 2^32 floats of exp'
