@@ -138,7 +138,8 @@ static void run_attention(KernelRun *r) {
 enum { IN_M0, IN_S0, IN_K, IN_V, IN_Q, IN_ALPHA, IN_THETA, IN_ETA };
 
 /* Forward and, through the snapshots of that forward, backward. out: y, M, S. */
-static void run_memory(KernelRun *r, int dual) {
+typedef enum { MEMORY_SCAN, MEMORY_DUAL, MEMORY_ADJOINT } MemoryForm;
+static void run_memory(KernelRun *r, MemoryForm form) {
     MemoryShape s = {1, 1, r->dims[0], r->dims[1], 0, (int)r->dims[2], {0}};
     for (int l = 0; l <= s.layers; l++) s.width[l] = r->dims[3 + l];
     const int64_t P = r->in_size[IN_M0], T = s.tokens, chunks = (T + s.chunk - 1) / s.chunk;
@@ -149,7 +150,7 @@ static void run_memory(KernelRun *r, int dual) {
     memcpy(state + 2 * P, r->in[IN_S0], (size_t)P * sizeof(float));
     const MemoryInput in = {r->in[IN_K], r->in[IN_V], r->in[IN_Q], keep, r->in[IN_THETA], r->in[IN_ETA]};
     const MemoryOutput out = {r->out[0], snapshots, 0};
-    (dual ? K->memory->forward_dual : K->memory->forward_scan)(&s, &in, state, &out, workspace);
+    (form == MEMORY_DUAL ? K->memory->forward_dual : K->memory->forward_scan)(&s, &in, state, &out, workspace);
     memcpy(r->out[1], state + P, (size_t)(P) * sizeof(float));
     memcpy(r->out[2], state + 2 * P, (size_t)(P) * sizeof(float));
     if (r->grad[0]) {
@@ -158,7 +159,8 @@ static void run_memory(KernelRun *r, int dual) {
         memcpy(dstate + P, r->cotangent[2], (size_t)P * sizeof(float));
         const MemoryGradient d = {r->grad[IN_K],     r->grad[IN_V],     r->grad[IN_Q],
                                   r->grad[IN_ALPHA], r->grad[IN_THETA], r->grad[IN_ETA]};
-        K->memory->backward(&s, &in, snapshots, r->cotangent[0], &d, dstate, workspace);
+        (form == MEMORY_ADJOINT ? K->memory->backward_scan
+                                : K->memory->backward)(&s, &in, snapshots, r->cotangent[0], &d, dstate, workspace);
         negate(T, r->grad[IN_ALPHA]);
         memcpy(r->grad[IN_M0], dstate, (size_t)P * sizeof(float));
         memcpy(r->grad[IN_S0], dstate + P, (size_t)P * sizeof(float));
@@ -169,8 +171,9 @@ static void run_memory(KernelRun *r, int dual) {
     free(snapshots);
     free(workspace);
 }
-static void run_memory_scan(KernelRun *r) { run_memory(r, 0); }
-static void run_memory_dual(KernelRun *r) { run_memory(r, 1); }
+static void run_memory_scan(KernelRun *r) { run_memory(r, MEMORY_SCAN); }
+static void run_memory_dual(KernelRun *r) { run_memory(r, MEMORY_DUAL); }
+static void run_memory_adjoint(KernelRun *r) { run_memory(r, MEMORY_ADJOINT); }
 
 static Config model_config(const int64_t *dims, double theta_max) {
     Config c;
@@ -258,6 +261,7 @@ const KernelAdapter kernel_adapters[] = {
     {"attention", "attend", run_attention},
     {"memory_chunk", "memory.scan", run_memory_scan},
     {"memory_chunk", "memory.dual", run_memory_dual},
+    {"memory_chunk", "memory.adjoint", run_memory_adjoint},
     {"language_model", "model", run_language_model},
     {"language_model", "model.segments", run_language_model_segments},
     {0, 0, 0},

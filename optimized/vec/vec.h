@@ -65,3 +65,22 @@ INLINE Vec vec_silu_d2(Vec x, Vec s) {
     const Vec slope = vec_fma(x, vec_fnma(two, s, one), two);
     return vec_mul(vec_mul(s, vec_sub(one, s)), slope);
 }
+
+/* GELU in its tanh form is x sigma(g(x)) with g(x) = 2 sqrt(2 / pi) (x + 0.044715 x^3). */
+INLINE Vec vec_gelu_argument(Vec x) {
+    return vec_mul(x, vec_fma(vec_set1(0.0713548163f), vec_mul(x, x), vec_set1(1.59576912f)));
+}
+
+/* s = sigmoid(g(x)). */
+INLINE Vec vec_gelu_d1(Vec x, Vec s) {
+    const Vec one = vec_set1(1.0f);
+    const Vec rise = vec_fma(vec_set1(0.214064449f), vec_mul(x, x), vec_set1(1.59576912f));
+    return vec_mul(s, vec_fma(vec_mul(x, rise), vec_sub(one, s), one));
+}
+
+INLINE Vec vec_gelu_d2(Vec x, Vec s) {
+    const Vec one = vec_set1(1.0f), two = vec_set1(2.0f);
+    const Vec rise = vec_fma(vec_set1(0.214064449f), vec_mul(x, x), vec_set1(1.59576912f));
+    const Vec bend = vec_fma(vec_mul(rise, rise), vec_fnma(two, s, one), vec_mul(vec_set1(0.428128898f), x));
+    return vec_mul(vec_mul(s, vec_sub(one, s)), vec_fma(x, bend, vec_mul(two, rise)));
+}

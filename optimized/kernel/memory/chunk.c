@@ -1,0 +1,148 @@
+#pragma once
+/* Scratch of one head and one chunk. Index l runs over the layer boundaries 0..L as in docs/design.md; every
+ * matrix is chunk x ld[l] with rows padded by zeros. Names are those of the derivation: A pre-activation, H
+ * output, E = dl/dH, D = dl/dA of the key path; Z input, O pre-activation of the query path; sigma_* the
+ * logistic factor of the activation at A and O; d* gradients. */
+#include "kernel/gemm.c"
+#include "kernel/memory.h"
+#include "vec/rows.h"
+
+enum { MEMORY_LAYERS = 4, MEMORY_BLOCK = 16, MEMORY_TRACE = 9 };
+#define MEMORY_TINY 7.8886091e-31f /* 2^-100 */
+#define MEMORY_NORM_EPS 1e-6f
+
+/* One set of alpha, theta, eta: of all layers, or of one. Rows of chunk numbers; P, C and their gradients
+ * chunk x ldc (dual.c). */
+typedef struct {
+    float *keep, *theta, *eta, *beta, *a0, *p0, *P, *C;
+    float *dkeep, *dtheta, *deta, *dbeta, *da0, *dp0, *dP, *dC, *dCt;
+} MemoryGates;
+
+/* Layer normalisation of one path: normalised rows and 1 / standard deviation. */
+typedef struct {
+    float *hat, *inverse;
+} MemoryNorm;
+
+typedef struct {
+    const MemoryShape *shape;
+    int layers, sets;
+    const int64_t *width;
+    int64_t ld[5], ldc, offset[5], weights;
+    float *A[5], *H[5], *E[5], *D[5], *Z[5], *O[5], *sigma_a[5], *sigma_o[5], *decay[5], *X, *Y;
+    float *dH[5], *dD[5], *dA[5], *ddecay[5], *dE, *dZ, *dO, *dY, *left, *right, *transposed;
+    float *F, *N, *coefficient, *trace, *copy;
+    MemoryNorm key, query;
+    MemoryGates gates[MEMORY_LAYERS];
+} MemoryChunk;
+
+static float *memory_take(float **cursor, int64_t floats) {
+    float *p = *cursor;
+    *cursor += padded(floats);
+    return p;
+}
+
+/* Row stride of a scratch matrix: an odd number of cache lines, so that a column of it spreads over all cache
+ * sets. */
+static int64_t memory_stride(int64_t width) {
+    return padded(width) % (2 * VEC_LANES) ? padded(width) : padded(width) + VEC_LANES;
+}
+
+static int64_t memory_sets(const MemoryShape *s) { return s->per_layer ? s->layers : 1; }
+static int64_t memory_channels(const MemoryShape *s) { return s->channelwise ? s->width[s->layers] : 1; }
+
+static MemoryGates *memory_gates_of(MemoryChunk *c, int l) {
+    return &c->gates[c->shape->per_layer ? l - 1 : 0];
+}
+
+static void memory_layout_gates(MemoryGates *g, int64_t rows, float **cursor) {
+    float **row[] = {&g->keep,  &g->theta,  &g->eta,  &g->beta,  &g->a0,  &g->p0,
+                     &g->dkeep, &g->dtheta, &g->deta, &g->dbeta, &g->da0, &g->dp0};
+    float **square[] = {&g->P, &g->C, &g->dP, &g->dC, &g->dCt};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) *row[i] = memory_take(cursor, rows);
+    for (size_t i = 0; i < sizeof square / sizeof *square; i++) *square[i] = memory_take(cursor, rows * rows);
+}
+
+/* Lays the scratch out from `base` (a dummy to measure) and returns its size in floats. */
+static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) {
+    float *cursor = base;
+    const int64_t rows = padded(s->chunk);
+    int64_t widest = 0;
+    memset(c, 0, sizeof *c);
+    c->shape = s;
+    c->layers = s->layers;
+    c->sets = (int)memory_sets(s);
+    c->width = s->width;
+    c->ldc = rows;
+    for (int l = 0; l <= s->layers; l++) {
+        const int64_t size = rows * (c->ld[l] = memory_stride(s->width[l]));
+        float **each[] = {&c->A[l],      &c->H[l],       &c->E[l],      &c->D[l],  &c->Z[l],
+                          &c->O[l],      &c->dH[l],      &c->dD[l],     &c->dA[l], &c->decay[l],
+                          &c->ddecay[l], &c->sigma_a[l], &c->sigma_o[l]};
+        for (size_t i = 0; i < sizeof each / sizeof *each; i++) *each[i] = memory_take(&cursor, size);
+        if (size > widest) widest = size;
+        c->offset[l] = c->weights;
+        if (l > 0) c->weights += s->width[l - 1] * s->width[l];
+    }
+    float **wide[] = {&c->X,    &c->Y,     &c->dE,         &c->dZ,      &c->dO,       &c->dY,
+                      &c->left, &c->right, &c->transposed, &c->key.hat, &c->query.hat};
+    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) *wide[i] = memory_take(&cursor, widest);
+    float **row[] = {&c->coefficient, &c->key.inverse, &c->query.inverse};
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) *row[i] = memory_take(&cursor, rows);
+    c->F = memory_take(&cursor, rows * rows);
+    c->N = memory_take(&cursor, rows * rows);
+    c->trace = memory_take(&cursor, (rows + 1) * MEMORY_TRACE * VEC_LANES);
+    c->copy = memory_take(&cursor, 2 * padded(c->weights));
+    for (int g = 0; g < c->sets; g++) memory_layout_gates(&c->gates[g], rows, &cursor);
+    return cursor - base;
+}
+
+/* W[l] of a flat weight array; offset[l] is where layer l begins. */
+INLINE int64_t memory_at(const MemoryChunk *c, int l) { return c->offset[l]; }
+
+/* Every whole vector of the first n rows of a matrix that belongs to layer boundary l; `at` is its offset. */
+#define FOR_ROWS(c, l, n, at)                                                                                \
+    for (int64_t row_ = 0; row_ < (n); row_++)                                                               \
+        for (int64_t at = row_ * (c)->ld[l]; at < row_ * (c)->ld[l] + (c)->width[l]; at += VEC_LANES)
+
+/* Lanes of the vector at column j that belong to a row of `width`. */
+INLINE int64_t memory_lanes(int64_t width, int64_t j) {
+    return width - j < VEC_LANES ? width - j : VEC_LANES;
+}
+
+/* decay[l][t][j] = keep of output channel j of layer l: what the equations call 1 - alpha. */
+static void memory_spread_decay(MemoryChunk *c, const float *keep, int64_t t) {
+    const int64_t channels = memory_channels(c->shape);
+    for (int l = 1; l <= c->layers; l++) {
+        const float *set = keep + (c->shape->per_layer ? l - 1 : 0) * channels;
+        float *row = c->decay[l] + t * c->ld[l];
+        for (int64_t j = 0, i = 0; j < c->width[l]; j++, i = i + 1 < channels ? i + 1 : 0) row[j] = set[i];
+    }
+}
+
+/* Gates of n tokens from token `at` (batch tokens + t) of head h; the decay of every channel when the form at
+ * hand reads it. */
+static void memory_load_gates(MemoryChunk *c, const MemoryInput *in, int64_t at, int64_t h, int64_t n,
+                              int spread) {
+    const MemoryShape *s = c->shape;
+    const int64_t channels = memory_channels(s);
+    for (int64_t t = 0; t < n; t++) {
+        const int64_t first = ((at + t) * s->heads + h) * c->sets;
+        for (int g = 0; g < c->sets; g++) {
+            c->gates[g].keep[t] = in->keep[(first + g) * channels];
+            c->gates[g].theta[t] = in->theta[first + g];
+            c->gates[g].eta[t] = in->eta[first + g];
+        }
+        if (spread) memory_spread_decay(c, in->keep + first * channels, t);
+    }
+}
+
+static void memory_load(MemoryChunk *c, const MemoryInput *in, int64_t b, int64_t h, int64_t t, int64_t n,
+                        int spread) {
+    const MemoryShape *s = c->shape;
+    const int64_t token = b * s->tokens + t, n0 = s->width[0], nl = s->width[s->layers];
+    const int L = s->layers;
+    rows_load(n, n0, in->k + (token * s->heads + h) * n0, s->heads * n0, c->H[0], c->ld[0]);
+    rows_load(n, n0, in->q + (token * s->heads + h) * n0, s->heads * n0, c->Z[0], c->ld[0]);
+    rows_load(n, nl, in->v + (token * s->heads + h) * nl, s->heads * nl, c->E[L], c->ld[L]);
+    memory_load_gates(c, in, token, h, n, spread);
+}
