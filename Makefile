@@ -55,7 +55,8 @@ BENCHES  := $(call listing,harness/bench)
 REF      := $(sort $(notdir $(wildcard reference/*.c)))
 REF_MIX  := $(call listing,reference/mixer)
 
-OPT_SRC  := $(wildcard optimized/*.c optimized/autograd/*.c optimized/model/*.c optimized/mixer/*.c)
+OPT_SRC  := $(wildcard optimized/*.c optimized/autograd/*.c optimized/model/*.c optimized/branch/*.c \
+  optimized/mixer/*.c)
 HAR_SRC  := $(wildcard harness/*.c harness/task/*.c harness/command/*.c harness/bench/*.c)
 VER_SRC  := $(wildcard harness/verify/*.c)
 object    = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -155,7 +156,7 @@ $(BUILD)/verify: $(VERIFY_OBJ) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ)
 # ---- verification ---------------------------------------------------------------------------------------------------
 # A program that hashes the bits of every kernel, for machines and compilers where the suites cannot run.
 BITS_OBJ := $(call object,harness/bits/bits.c harness/verify/kernel_adapters.c optimized/dispatch.c \
-  $(wildcard optimized/autograd/*.c optimized/mixer/*.c) optimized/model/model.c optimized/model/config.c) \
+  $(wildcard optimized/autograd/*.c optimized/branch/*.c optimized/mixer/*.c) optimized/model/model.c optimized/model/config.c) \
   $(ISA_OBJ) $(BUILD)/reference_double.o
 $(call object,harness/bits/bits.c): INCLUDE += -Ireference -Iharness/verify
 $(BUILD)/bits: $(BITS_OBJ)

@@ -348,8 +348,7 @@ typedef struct {
 } AttendCase;
 
 static AttendCase attend_case(int64_t tokens, int64_t width) {
-    const int64_t capacity = (tokens + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK;
-    AttendCase c = {.shape = {1, 1, tokens, 0, capacity, width}};
+    AttendCase c = {.shape = attend_plain(1, 1, tokens, 0, attend_round(tokens), width)};
     float **each[] = {&c.q, &c.k, &c.v, &c.y};
     for (int i = 0; i < 4; i++) *each[i] = random_floats(tokens * width, 1.0);
     c.cache = random_floats(K->attend->cache_floats(&c.shape), 0.0);
@@ -371,7 +370,8 @@ static void attend_forward_run(void *context) {
 
 static void attend_backward_run(void *context) {
     AttendCase *c = context;
-    K->attend->backward(&c->shape, c->q, c->cache, c->y, c->statistics, c->y, c->q, c->k, c->v, c->workspace);
+    K->attend->backward(&c->shape, c->q, c->cache, c->y, c->statistics, c->y, c->q, c->k, c->v, 0, 0,
+                        c->workspace);
 }
 
 static void attend_rows(KernelReport *r, int64_t tokens) {

@@ -144,7 +144,9 @@ int trainer_step(Trainer *t, StepReport *report, char *message, size_t size) {
     arena_reset(&t->arena);
     const double lm_weight = t->progress.penalised ? 0.0 : t->train.lm_weight;
     const Batch b = trainer_batch(t, length, lm_weight > 0.0);
-    const double gates = (double)(t->train.batch * length * t->model.config.heads);
+    const Config *c = &t->model.config;
+    const int64_t sets = c->heads * (c->gates_per_layer ? c->memory_layers : 1);
+    const double gates = (double)(t->train.batch * length * sets);
     const float penalty = t->progress.penalised ? (float)(t->train.penalty / gates) : 0.0f;
     Tape tape = {&t->arena, 1, 0};
     const ModelInput input = {b.tokens, t->train.batch, length, b.rows, b.row_count, penalty, 0};

@@ -91,7 +91,7 @@ static int run(int argc, char **argv) {
     int status = checkpoint_load(o.file, &model, 0, &train, &progress, message, sizeof message);
     const Task *task = status ? 0 : task_find(train.task);
     if (!status && (!task || o.length < task->min_length || model.config.vocab < task->vocab ||
-                    model.mixer->uses_capacity)) {
+                    !model.mixer->memory_every)) {
         snprintf(message, sizeof message,
                  "%s has no memory to look into, or its task '%s' is not for this length", o.file,
                  train.task);
@@ -103,7 +103,7 @@ static int run(int argc, char **argv) {
                           message, sizeof message);
     if (!status) {
         task->sample(evaluate_seed((uint64_t)o.seed), 0, o.length, o.depth, &sample);
-        for (int layer = 0; layer < model.config.layers; layer++)
+        for (int layer = 0; layer < model.config.layers; layer += model.mixer->memory_every)
             show_layer(&model, &sample, layer, tsv.file);
         status = tsv_close(&tsv, message, sizeof message);
     }

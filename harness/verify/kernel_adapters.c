@@ -67,17 +67,16 @@ static void run_norm_gate(KernelRun *r) {
 
 static void run_gates(KernelRun *r) {
     const int64_t T = r->dims[0], H = r->dims[1], n = T * H;
-    const GateKind kind = r->dims[2] ? GATE_HARD : GATE_SIGMOID;
+    const GateShape s = {T, H, 1, 1, r->dims[2] ? GATE_HARD : GATE_SIGMOID, 1, 1, r->in[1][0]};
     float *keep = take(n);
-    K->gates->forward(T, H, kind, r->in[1][0], r->in[0], keep, r->out[1], r->out[2]);
+    K->gates->forward(&s, r->in[0], keep, r->out[1], r->out[2]);
     for (int64_t i = 0; i < n; i++) r->out[0][i] = 1.0f - keep[i];
     free(keep);
     if (!r->grad[0]) return;
     float *dkeep = take(n);
     memcpy(dkeep, r->cotangent[0], (size_t)n * sizeof(float));
     negate(n, dkeep);
-    K->gates->backward(T, H, kind, r->in[1][0], 0.0f, r->in[0], dkeep, r->cotangent[1], r->cotangent[2],
-                       r->grad[0]);
+    K->gates->backward(&s, 0.0f, r->in[0], dkeep, r->cotangent[1], r->cotangent[2], r->grad[0]);
     free(dkeep);
 }
 
@@ -120,8 +119,8 @@ static void run_cross_entropy(KernelRun *r) {
 /* The equation has one head and S >= T: the first S - T keys enter the cache in an earlier call. */
 static void run_attention(KernelRun *r) {
     const int64_t T = r->dims[0], S = r->dims[1], d = r->dims[2], past = S - T;
-    const int64_t capacity = (S + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK;
-    const AttendShape first = {1, 1, past, 0, capacity, d}, s = {1, 1, T, past, capacity, d};
+    const AttendShape first = attend_plain(1, 1, past, 0, attend_round(S), d),
+                      s = attend_plain(1, 1, T, past, attend_round(S), d);
     float *cache = take(K->attend->cache_floats(&s)), *statistics = take(2 * T);
     float *workspace = take(parallel_threads() * K->attend->workspace_floats(&s));
     if (past) K->attend->append(&first, r->in[1], r->in[2], cache);
@@ -129,7 +128,7 @@ static void run_attention(KernelRun *r) {
     K->attend->forward(&s, r->in[0], cache, r->out[0], statistics, workspace);
     if (r->grad[0])
         K->attend->backward(&s, r->in[0], cache, r->out[0], statistics, r->cotangent[0], r->grad[0],
-                            r->grad[1], r->grad[2], workspace);
+                            r->grad[1], r->grad[2], 0, 0, workspace);
     free(cache);
     free(statistics);
     free(workspace);
@@ -150,7 +149,8 @@ static void run_memory(KernelRun *r, MemoryForm form) {
     memcpy(state + 2 * P, r->in[IN_S0], (size_t)P * sizeof(float));
     const MemoryInput in = {r->in[IN_K], r->in[IN_V], r->in[IN_Q], keep, r->in[IN_THETA], r->in[IN_ETA]};
     const MemoryOutput out = {r->out[0], snapshots, 0};
-    (form == MEMORY_DUAL ? K->memory->forward_dual : K->memory->forward_scan)(&s, &in, state, &out, workspace);
+    (form == MEMORY_DUAL ? K->memory->forward_dual : K->memory->forward_scan)(&s, &in, state, &out,
+                                                                              workspace);
     memcpy(r->out[1], state + P, (size_t)(P) * sizeof(float));
     memcpy(r->out[2], state + 2 * P, (size_t)(P) * sizeof(float));
     if (r->grad[0]) {
@@ -159,8 +159,8 @@ static void run_memory(KernelRun *r, MemoryForm form) {
         memcpy(dstate + P, r->cotangent[2], (size_t)P * sizeof(float));
         const MemoryGradient d = {r->grad[IN_K],     r->grad[IN_V],     r->grad[IN_Q],
                                   r->grad[IN_ALPHA], r->grad[IN_THETA], r->grad[IN_ETA]};
-        (form == MEMORY_ADJOINT ? K->memory->backward_scan
-                                : K->memory->backward)(&s, &in, snapshots, r->cotangent[0], &d, dstate, workspace);
+        (form == MEMORY_ADJOINT ? K->memory->backward_scan : K->memory->backward)(
+            &s, &in, snapshots, r->cotangent[0], &d, dstate, workspace);
         negate(T, r->grad[IN_ALPHA]);
         memcpy(r->grad[IN_M0], dstate, (size_t)P * sizeof(float));
         memcpy(r->grad[IN_S0], dstate + P, (size_t)P * sizeof(float));

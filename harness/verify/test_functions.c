@@ -83,10 +83,10 @@ Test(functions, the_gates_penalty_and_its_slope) {
         double slope, slope_error;
         gsl_function f = {penalty_at, 0};
         gsl_deriv_central(&f, (double)z, 1e-3, &slope, &slope_error);
-        K->gates->backward(1, 1, GATE_SIGMOID, 1.0f, 1.0f, row, zero, zero, zero, dz);
+        K->gates->backward(&shape, 1.0f, row, zero, zero, zero, dz);
         const double tolerance =
             8 * 0x1p-24 * (fabs(slope) + 1.0) + slope_error; /* sigma to 4 u, then 1 - sigma */
-        const double value = K->gates->penalty_value(1, 1, row);
+        const double value = K->gates->penalty_value(&shape, row);
         for (int i = 0; i < 2; i++) {
             const double ratio = fabs((double)dz[i] - slope) / tolerance;
             cr_assert(ratio <= 1.0, "z = %g: slope %.9g, want %.9g", (double)z, (double)dz[i], slope);

@@ -89,6 +89,21 @@ Tensor *op_swiglu(Tape *tape, Tensor *a, Tensor *b) {
     return y;
 }
 
+static void gate_backward(void *context) {
+    const Binary *c = context;
+    K->act->gate_backward(c->y->rows * c->y->cols, c->x->data, c->w->data, c->y->grad, c->x->grad,
+                          c->w->grad);
+}
+
+Tensor *op_gate(Tape *tape, Tensor *a, Tensor *b) {
+    CHECK(a->rows == b->rows && a->cols == b->cols, "%ld x %ld and %ld x %ld", a->rows, a->cols, b->rows,
+          b->cols);
+    Tensor *y = tape_tensor(tape, a->rows, a->cols);
+    K->act->gate(a->rows * a->cols, a->data, b->data, y->data);
+    tape_push(tape, gate_backward, &(Binary){a, b, y}, sizeof(Binary));
+    return y;
+}
+
 typedef struct {
     NormShape shape;
     Tensor *x, *gain, *z, *y;

@@ -16,7 +16,19 @@ static void conv_backward(void *context) {
                       c->x->grad, c->tail ? c->tail->grad : 0, c->weight->grad, c->workspace);
 }
 
+/* No convolution is one tap that is constantly 1. */
+static Tensor *conv_identity(Tape *tape, int64_t width) {
+    Tensor *weight = tape_tensor(tape, 1, width);
+    for (int64_t c = 0; c < width; c++) weight->data[c] = 1.0f;
+    return weight;
+}
+
 Tensor *op_conv(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *weight, Tensor *tail) {
+    if (shape->taps == 0) {
+        ConvShape bare = *shape;
+        bare.taps = 1;
+        return op_conv(tape, &bare, x, conv_identity(tape, x->cols), 0);
+    }
     CHECK(x->rows == shape->batch * shape->tokens && x->cols == shape->heads * shape->width, "x %ld x %ld",
           x->rows, x->cols);
     CHECK(weight->rows == shape->taps && weight->cols == x->cols, "weight %ld x %ld", weight->rows,
@@ -44,6 +56,7 @@ static void conv_tail_backward(void *context) {
 }
 
 Tensor *op_conv_tail(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *tail) {
+    if (shape->taps < 2) return tail;
     if (!tape->recording) {
         K->conv->shift(shape, x->data, tail->data, tail->data);
         return tail;
@@ -78,27 +91,26 @@ Tensor *op_rope(Tape *tape, Tensor *x, int64_t batch, int64_t heads, const float
 }
 
 typedef struct {
+    GateShape shape;
     Tensor *z;
     Gates gates;
-    int64_t heads;
-    GateKind kind;
-    float theta_max, penalty;
+    float penalty;
 } GatesContext;
 
 static void gates_backward(void *context) {
     const GatesContext *c = context;
-    K->gates->backward(c->z->rows, c->heads, c->kind, c->theta_max, c->penalty, c->z->data,
-                       c->gates.keep->grad, c->gates.theta->grad, c->gates.eta->grad, c->z->grad);
+    K->gates->backward(&c->shape, c->penalty, c->z->data, c->gates.keep->grad, c->gates.theta->grad,
+                       c->gates.eta->grad, c->z->grad);
 }
 
-Gates op_gates(Tape *tape, Tensor *z, int64_t heads, GateKind kind, float theta_max, float penalty) {
-    CHECK(z->cols == 3 * heads, "z has %ld columns, %ld heads", z->cols, heads);
-    const Gates gates = {tape_tensor(tape, z->rows, heads), tape_tensor(tape, z->rows, heads),
-                         tape_tensor(tape, z->rows, heads)};
-    K->gates->forward(z->rows, heads, kind, theta_max, z->data, gates.keep->data, gates.theta->data,
-                      gates.eta->data);
-    tape_push(tape, gates_backward, &(GatesContext){z, gates, heads, kind, theta_max, penalty},
-              sizeof(GatesContext));
+Gates op_gates(Tape *tape, const GateShape *shape, Tensor *z, float penalty) {
+    CHECK(z->cols == gates_columns(shape), "z has %ld columns, the gates need %ld", z->cols,
+          gates_columns(shape));
+    const Gates gates = {tape_tensor(tape, z->rows, shape->heads * shape->sets * shape->channels),
+                         tape_tensor(tape, z->rows, shape->heads * shape->sets),
+                         tape_tensor(tape, z->rows, shape->heads * shape->sets)};
+    K->gates->forward(shape, z->data, gates.keep->data, gates.theta->data, gates.eta->data);
+    tape_push(tape, gates_backward, &(GatesContext){*shape, z, gates, penalty}, sizeof(GatesContext));
     return gates;
 }
 
@@ -176,32 +188,88 @@ Tensor *op_memory(Tape *tape, const MemoryShape *shape, Tensor *k, Tensor *v, Te
 }
 
 typedef struct {
+    MemoryShape shape;
+    Tensor *q, *state, *y;
+} MemoryRead;
+
+static void memory_read_backward(void *context) {
+    const MemoryRead *c = context;
+    const int64_t weights = c->state->cols / 3;
+    Arena scratch = {0};
+    float *workspace = arena_floats(&scratch, parallel_threads() * K->memory->workspace_floats(&c->shape));
+    K->memory->read_backward(&c->shape, c->q->data, c->state->data + weights, 3 * weights, c->y->grad,
+                             c->q->grad, c->state->grad, 2 * weights, workspace);
+    arena_free(&scratch);
+}
+
+Tensor *op_memory_read(Tape *tape, const MemoryShape *shape, Tensor *q, Tensor *state) {
+    const int64_t weights = state->cols / 3;
+    CHECK(q->rows == shape->batch * shape->tokens && q->cols == shape->heads * shape->width[0], "q %ld x %ld",
+          q->rows, q->cols);
+    Tensor *y = tape_tensor(tape, q->rows, shape->heads * shape->width[shape->layers]);
+    float *workspace = arena_floats(tape->arena, parallel_threads() * K->memory->workspace_floats(shape));
+    K->memory->read(shape, q->data, state->data + weights, 3 * weights, y->data, workspace);
+    tape_push(tape, memory_read_backward, &(MemoryRead){*shape, q, state, y}, sizeof(MemoryRead));
+    return y;
+}
+
+typedef struct {
     AttendShape shape;
-    Tensor *q, *k, *v, *y;
+    AttentionInput in;
+    Tensor *y;
     const float *cache, *statistics;
 } Attention;
 
 static void attention_backward(void *context) {
     const Attention *c = context;
+    const AttendShape *s = &c->shape;
+    const AttentionInput *in = &c->in;
     Arena scratch = {0};
-    float *workspace = arena_floats(&scratch, parallel_threads() * K->attend->workspace_floats(&c->shape));
-    K->attend->backward(&c->shape, c->q->data, c->cache, c->y->data, c->statistics, c->y->grad, c->q->grad,
-                        c->k->grad, c->v->grad, workspace);
+    const int64_t prefix = s->prefix * s->heads * s->width;
+    float *workspace = arena_floats(&scratch, parallel_threads() * K->attend->workspace_floats(s));
+    float *dkp = arena_zeros(&scratch, s->batch * prefix), *dvp = arena_zeros(&scratch, s->batch * prefix);
+    K->attend->backward(s, in->q->data, c->cache, c->y->data, c->statistics, c->y->grad, in->q->grad,
+                        in->k->grad, in->v->grad, dkp, dvp, workspace);
+    for (int64_t b = 0; prefix && b < s->batch; b++) {
+        K->act->add(prefix, dkp + b * prefix, in->kp->grad);
+        K->act->add(prefix, dvp + b * prefix, in->vp->grad);
+    }
     arena_free(&scratch);
 }
 
-Tensor *op_attention(Tape *tape, const AttendShape *shape, Tensor *q, Tensor *k, Tensor *v, Tensor *cache) {
-    CHECK(shape->past + shape->tokens <= shape->capacity, "cache of %ld positions, %ld + %ld wanted",
-          shape->capacity, shape->past, shape->tokens);
-    CHECK(!tape->recording || shape->past == 0,
+/* A ring shorter than the call is filled and read in turns. */
+static void attention_run(const AttendShape *shape, const AttentionInput *in, float *cache, float *y,
+                          float *statistics, float *workspace) {
+    AttendShape s = *shape;
+    const int64_t run = shape->capacity < shape->past + shape->tokens && shape->window
+                            ? shape->capacity - shape->window
+                            : shape->tokens;
+    CHECK(run > 0, "a cache of %ld positions for a window of %ld", shape->capacity, shape->window);
+    if (s.past == 0 && s.prefix) K->attend->append_prefix(&s, in->kp->data, in->vp->data, cache);
+    for (s.first = 0; s.first < s.tokens; s.first += run) {
+        s.count = s.tokens - s.first < run ? s.tokens - s.first : run;
+        K->attend->append(&s, in->k->data, in->v->data, cache);
+        K->attend->forward(&s, in->q->data, cache, y, statistics, workspace);
+    }
+}
+
+Tensor *op_attention(Tape *tape, const AttendShape *shape, const AttentionInput *in, Tensor *cache) {
+    const int64_t keys = shape->lead + shape->stride * (shape->past + shape->tokens);
+    CHECK(shape->window || keys <= shape->capacity, "cache of %ld positions, %ld wanted", shape->capacity,
+          keys);
+    CHECK(!tape->recording || (shape->past == 0 && keys <= shape->capacity),
           "training needs the whole sequence in one call, %ld tokens came before", shape->past);
-    Tensor *y = tape_tensor(tape, q->rows, q->cols);
+    Tensor *y = tape_tensor(tape, in->q->rows, in->q->cols);
     const int64_t rows = shape->batch * shape->heads * shape->tokens;
     float *statistics = tape->recording ? arena_floats(tape->arena, rows * 2) : 0;
-    float *workspace = arena_floats(tape->arena, parallel_threads() * K->attend->workspace_floats(shape));
-    K->attend->append(shape, k->data, v->data, cache->data);
-    K->attend->forward(shape, q->data, cache->data, y->data, statistics, workspace);
-    tape_push(tape, attention_backward, &(Attention){*shape, q, k, v, y, cache->data, statistics},
+    Arena scratch = {0};
+    float *workspace = arena_floats(&scratch, parallel_threads() * K->attend->workspace_floats(shape));
+    attention_run(shape, in, cache->data, y->data, statistics, workspace);
+    arena_free(&scratch);
+    AttendShape whole = *shape;
+    whole.first = 0;
+    whole.count = shape->tokens;
+    tape_push(tape, attention_backward, &(Attention){whole, *in, y, cache->data, statistics},
               sizeof(Attention));
     return y;
 }

@@ -28,6 +28,27 @@ static void act_swiglu_backward(int64_t n, const float *a, const float *b, const
     }
 }
 
+static void act_gate(int64_t n, const float *a, const float *b, float *y) {
+#pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
+    for (int64_t j = 0; j < n; j += VEC_LANES) {
+        const int64_t lanes = act_lanes(j, n);
+        vec_store_n(y + j, vec_mul(vec_load_n(a + j, lanes), vec_sigmoid(vec_load_n(b + j, lanes))), lanes);
+    }
+}
+
+static void act_gate_backward(int64_t n, const float *a, const float *b, const float *dy, float *da,
+                              float *db) {
+#pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
+    for (int64_t j = 0; j < n; j += VEC_LANES) {
+        const int64_t lanes = act_lanes(j, n);
+        const Vec s = vec_sigmoid(vec_load_n(b + j, lanes)), d = vec_load_n(dy + j, lanes);
+        const Vec slope = vec_mul(s, vec_sub(vec_set1(1.0f), s));
+        vec_store_n(da + j, vec_fma(d, s, vec_load_n(da + j, lanes)), lanes);
+        vec_store_n(db + j, vec_fma(vec_mul(d, vec_load_n(a + j, lanes)), slope, vec_load_n(db + j, lanes)),
+                    lanes);
+    }
+}
+
 static void act_add(int64_t n, const float *x, float *y) {
     FOR_VECTORS(j, n) {
         const int64_t lanes = act_lanes(j, n);
@@ -51,5 +72,5 @@ static void act_exp(int64_t n, const float *x, float *y) {
     }
 }
 
-static const struct act_kernel act_kernel = {act_swiglu, act_swiglu_backward, act_add, act_square_sum,
-                                             act_exp};
+static const struct act_kernel act_kernel = {act_swiglu, act_swiglu_backward, act_gate, act_gate_backward,
+                                             act_add,    act_square_sum,      act_exp};

@@ -1,13 +1,15 @@
 #pragma once
 #include <stdint.h>
 
-/* Elementwise: SwiGLU product silu(a) b of the channel mixer, residual sum, sum of squares, exp.
- *   all arrays: n floats; backward adds to da, db; add: y += x.
- * square_sum adds fixed blocks of 4096 in a fixed order in double: the same for any number of threads.
- * exp exposes vec_exp for the exhaustive accuracy check. Reference: swiglu. */
+/* Elementwise: SwiGLU product silu(a) b of the channel mixer, the gate a sigma(b) of erratum E13, residual
+ * sum, sum of squares, exp. all arrays: n floats; backward adds to da, db; add: y += x. square_sum adds fixed
+ * blocks of 4096 in a fixed order in double: the same for any number of threads. exp exposes vec_exp for the
+ * exhaustive accuracy check. Reference: swiglu, titans_gate. */
 struct act_kernel {
     void (*swiglu)(int64_t n, const float *a, const float *b, float *y);
     void (*swiglu_backward)(int64_t n, const float *a, const float *b, const float *dy, float *da, float *db);
+    void (*gate)(int64_t n, const float *a, const float *b, float *y);
+    void (*gate_backward)(int64_t n, const float *a, const float *b, const float *dy, float *da, float *db);
     void (*add)(int64_t n, const float *x, float *y);
     double (*square_sum)(int64_t n, const float *x);
     void (*exp)(int64_t n, const float *x, float *y);

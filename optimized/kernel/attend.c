@@ -3,8 +3,24 @@
 #include "kernel/gemm.c"
 #include "vec/rows.h"
 
+/* Rows of the cache: the prefix in whole blocks, then the ring of sequence keys. */
+static int64_t attend_rows(const AttendShape *s) { return attend_round(s->prefix) + s->capacity; }
+
 static int64_t attend_cache_floats(const AttendShape *s) {
-    return s->capacity * (s->width + padded(s->width));
+    return attend_rows(s) * (s->width + padded(s->width));
+}
+
+/* Sequence keys that exist once row t of the call has arrived; those it sees begin at attend_low. */
+static int64_t attend_high(const AttendShape *s, int64_t t) {
+    return s->lead + s->stride * (s->past + t + 1);
+}
+static int64_t attend_low(const AttendShape *s, int64_t t) {
+    const int64_t low = attend_high(s, t) - s->window;
+    return s->window && low > 0 ? low : 0;
+}
+
+static int64_t attend_key_rows(const AttendShape *s) {
+    return s->stride * s->tokens + (s->past ? 0 : s->lead);
 }
 
 typedef struct {
@@ -34,46 +50,69 @@ static int64_t attend_workspace_floats(const AttendShape *s) {
     return attend_layout(s, &a, origin);
 }
 
-static const float *attend_keys(const AttendShape *s, const float *head, int64_t at) {
-    return head + at * s->width;
+/* 64 keys from cache row `row`, transposed; and their values. */
+static const float *attend_keys(const AttendShape *s, const float *head, int64_t row) {
+    return head + row * s->width;
 }
-static const float *attend_values(const AttendShape *s, const float *head, int64_t at) {
-    return head + s->capacity * s->width + at * padded(s->width);
+static const float *attend_values(const AttendShape *s, const float *head, int64_t row) {
+    return head + attend_rows(s) * s->width + row * padded(s->width);
+}
+
+/* Cache row of sequence key `at`. */
+static int64_t attend_ring(const AttendShape *s, int64_t at) {
+    return attend_round(s->prefix) + at % s->capacity;
+}
+
+static void attend_put(const AttendShape *s, const float *k, const float *v, float *head, int64_t row) {
+    const int64_t lane = row % ATTEND_BLOCK;
+    float *block = head + (row - lane) * s->width;
+    for (int64_t c = 0; c < s->width; c++) block[c * ATTEND_BLOCK + lane] = k[c];
+    rows_load(1, s->width, v, s->width, head + attend_rows(s) * s->width + row * padded(s->width),
+              padded(s->width));
+}
+
+static void attend_append_prefix(const AttendShape *s, const float *kp, const float *vp, float *cache) {
+    for (int64_t i = 0; i < s->batch * s->heads; i++)
+        for (int64_t j = 0; j < s->prefix; j++) {
+            const int64_t at = (j * s->heads + i % s->heads) * s->width;
+            attend_put(s, kp + at, vp + at, cache + i * attend_cache_floats(s), j);
+        }
 }
 
 static void attend_append(const AttendShape *s, const float *k, const float *v, float *cache) {
-    const int64_t heads = s->batch * s->heads, stride = s->heads * s->width;
+    const int64_t heads = s->batch * s->heads, rows = attend_key_rows(s);
+    const int64_t begin = s->past ? attend_high(s, -1) : 0; /* index of the call's first key */
+    const int64_t from = s->first ? attend_high(s, s->first - 1) : begin,
+                  end = attend_high(s, s->first + s->count - 1);
 #pragma omp parallel for schedule(static) if (parallel_threads() > 1)
-    for (int64_t i = 0; i < heads; i++) {
-        float *head = cache + i * attend_cache_floats(s);
-        const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
-        for (int64_t t = 0; t < s->tokens; t++) {
-            const int64_t position = s->past + t, lane = position % ATTEND_BLOCK;
-            float *block = head + (position - lane) * s->width;
-            for (int64_t c = 0; c < s->width; c++) block[c * ATTEND_BLOCK + lane] = k[at + t * stride + c];
+    for (int64_t i = 0; i < heads; i++)
+        for (int64_t a = from; a < end; a++) {
+            const int64_t at = ((i / s->heads * rows + a - begin) * s->heads + i % s->heads) * s->width;
+            attend_put(s, k + at, v + at, cache + i * attend_cache_floats(s), attend_ring(s, a));
         }
-        rows_load(s->tokens, s->width, v + at, stride,
-                  head + s->capacity * s->width + s->past * padded(s->width), padded(s->width));
-    }
 }
 
-INLINE Vec attend_visible(Vec score, int64_t lane, int64_t visible) {
+/* Scores of lanes lane.. outside [low, high) become -inf. */
+INLINE Vec attend_visible(Vec score, int64_t lane, int64_t low, int64_t high) {
     static const float index[VEC_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    return vec_less(vec_load(index), vec_set1((float)(visible - lane)), score, vec_set1(-INFINITY));
+    const Vec hidden = vec_set1(-INFINITY), at = vec_load(index);
+    score = vec_less(at, vec_set1((float)(high - lane)), score, hidden);
+    return vec_less(at, vec_set1((float)(low - lane)), hidden, score);
 }
 
 /* One row of scores becomes exp(s - m); the running maximum, sum and output row are rescaled when the maximum
  * grows. */
-INLINE void attend_softmax_row(float *p, int64_t visible, float *top, float *sum, float *o, int64_t ld) {
+INLINE void attend_softmax_row(float *p, int64_t low, int64_t high, float *top, float *sum, float *o,
+                               int64_t ld) {
     Vec s[ATTEND_BLOCK / VEC_LANES], total = vec_zero();
-    Vec high = vec_set1(-INFINITY);
+    Vec highest = vec_set1(-INFINITY);
 #pragma GCC unroll 4
     for (int j = 0; j < ATTEND_BLOCK / VEC_LANES; j++) {
         s[j] = vec_load(p + j * VEC_LANES);
-        if (visible < ATTEND_BLOCK) s[j] = attend_visible(s[j], j * VEC_LANES, visible);
-        high = vec_max(high, s[j]);
+        if (low > 0 || high < ATTEND_BLOCK) s[j] = attend_visible(s[j], j * VEC_LANES, low, high);
+        highest = vec_max(highest, s[j]);
     }
-    const float row_top = vec_top(high);
+    const float row_top = vec_top(highest);
     if (row_top > *top) {
         const Vec rescale = vec_exp(vec_set1(*top - row_top));
         FOR_VECTORS(j, ld) vec_store(o + j, vec_mul(rescale, vec_load(o + j)));
@@ -91,29 +130,38 @@ INLINE void attend_softmax_row(float *p, int64_t visible, float *top, float *sum
     *sum += vec_sum(total);
 }
 
+/* n queries from row t against the block of keys in cache row `row`: keys from index `at` on, or (prefix)
+ * those that every query sees. */
+static void attend_forward_keys(const AttendShape *s, AttendScratch *a, const float *head, int64_t row,
+                                int64_t at, int64_t count, int prefix, int64_t t, int64_t n) {
+    gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->q, a->ld, attend_keys(s, head, row), ATTEND_BLOCK,
+                a->p, ATTEND_BLOCK, 0);
+    for (int64_t r = 0; r < n; r++) {
+        const int64_t low = prefix ? 0 : attend_low(s, t + r) - at;
+        const int64_t high = prefix ? s->prefix - at : attend_high(s, t + r) - at;
+        float *p = a->p + r * ATTEND_BLOCK;
+        if (low < ATTEND_BLOCK && high > 0)
+            attend_softmax_row(p, low, high, &a->top[r], &a->sum[r], a->o + r * a->ld, a->ld);
+        else
+            memset(p, 0, ATTEND_BLOCK * sizeof(float));
+    }
+    gemm_serial(GEMM_NN, n, a->ld, count < ATTEND_BLOCK ? count : ATTEND_BLOCK, a->p, ATTEND_BLOCK,
+                attend_values(s, head, row), a->ld, a->o, a->ld, 1);
+}
+
 /* ATTEND_BLOCK queries of one head against all keys they see. */
 static void attend_forward_block(const AttendShape *s, AttendScratch *a, const float *q, const float *head,
                                  float *y, float *statistics, int64_t t, int64_t n) {
-    const int64_t stride = s->heads * s->width, last = s->past + t + n - 1, keys = s->past + s->tokens;
+    const int64_t stride = s->heads * s->width, end = attend_high(s, t + n - 1);
+    const int64_t keys = attend_high(s, s->first + s->count - 1);
     rows_load(n, s->width, q, stride, a->q, a->ld);
     FOR_VECTORS(j, n * a->ld) vec_store(a->q + j, vec_mul(vec_set1(a->scale), vec_load(a->q + j)));
     memset(a->o, 0, (size_t)(n * a->ld) * sizeof(float));
     for (int64_t r = 0; r < n; r++) a->top[r] = -INFINITY, a->sum[r] = 0.0f;
-    for (int64_t at = 0; at <= last; at += ATTEND_BLOCK) {
-        gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->q, a->ld, attend_keys(s, head, at), ATTEND_BLOCK,
-                    a->p, ATTEND_BLOCK, 0);
-        for (int64_t r = 0; r < n; r++) {
-            const int64_t visible = s->past + t + r - at + 1;
-            float *p = a->p + r * ATTEND_BLOCK;
-            if (visible > 0)
-                attend_softmax_row(p, visible, &a->top[r], &a->sum[r], a->o + r * a->ld, a->ld);
-            else
-                memset(p, 0, ATTEND_BLOCK * sizeof(float));
-        }
-        const int64_t count = keys - at < ATTEND_BLOCK ? keys - at : ATTEND_BLOCK;
-        gemm_serial(GEMM_NN, n, a->ld, count, a->p, ATTEND_BLOCK, attend_values(s, head, at), a->ld, a->o,
-                    a->ld, 1);
-    }
+    for (int64_t at = 0; at < s->prefix; at += ATTEND_BLOCK)
+        attend_forward_keys(s, a, head, at, at, s->prefix - at, 1, t, n);
+    for (int64_t at = attend_low(s, t) / ATTEND_BLOCK * ATTEND_BLOCK; at < end; at += ATTEND_BLOCK)
+        attend_forward_keys(s, a, head, attend_ring(s, at), at, keys - at, 0, t, n);
     for (int64_t r = 0; r < n; r++) {
         const float inverse = 1.0f / a->sum[r];
         FOR_VECTORS(j, a->ld) {
@@ -126,7 +174,7 @@ static void attend_forward_block(const AttendShape *s, AttendScratch *a, const f
 
 static void attend_forward(const AttendShape *s, const float *q, const float *cache, float *y,
                            float *statistics, float *workspace) {
-    const int64_t heads = s->batch * s->heads, blocks = (s->tokens + ATTEND_BLOCK - 1) / ATTEND_BLOCK;
+    const int64_t heads = s->batch * s->heads, blocks = attend_round(s->count) / ATTEND_BLOCK;
     const int64_t floats = attend_workspace_floats(s), head_floats = attend_cache_floats(s);
     const int threads = heads * blocks < parallel_threads() ? (int)(heads * blocks) : parallel_threads();
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -135,29 +183,31 @@ static void attend_forward(const AttendShape *s, const float *q, const float *ca
         attend_layout(s, &a, workspace + parallel_index() * floats);
 #pragma omp for schedule(dynamic)
         for (int64_t i = 0; i < heads * blocks; i++) {
-            const int64_t head = i % heads, t = (blocks - 1 - i / heads) * ATTEND_BLOCK;
+            const int64_t head = i % heads, block = (blocks - 1 - i / heads) * ATTEND_BLOCK;
+            const int64_t t = s->first + block;
             const int64_t at = (((head / s->heads) * s->tokens + t) * s->heads + head % s->heads) * s->width;
             attend_forward_block(s, &a, q + at, cache + head * head_floats, y + at,
                                  statistics ? statistics + (head * s->tokens + t) * 2 : 0, t,
-                                 s->tokens - t < ATTEND_BLOCK ? s->tokens - t : ATTEND_BLOCK);
+                                 s->count - block < ATTEND_BLOCK ? s->count - block : ATTEND_BLOCK);
         }
     }
 }
 
 /* p = exp(s - m) / sum in a->p and dS = p (dP - delta) in a->dp, for queries t.. against keys at.. */
 static void attend_block_weights(const AttendShape *s, AttendScratch *a, const float *keys,
-                                 const float *statistics, int64_t t, int64_t n, int64_t at) {
+                                 const float *statistics, int64_t t, int64_t n, int64_t at, int prefix) {
     gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->q, a->ld, keys, ATTEND_BLOCK, a->p, ATTEND_BLOCK, 0);
     gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->dy, a->ld, a->values_t, ATTEND_BLOCK, a->dp,
                 ATTEND_BLOCK, 0);
     for (int64_t r = 0; r < n; r++) {
-        const int64_t visible = t + r - at + 1;
+        const int64_t low = prefix ? 0 : attend_low(s, t + r) - at;
+        const int64_t high = prefix ? s->prefix - at : attend_high(s, t + r) - at;
         const Vec top = vec_set1(statistics[2 * (t + r)]), inverse = vec_set1(statistics[2 * (t + r) + 1]);
         const Vec delta = vec_set1(a->delta[t + r]);
         for (int64_t j = 0; j < ATTEND_BLOCK; j += VEC_LANES) {
             float *p = a->p + r * ATTEND_BLOCK + j, *dp = a->dp + r * ATTEND_BLOCK + j;
             Vec score = vec_load(p);
-            if (visible < ATTEND_BLOCK) score = attend_visible(score, j, visible);
+            if (low > 0 || high < ATTEND_BLOCK) score = attend_visible(score, j, low, high);
             const Vec weight = vec_mul(vec_exp(vec_sub(score, top)), inverse);
             vec_store(p, weight);
             vec_store(dp, vec_mul(weight, vec_sub(vec_load(dp), delta)));
@@ -165,35 +215,63 @@ static void attend_block_weights(const AttendShape *s, AttendScratch *a, const f
     }
 }
 
+/* The block of `count` keys in cache row `row` against the queries that see it. dk, dv: its rows. */
 static void attend_backward_keys(const AttendShape *s, AttendScratch *a, const float *q, const float *dy,
                                  const float *head, const float *statistics, float *dk, float *dv,
-                                 int64_t at) {
-    const int64_t stride = s->heads * s->width, left = s->tokens - at;
-    const int64_t count = left < ATTEND_BLOCK ? left : ATTEND_BLOCK;
-    const float *keys = attend_keys(s, head, at);
+                                 int64_t row, int64_t at, int64_t count, int prefix) {
+    const int64_t stride = s->heads * s->width, last = at + ATTEND_BLOCK + s->window; /* beyond the window */
+    const float *keys = attend_keys(s, head, row);
     for (int64_t c = 0; c < s->width; c++)
         for (int64_t r = 0; r < ATTEND_BLOCK; r++) a->keys[r * a->ld + c] = keys[c * ATTEND_BLOCK + r];
-    rows_transpose(ATTEND_BLOCK, a->ld, attend_values(s, head, at), a->ld, a->values_t, ATTEND_BLOCK);
+    rows_transpose(ATTEND_BLOCK, a->ld, attend_values(s, head, row), a->ld, a->values_t, ATTEND_BLOCK);
     memset(a->dk, 0, (size_t)(ATTEND_BLOCK * a->ld) * sizeof(float));
     memset(a->dv, 0, (size_t)(ATTEND_BLOCK * a->ld) * sizeof(float));
-    for (int64_t t = at; t < s->tokens; t += ATTEND_BLOCK) {
+    const int64_t early =
+        prefix || at < s->lead ? 0 : (at - s->lead) / s->stride / ATTEND_BLOCK * ATTEND_BLOCK;
+    for (int64_t t = early; t < s->tokens && (prefix || !s->window || t < last); t += ATTEND_BLOCK) {
         const int64_t n = s->tokens - t < ATTEND_BLOCK ? s->tokens - t : ATTEND_BLOCK;
         rows_load(n, s->width, q + t * stride, stride, a->q, a->ld);
         FOR_VECTORS(j, n * a->ld) vec_store(a->q + j, vec_mul(vec_set1(a->scale), vec_load(a->q + j)));
         rows_load(n, s->width, dy + t * stride, stride, a->dy, a->ld);
-        attend_block_weights(s, a, keys, statistics, t, n, at);
+        attend_block_weights(s, a, keys, statistics, t, n, at, prefix);
         gemm_serial(GEMM_TN, count, a->ld, n, a->p, ATTEND_BLOCK, a->dy, a->ld, a->dv, a->ld, 1);
         gemm_serial(GEMM_TN, count, a->ld, n, a->dp, ATTEND_BLOCK, a->q, a->ld, a->dk, a->ld, 1);
         gemm_serial(GEMM_NN, n, a->ld, count, a->dp, ATTEND_BLOCK, a->keys, a->ld, a->dq_all + t * a->ld,
                     a->ld, 1);
     }
-    rows_add_to(count, s->width, 1.0f, a->dk, a->ld, dk + at * stride, stride);
-    rows_add_to(count, s->width, 1.0f, a->dv, a->ld, dv + at * stride, stride);
+    rows_add_to(count, s->width, 1.0f, a->dk, a->ld, dk, stride);
+    rows_add_to(count, s->width, 1.0f, a->dv, a->ld, dv, stride);
+}
+
+static int64_t attend_block_count(int64_t at, int64_t keys) {
+    return keys - at < ATTEND_BLOCK ? keys - at : ATTEND_BLOCK;
+}
+
+/* All keys of head i. */
+static void attend_backward_head(const AttendShape *s, AttendScratch *a, const float *q, const float *cache,
+                                 const float *statistics, const float *dy, float *dk, float *dv, float *dkp,
+                                 float *dvp, int64_t i) {
+    const int64_t stride = s->heads * s->width, b = i / s->heads, keys = attend_key_rows(s);
+    const int64_t offset = i % s->heads * s->width;
+    const float *head = cache + i * attend_cache_floats(s);
+    q += b * s->tokens * stride + offset;
+    dy += b * s->tokens * stride + offset;
+    statistics += i * s->tokens * 2;
+    for (int64_t at = 0; at < s->prefix; at += ATTEND_BLOCK) {
+        const int64_t to = (b * s->prefix + at) * stride + offset;
+        attend_backward_keys(s, a, q, dy, head, statistics, dkp + to, dvp + to, at, at,
+                             attend_block_count(at, s->prefix), 1);
+    }
+    for (int64_t at = 0; at < keys; at += ATTEND_BLOCK) {
+        const int64_t to = (b * keys + at) * stride + offset;
+        attend_backward_keys(s, a, q, dy, head, statistics, dk + to, dv + to, attend_ring(s, at), at,
+                             attend_block_count(at, keys), 0);
+    }
 }
 
 static void attend_backward(const AttendShape *s, const float *q, const float *cache, const float *y,
                             const float *statistics, const float *dy, float *dq, float *dk, float *dv,
-                            float *workspace) {
+                            float *dkp, float *dvp, float *workspace) {
     const int64_t heads = s->batch * s->heads, floats = attend_workspace_floats(s),
                   stride = s->heads * s->width;
     const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
@@ -209,13 +287,12 @@ static void attend_backward(const AttendShape *s, const float *q, const float *c
             memset(a.dq_all, 0, (size_t)(s->tokens * a.ld) * sizeof(float));
             for (int64_t t = 0; t < s->tokens; t++)
                 a.delta[t] = flat_dot(s->width, dy + at + t * stride, y + at + t * stride);
-            for (int64_t k = 0; k < s->tokens; k += ATTEND_BLOCK)
-                attend_backward_keys(s, &a, q + at, dy + at, cache + i * attend_cache_floats(s),
-                                     statistics + i * s->tokens * 2, dk + at, dv + at, k);
+            attend_backward_head(s, &a, q, cache, statistics, dy, dk, dv, dkp, dvp, i);
             rows_add_to(s->tokens, s->width, a.scale, a.dq_all, a.ld, dq + at, stride);
         }
     }
 }
 
-static const struct attend_kernel attend_kernel = {attend_cache_floats, attend_workspace_floats,
-                                                   attend_append, attend_forward, attend_backward};
+static const struct attend_kernel attend_kernel = {attend_cache_floats,  attend_workspace_floats,
+                                                   attend_append_prefix, attend_append,
+                                                   attend_forward,       attend_backward};

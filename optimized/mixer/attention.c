@@ -1,46 +1,37 @@
 /* Causal softmax attention with rotary positions, eqs 1-2: the transformer baseline. State: the key-value
- * cache. */
-#include "model/model.h"
+ * cache, which grows with the sequence. */
+#include "branch/attention.h"
 
 #include <math.h>
-#include <string.h>
+
+enum { ATTENTION, WO = ATTENTION + ATTENTION_BRANCH_PARAMETERS };
 
 static void attention_parameters(ParameterList *list, int layer, const Config *c) {
-    const double fan_in = 1.0 / sqrt(3.0 * (double)c->width);
-    const char *const names[] = {"mixer.wq", "mixer.wk", "mixer.wv", "mixer.wo"};
-    for (int i = 0; i < 4; i++)
-        parameter_add(list, layer, names[i], c->width, c->width, i < 3 ? fan_in : 1.5 * fan_in / 2);
-}
-
-static AttendShape attention_shape(const MixerCall *call) {
-    const Config *c = call->config;
-    return (AttendShape){call->batch,    c->heads,       call->tokens,
-                         call->position, call->capacity, c->width / c->heads};
+    attention_branch_parameters(list, layer, "mixer.", c);
+    parameter_add(list, layer, "mixer.wo", c->width, c->width, 0.75 / sqrt(3.0 * (double)c->width));
 }
 
 static void attention_start(const MixerCall *call) {
-    const AttendShape shape = attention_shape(call);
-    const int64_t heads = call->batch * call->config->heads, floats = K->attend->cache_floats(&shape);
-    Tensor *cache = arena_take(call->tape->arena, sizeof *cache);
-    *cache = (Tensor){heads, floats, arena_zeros(call->tape->arena, heads * floats), 0};
-    call->state->slot[0] = cache;
+    const AttendShape shape = attention_branch_shape(call, 0, 0, 0);
+    call->state->slot[0] = attention_branch_cache(call, &shape);
 }
 
 static Tensor *attention_forward(const MixerCall *call, Tensor *x) {
-    Tape *tape = call->tape;
-    Tensor *wq = call->parameter, *wk = wq + 1, *wv = wq + 2, *wo = wq + 3;
-    const AttendShape shape = attention_shape(call);
-    Tensor *q = op_rope(tape, op_linear(tape, x, wq), call->batch, shape.heads, call->angles);
-    Tensor *k = op_rope(tape, op_linear(tape, x, wk), call->batch, shape.heads, call->angles);
-    Tensor *y = op_attention(tape, &shape, q, k, op_linear(tape, x, wv), call->state->slot[0]);
-    return op_linear(tape, y, wo);
+    const AttentionView view = {attention_branch_shape(call, 0, 0, 0), call->position, call->angles, 0, 0};
+    Tensor *y = attention_branch(call, call->parameter + ATTENTION, call->state->slot[0], x, &view);
+    return op_linear(call->tape, y, call->parameter + WO);
 }
 
-const Mixer mixer_attention = {"attention",
-                               "causal softmax attention with RoPE (eqs 1-2)",
-                               1,
-                               1,
-                               attention_parameters,
-                               0,
-                               attention_start,
-                               attention_forward};
+static double attention_flops(const Config *c, int layer, double context) {
+    (void)layer;
+    return attention_branch_flops(c, context) + 2.0 * (double)(c->width * c->width);
+}
+
+const Mixer mixer_attention = {.name = "attention",
+                               .summary = "causal softmax attention with RoPE (eqs 1-2)",
+                               .positions = POSITIONS_SEQUENCE,
+                               .uses_capacity = 1,
+                               .parameters = attention_parameters,
+                               .start = attention_start,
+                               .forward = attention_forward,
+                               .flops = attention_flops};

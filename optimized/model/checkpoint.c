@@ -24,6 +24,7 @@ int checkpoint_save(const char *path, const Model *model, const Optimizer *o, co
     const float *const base[GROUPS] = {model->weights, o->m, o->v};
     const int count = model->list.count;
     SafeTensor *tensors = calloc((size_t)(count * GROUPS), sizeof *tensors);
+    int written = 0;
     char *config_text = config_to_json(&model->config, 0), *train_text = config_to_json(0, train);
     char step[32], match[64], penalised[8], power1[64], power2[64];
     snprintf(step, sizeof step, "%lld", (long long)progress->step);
@@ -38,9 +39,10 @@ int checkpoint_save(const char *path, const Model *model, const Optimizer *o, co
     if (tensors && config_text && train_text) {
         for (int g = 0; g < GROUPS; g++)
             for (int i = 0; i < count; i++)
-                tensors[g * count + i] = checkpoint_tensor(&model->list.items[i], g, base[g]);
-        status = safetensors_write(path, tensors, count * GROUPS, metadata,
-                                   sizeof metadata / sizeof *metadata, message, size);
+                if (parameter_count(&model->list.items[i]) > 0)
+                    tensors[written++] = checkpoint_tensor(&model->list.items[i], g, base[g]);
+        status = safetensors_write(path, tensors, written, metadata, sizeof metadata / sizeof *metadata,
+                                   message, size);
     } else
         snprintf(message, size, "no memory to write %s", path);
     free(tensors);
@@ -78,6 +80,7 @@ static int checkpoint_number(const SafeFile *f, const char *key, double low, dou
 static int checkpoint_copy(const SafeFile *f, const Model *model, int group, float *base, char *message,
                            size_t size) {
     for (int i = 0; i < model->list.count; i++) {
+        if (parameter_count(&model->list.items[i]) == 0) continue;
         const SafeTensor want = checkpoint_tensor(&model->list.items[i], group, base);
         const SafeTensor *t = safetensors_find(f, want.name);
         if (!t) {
@@ -122,7 +125,9 @@ static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainC
     progress->step = (int64_t)step;
     progress->penalised = (int64_t)penalised;
     if (model_create(model, &config, 0, message, size)) return -1;
-    const int wanted = model->list.count * GROUPS;
+    int wanted = 0;
+    for (int i = 0; i < model->list.count; i++)
+        wanted += parameter_count(&model->list.items[i]) > 0 ? GROUPS : 0;
     if (f->tensor_count != wanted) {
         snprintf(message, size, "%d tensors, the configuration wants %d", f->tensor_count, wanted);
         return -1;

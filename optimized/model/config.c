@@ -24,10 +24,22 @@ static const ConfigField fields[] = {
     MODEL_INT(heads, 1, 1024, 2, "heads H; D / H is the head width"),
     MODEL_INT(layers, 1, 1024, 2, "blocks"),
     MODEL_INT(ffn, 1, 1 << 18, 128, "hidden width of SwiGLU"),
-    MODEL_INT(taps, 1, 64, 4, "width of the causal convolution"),
+    MODEL_INT(persistent, 0, 1 << 16, 0, "persistent tokens (eq 19; not for attention)"),
+    MODEL_INT(segment, 1, 1 << 20, 64, "tokens that mac attends over at a time, a multiple of chunk"),
+    MODEL_INT(window, 1, 1 << 24, 64, "sliding window of swa, mag, mal: tokens seen, including itself"),
+    MODEL_TEXT(mask, "causal", "of mac: causal (errata E6 E7) or paper (the literal reading, which leaks)"),
+    MODEL_INT(taps, 0, 64, 4, "width of the causal convolution; 0: none"),
     MODEL_INT(chunk, 1, 4096, 32, "tokens whose inner gradients are taken at one state (b)"),
     MODEL_INT(memory_layers, 1, 4, 1, "layers of the memory network (L_M)"),
     MODEL_INT(expansion, 1, 16, 1, "hidden width of the memory network over head width"),
+    MODEL_INT(memory_residual, 0, 1, 0, "1: the memory adds its input to its output"),
+    MODEL_INT(memory_norm, 0, 1, 0, "1: layer norm on the memory's output"),
+    MODEL_TEXT(activation, "silu", "inside the memory: silu or gelu (tanh form)"),
+    MODEL_INT(gates_per_layer, 0, 1, 0, "1: every memory layer has its own alpha, theta, eta"),
+    MODEL_INT(gates_per_chunk, 0, 1, 0, "1: gates constant in a chunk, those of its first token"),
+    MODEL_INT(channelwise, 0, 1, 0, "1: alpha per output channel"),
+    MODEL_INT(forget, 0, 1, 1, "0: no decay, alpha = 0"),
+    MODEL_INT(momentum, 0, 1, 1, "0: no momentum, eta = 0"),
     MODEL_TEXT(gate, "sigmoid", "sigmoid (erratum E10) or hard (clamped, reaches exact 0)"),
     MODEL_REAL(theta_max, 0, 1e3, 0,
                "largest inner step; 0: 1 / (2 chunk), the safe bound at eta <= 1/2 (E19)"),
@@ -82,6 +94,46 @@ void config_defaults(Config *model, TrainConfig *train) {
     }
 }
 
+/* Profiles: what the two versions of the paper choose. */
+static void preset_arxiv(Config *c) {
+    snprintf(c->activation, sizeof c->activation, "silu");
+    c->memory_layers = 2, c->expansion = 1, c->memory_residual = c->memory_norm = 0;
+    c->gates_per_layer = c->channelwise = 0;
+    c->chunk = 64, c->segment = 64, c->window = 1024, c->persistent = 16, c->taps = 4, c->theta_max = 0.0;
+}
+
+static void preset_neurips(Config *c) {
+    snprintf(c->activation, sizeof c->activation, "gelu");
+    c->memory_layers = 2, c->expansion = 4, c->memory_residual = c->memory_norm = 1;
+    c->gates_per_layer = c->channelwise = 1;
+    c->chunk = 16, c->segment = 512, c->window = 2048, c->persistent = 128, c->taps = 4, c->theta_max = 0.0;
+}
+
+/* Sizes: blocks x width x heads of the paper's experiments; 400m has no published shape, ours fills the name.
+ */
+static const struct {
+    const char *name;
+    int64_t layers, width, heads;
+} sizes[] = {{"170m", 12, 768, 16},
+             {"340m", 24, 1024, 16},
+             {"400m", 28, 1024, 16},
+             {"760m", 24, 1536, 16},
+             {"1.3b", 18, 2048, 8}};
+
+int config_preset(const char *name, Config *c, char *message, size_t size) {
+    if (!strcmp(name, "arxiv")) return preset_arxiv(c), 0;
+    if (!strcmp(name, "neurips")) return preset_neurips(c), 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        if (!strcmp(name, sizes[i].name)) {
+            c->layers = sizes[i].layers, c->width = sizes[i].width, c->heads = sizes[i].heads;
+            c->ffn = (c->width * 8 / 3 + 63) / 64 * 64;
+            c->vocab = 32000;
+            return 0;
+        }
+    snprintf(message, size, "unknown preset \"%s\": arxiv, neurips, 170m, 340m, 400m, 760m, 1.3b", name);
+    return -1;
+}
+
 int config_validate(const Config *c, char *message, size_t size) {
     if (c->vocab < 1)
         snprintf(message, size, "\"vocab\" is not set");
@@ -91,6 +143,12 @@ int config_validate(const Config *c, char *message, size_t size) {
         snprintf(message, size, "head width %ld must be even", c->width / c->heads);
     else if (strcmp(c->gate, "sigmoid") && strcmp(c->gate, "hard"))
         snprintf(message, size, "\"gate\" must be sigmoid or hard, not \"%s\"", c->gate);
+    else if (strcmp(c->activation, "silu") && strcmp(c->activation, "gelu"))
+        snprintf(message, size, "\"activation\" must be silu or gelu, not \"%s\"", c->activation);
+    else if (strcmp(c->mask, "causal") && strcmp(c->mask, "paper"))
+        snprintf(message, size, "\"mask\" must be causal or paper, not \"%s\"", c->mask);
+    else if (!strcmp(c->mixer, "mac") && c->segment % c->chunk)
+        snprintf(message, size, "\"segment\" %ld is not a multiple of \"chunk\" %ld", c->segment, c->chunk);
     else
         return 0;
     return -1;

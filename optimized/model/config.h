@@ -9,8 +9,12 @@ struct cJSON;
  * `titans train --help`). */
 typedef struct {
     char mixer[16];
-    int64_t vocab, width, heads, layers, ffn, taps, chunk, memory_layers, expansion;
-    char gate[16];
+    int64_t vocab, width, heads, layers, ffn;
+    int64_t persistent, segment, window;
+    char mask[16];
+    int64_t taps, chunk, memory_layers, expansion, memory_residual, memory_norm;
+    char activation[16], gate[16];
+    int64_t gates_per_layer, gates_per_chunk, channelwise, forget, momentum;
     double theta_max, alpha_bias, theta_bias, eta_bias, embedding_std, head_std;
 } Config;
 
@@ -38,6 +42,10 @@ void *config_at(const ConfigField *field, Config *model, TrainConfig *train);
 void config_set(const ConfigField *field, void *at, double value);
 
 void config_defaults(Config *model, TrainConfig *train);
+
+/* Sets the model's keys of a named profile or size ("arxiv", "neurips", "170m", ..). 0, or -1 with a message
+ * that lists the names. */
+int config_preset(const char *name, Config *model, char *message, size_t size);
 
 /* Reads keys of either struct from a JSON object, leaving others alone. 0, or -1 with a message naming the
  * key. */

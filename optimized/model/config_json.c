@@ -26,6 +26,15 @@ static int field_read(const ConfigField *f, const cJSON *item, void *at, char *m
     return 0;
 }
 
+/* "preset": "neurips 170m", names in turn; other keys of the object then override. */
+static int presets_read(const cJSON *item, Config *model, char *message, size_t size) {
+    char names[64] = "", *rest = names;
+    if (cJSON_IsString(item)) snprintf(names, sizeof names, "%s", item->valuestring);
+    for (char *name; (name = strsep(&rest, " "));)
+        if (config_preset(name, model, message, size)) return -1;
+    return 0;
+}
+
 int config_from_json(const cJSON *object, Config *model, TrainConfig *train, char *message, size_t size) {
     const cJSON *item;
     if (!cJSON_IsObject(object)) {
@@ -33,7 +42,12 @@ int config_from_json(const cJSON *object, Config *model, TrainConfig *train, cha
         return -1;
     }
     cJSON_ArrayForEach(item, object) {
+        if (strcmp(item->string, "preset")) continue;
+        if (presets_read(item, model, message, size)) return -1;
+    }
+    cJSON_ArrayForEach(item, object) {
         const ConfigField *f;
+        if (!strcmp(item->string, "preset")) continue;
         int i = 0;
         while ((f = config_field(i)) && strcmp(f->key, item->string)) i++;
         if (!f) {

@@ -43,32 +43,49 @@ static void model_parameters(Model *m) {
     parameter_add(&m->list, -1, "embedding", c->vocab, c->width, c->embedding_std)->decay = 0;
     for (int layer = 0; layer < c->layers; layer++) {
         parameter_gain(&m->list, layer, "norm1", c->width);
-        const int before = m->list.count;
+        m->first[layer] = m->list.count;
         m->mixer->parameters(&m->list, layer, c);
-        m->mixer_parameters = m->list.count - before;
         parameter_gain(&m->list, layer, "norm2", c->width);
         parameter_add(&m->list, layer, "ffn.w1", c->width, c->ffn, fan_in);
         parameter_add(&m->list, layer, "ffn.w3", c->width, c->ffn, fan_in);
         parameter_add(&m->list, layer, "ffn.w2", c->ffn, c->width, fan_ffn);
     }
+    m->first[c->layers] = m->list.count;
     parameter_gain(&m->list, -1, "norm", c->width);
     parameter_add(&m->list, -1, "head", c->width, c->vocab, c->head_std);
 }
 
-/* Index of the first mixer parameter of a layer: embedding, then per layer norm1, mixer.., norm2, w1, w3, w2.
- */
-static int model_layer(const Model *m, int layer) { return 2 + layer * (m->mixer_parameters + 5); }
+/* The channel mixer's parameters (norm2, w1, w3, w2) end a layer; the next one begins with norm1. */
+static Tensor *model_ffn(const Model *m, int layer) {
+    return m->tensors + m->first[layer + 1] - (layer + 1 < m->config.layers ? 5 : 4);
+}
 
 static void model_initialise(Model *m, uint64_t seed) {
+    uint64_t stream = 0; /* counts parameters that have weights: an empty one changes no other */
     for (int i = 0; i < m->list.count; i++) {
         const Parameter *p = &m->list.items[i];
-        Random random = random_stream(seed, (uint64_t)i, 0x77656967687473);
+        if (p->rows * p->cols == 0) continue;
+        Random random = random_stream(seed, stream++, 0x77656967687473);
         for (int64_t j = 0; j < p->rows * p->cols; j++)
             m->weights[p->offset + j] =
                 (float)(p->shift + (p->std > 0.0 ? p->std * random_normal(&random) : 0.0));
     }
     for (int layer = 0; m->mixer->initialise && layer < m->config.layers; layer++)
-        m->mixer->initialise(&m->config, m->tensors + model_layer(m, layer));
+        m->mixer->initialise(&m->config, layer, m->tensors + m->first[layer]);
+}
+
+/* RoPE: pair i of a head turns by position * 10000^(-2 i / head width). */
+static void model_angles(const Config *c, int64_t position, int64_t rows, float *angles) {
+    const int64_t width = c->width / c->heads, half = width / 2;
+    for (int64_t i = 0; i < half; i++) {
+        const double frequency = portable_exp(-2.0 * (double)i / (double)width * 9.210340371976182736);
+        for (int64_t t = 0; t < rows; t++) {
+            double sine, cosine;
+            portable_sincos((double)(position + t) * frequency, &sine, &cosine);
+            angles[t * width + i] = (float)cosine;
+            angles[t * width + half + i] = (float)sine;
+        }
+    }
 }
 
 int model_create(Model *m, const Config *config, uint64_t seed, char *message, size_t size) {
@@ -80,7 +97,18 @@ int model_create(Model *m, const Config *config, uint64_t seed, char *message, s
         snprintf(message, size, "unknown mixer \"%s\" (titans info lists them)", config->mixer);
         return -1;
     }
+    m->first = calloc((size_t)config->layers + 1, sizeof *m->first);
+    if (!m->first) {
+        snprintf(message, size, "no memory for %ld layers", config->layers);
+        return -1;
+    }
     model_parameters(m);
+    if (m->mixer->positions == POSITIONS_SEGMENT) {
+        const int64_t rows = config->persistent + 2 * config->segment, width = config->width / config->heads;
+        m->segment_angles = malloc((size_t)(rows * width) * sizeof(float));
+        CHECK(m->segment_angles, "no memory for %ld rows of angles", rows);
+        model_angles(config, 0, rows, m->segment_angles);
+    }
     m->weights = aligned_alloc(64, ((size_t)m->list.floats * sizeof(float) + 63) / 64 * 64);
     m->tensors = calloc((size_t)m->list.count, sizeof *m->tensors);
     if (!m->weights || !m->tensors) {
@@ -108,13 +136,16 @@ void model_free(Model *m) {
     free(m->weights);
     free(m->grads);
     free(m->tensors);
+    free(m->first);
+    free(m->segment_angles);
     *m = (Model){0};
 }
 
 static MixerCall model_call(Tape *tape, const Model *m, State *state, int layer) {
     return (MixerCall){.tape = tape,
                        .config = &m->config,
-                       .parameter = m->tensors + model_layer(m, layer),
+                       .parameter = m->tensors + m->first[layer],
+                       .layer = layer,
                        .state = &state->layers[layer],
                        .batch = state->batch,
                        .position = state->position,
@@ -139,25 +170,35 @@ void state_start(State *state, const Model *m, int64_t batch, int64_t capacity) 
 
 void state_free(State *state) { arena_free(&state->arena); }
 
-/* RoPE: pair i of a head turns by position * 10000^(-2 i / head width). */
-static float *model_angles(Arena *arena, const Config *c, int64_t position, int64_t tokens) {
-    const int64_t width = c->width / c->heads, half = width / 2;
-    float *angles = arena_floats(arena, tokens * width);
-    for (int64_t i = 0; i < half; i++) {
-        const double frequency = portable_exp(-2.0 * (double)i / (double)width * 9.210340371976182736);
-        for (int64_t t = 0; t < tokens; t++) {
-            double sine, cosine;
-            portable_sincos((double)(position + t) * frequency, &sine, &cosine);
-            angles[t * width + i] = (float)cosine;
-            angles[t * width + half + i] = (float)sine;
-        }
+static const float *model_positions(Arena *arena, const Model *m, int64_t position, int64_t tokens,
+                                    const float **persistent) {
+    const Config *c = &m->config;
+    const int64_t width = c->width / c->heads, prefix = c->persistent;
+    float *angles;
+    *persistent = 0;
+    switch (m->mixer->positions) {
+    case POSITIONS_NONE:
+        return 0;
+    case POSITIONS_SEGMENT:
+        *persistent = m->segment_angles;
+        return m->segment_angles + prefix * width;
+    case POSITIONS_SEQUENCE:
+        angles = arena_floats(arena, tokens * width);
+        model_angles(c, position, tokens, angles);
+        return angles;
+    case POSITIONS_PREFIXED:
+        break;
     }
-    return angles;
+    const int64_t first = position ? prefix + position : 0, before = position ? 0 : prefix;
+    angles = arena_floats(arena, (before + tokens) * width);
+    model_angles(c, first, before + tokens, angles);
+    *persistent = angles;
+    return angles + before * width;
 }
 
 static Tensor *model_block(Model *m, MixerCall *call, int layer, Tensor *x) {
     Tape *tape = call->tape;
-    Tensor *p = m->tensors + model_layer(m, layer), *ffn = p + m->mixer_parameters;
+    Tensor *p = m->tensors + m->first[layer], *ffn = model_ffn(m, layer);
     Tensor *mixed = m->mixer->forward(call, op_norm(tape, x, p - 1, 0, 1));
     x = op_add(tape, x, mixed);
     Tensor *inner = op_norm(tape, x, ffn, 0, 1);
@@ -173,13 +214,14 @@ Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *inpu
                    .capacity = (input->count + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK};
     if (!state) state_begin(tape, state = &fresh, m);
     CHECK(state->batch == input->batch, "state of %ld sequences, %ld given", state->batch, input->batch);
-    const float *angles =
-        m->mixer->uses_positions ? model_angles(tape->arena, &m->config, state->position, input->count) : 0;
+    const float *persistent;
+    const float *angles = model_positions(tape->arena, m, state->position, input->count, &persistent);
     Tensor *x = op_gather(tape, &m->tensors[0], input->tokens, input->batch * input->count);
     for (int layer = 0; layer < m->config.layers; layer++) {
         MixerCall call = model_call(tape, m, state, layer);
         call.tokens = input->count;
         call.angles = angles;
+        call.persistent_angles = persistent;
         call.penalty = input->penalty;
         call.probe = input->probe && input->probe->layer == layer ? input->probe : 0;
         x = model_block(m, &call, layer, x);
@@ -193,13 +235,9 @@ Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *inpu
 
 double model_flops(const Model *m, double context, int head) {
     const Config *c = &m->config;
-    const double D = (double)c->width, ffn = 6.0 * D * (double)c->ffn;
-    double mixer = 8.0 * D * D + 4.0 * D * context;
-    if (!m->mixer->uses_capacity) {
-        int64_t width[5];
-        const double weights = (double)config_memory_widths(c, width), first = (double)(width[0] * width[1]);
-        mixer = 10.0 * D * D + 6.0 * D * (double)c->heads + 6.0 * D * (double)c->taps +
-                (double)c->heads * (12.0 * weights - 2.0 * first);
-    }
-    return (double)c->layers * (mixer + ffn) + (head ? 2.0 * D * (double)c->vocab : 0.0);
+    const double D = (double)c->width;
+    double flops = head ? 2.0 * D * (double)c->vocab : 0.0;
+    for (int layer = 0; layer < c->layers; layer++)
+        flops += m->mixer->flops(c, layer, context) + 6.0 * D * (double)c->ffn;
+    return flops;
 }

@@ -19,14 +19,18 @@ typedef struct {
     int64_t floats;
 } ParameterList;
 
-/* Appends a parameter; the name is "layer.<n>." or nothing, then `name`. */
+static inline int64_t parameter_count(const Parameter *p) { return p->rows * p->cols; }
+
+/* Appends a parameter; one without rows keeps its place in the order but is in no file. The name is
+ * "layer.<n>." or nothing, then `name`. */
 Parameter *parameter_add(ParameterList *list, int layer, const char *name, int64_t rows, int64_t cols,
                          double std);
 
 /* What a mixer carries from one call to the next. Contents belong to the mixer; size does not depend on the
  * number of tokens seen, except for the key-value cache of attention. */
+enum { MIXER_SLOTS = 8 };
 typedef struct {
-    Tensor *slot[4];
+    Tensor *slot[MIXER_SLOTS]; /* unused ones are NULL */
 } MixerState;
 
 /* What a mixer can show of its inside during a call: batch x tokens x heads each, one layer; any may be NULL.
@@ -43,22 +47,33 @@ typedef struct {
     const Config *config;
     Tensor *parameter; /* the mixer's, in the order it added them */
     MixerState *state;
+    int layer;
     int64_t batch, tokens, position, capacity;
-    const float
-        *angles;   /* RoPE cosines and sines, tokens x head width; NULL unless the mixer uses_positions */
-    float penalty; /* weight of the write-sparsity penalty per gate */
-    const Probe *probe; /* or NULL */
+    int64_t from; /* where in the call a mixer that works piece by piece stands */
+    const float *angles,
+        *persistent_angles; /* RoPE cosines and sines, rows x head width (see MixerPositions) */
+    float penalty;          /* weight of the write-sparsity penalty per gate */
+    const Probe *probe;     /* or NULL */
 } MixerCall;
+
+/* Which rows have angles: the call's tokens, counted from the sequence's beginning; the same after
+ * config.persistent rows of their own (persistent_angles, in calls at position 0); or one segment: persistent
+ * rows, then `segment` retrieved ones and `segment` tokens (eq 22), the same for every segment. */
+typedef enum { POSITIONS_NONE, POSITIONS_SEQUENCE, POSITIONS_PREFIXED, POSITIONS_SEGMENT } MixerPositions;
 
 typedef struct {
     const char *name, *summary;
-    int uses_positions, uses_capacity;
+    MixerPositions positions;
+    int uses_capacity; /* the state grows with the sequence */
+    int memory_every;  /* every n-th layer, from the first, has a memory; 0: none */
     void (*parameters)(ParameterList *list, int layer, const Config *config);
-    void (*initialise)(const Config *config,
+    void (*initialise)(const Config *config, int layer,
                        Tensor *parameter); /* after the random weights; NULL: nothing to add */
     void (*start)(const MixerCall *call);  /* fills call->state for the beginning of a sequence */
     Tensor *(*forward)(const MixerCall *call,
                        Tensor *x); /* batch tokens x D -> the same; advances call->state */
+    double (*flops)(const Config *config, int layer,
+                    double context); /* of one layer per token (see model_flops) */
 } Mixer;
 
 const Mixer *mixer_find(const char *name);
@@ -68,8 +83,8 @@ typedef struct {
     Config config;
     const Mixer *mixer;
     ParameterList list;
-    int mixer_parameters; /* per layer */
-    float *weights, *grads;
+    int *first; /* per layer: index of its first mixer parameter; then that of the final norm */
+    float *weights, *grads, *segment_angles;
     Tensor *tensors; /* one per parameter; grad is NULL until model_gradients */
 } Model;
 

@@ -1,0 +1,60 @@
+#include "branch/attention.h"
+
+#include <math.h>
+#include <stdio.h>
+
+enum { WQ, WK, WV };
+
+void attention_branch_parameters(ParameterList *list, int layer, const char *prefix, const Config *c) {
+    const double fan_in = 1.0 / sqrt(3.0 * (double)c->width);
+    const char *const names[] = {"wq", "wk", "wv"};
+    for (int i = 0; i < ATTENTION_BRANCH_PARAMETERS; i++) {
+        char full[64];
+        snprintf(full, sizeof full, "%s%s", prefix, names[i]);
+        parameter_add(list, layer, full, c->width, c->width, fan_in);
+    }
+}
+
+AttendShape attention_branch_shape(const MixerCall *call, int64_t window, int64_t prefix, int64_t extra) {
+    const Config *c = call->config;
+    const int64_t ring = window && !call->tape->recording ? window + ATTENTION_RUN : call->capacity + extra;
+    AttendShape shape = attend_plain(call->batch, c->heads, 0, 0, attend_round(ring), c->width / c->heads);
+    shape.window = window;
+    shape.prefix = prefix;
+    return shape;
+}
+
+Tensor *attention_branch_cache(const MixerCall *call, const AttendShape *shape) {
+    const int64_t heads = shape->batch * shape->heads, floats = K->attend->cache_floats(shape);
+    Tensor *cache = arena_take(call->tape->arena, sizeof *cache);
+    *cache = (Tensor){heads, floats, arena_zeros(call->tape->arena, heads * floats), 0};
+    return cache;
+}
+
+void attention_branch_prefix(const MixerCall *call, Tensor *parameter, Tensor *persistent,
+                             const float *angles, AttentionInput *in) {
+    in->kp = op_rope(call->tape, op_linear(call->tape, persistent, parameter + WK), 1, call->config->heads,
+                     angles);
+    in->vp = op_linear(call->tape, persistent, parameter + WV);
+}
+
+Tensor *attention_branch(const MixerCall *call, Tensor *parameter, Tensor *cache, Tensor *u,
+                         const AttentionView *view) {
+    Tape *tape = call->tape;
+    const int64_t heads = call->config->heads;
+    AttendShape shape = view->shape;
+    AttentionInput in = {0};
+    shape.tokens = u->rows / call->batch;
+    shape.past = view->position;
+    in.q = op_rope(tape, op_linear(tape, u, parameter + WQ), call->batch, heads, view->angles);
+    in.k = op_rope(tape, op_linear(tape, u, parameter + WK), call->batch, heads, view->angles);
+    in.v = op_linear(tape, u, parameter + WV);
+    if (shape.prefix && view->position == 0)
+        attention_branch_prefix(call, parameter, view->persistent, view->persistent_angles, &in);
+    return op_attention(tape, &shape, &in, cache);
+}
+
+double attention_branch_flops(const Config *c, double keys) {
+    const double D = (double)c->width;
+    return 6.0 * D * D + 4.0 * D * keys;
+}

@@ -1,0 +1,33 @@
+#pragma once
+#include "model/model.h"
+
+/* The attention branch of a mixer, eqs 1-2 with rotary positions: q = rope(u Wq), k = rope(u Wk), v = u Wv,
+ * heads side by side. Parameters: Wq Wk Wv. State: the key-value cache, batch heads x (padded prefix + ring)
+ * rows; the ring is window + ATTENTION_RUN rows when streaming with a window, else every key of the sequence.
+ */
+enum { ATTENTION_BRANCH_PARAMETERS = 3, ATTENTION_RUN = 512 };
+
+void attention_branch_parameters(ParameterList *list, int layer, const char *prefix, const Config *config);
+
+/* What a mixer attends with: a window (0: all), `prefix` rows that stay visible (eq 27), `extra` rows that
+ * the branch sees beyond the sequence's own. The same at start and in every call. */
+AttendShape attention_branch_shape(const MixerCall *call, int64_t window, int64_t prefix, int64_t extra);
+Tensor *attention_branch_cache(const MixerCall *call, const AttendShape *shape);
+
+/* u: the branch's next rows, `position` of them came before. angles: of u's rows. persistent (or NULL): the
+ * prefix, with its own angles. */
+typedef struct {
+    AttendShape shape;
+    int64_t position;
+    const float *angles, *persistent_angles;
+    Tensor *persistent;
+} AttentionView;
+Tensor *attention_branch(const MixerCall *call, Tensor *parameter, Tensor *cache, Tensor *u,
+                         const AttentionView *view);
+
+/* Keys and values of the prefix into an input. */
+void attention_branch_prefix(const MixerCall *call, Tensor *parameter, Tensor *persistent,
+                             const float *angles, AttentionInput *in);
+
+/* Per token: projections, and `keys` visible keys. */
+double attention_branch_flops(const Config *config, double keys);

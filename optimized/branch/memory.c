@@ -1,0 +1,174 @@
+#include "branch/memory.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { WQ, WK, WV, CONV_Q, CONV_K, CONV_V, W_GATES, B_GATES, M0 };
+
+static GateShape memory_gate_shape(const Config *c, int64_t rows) {
+    return (GateShape){rows,
+                       c->heads,
+                       c->gates_per_layer ? c->memory_layers : 1,
+                       c->channelwise ? c->width / c->heads : 1,
+                       strcmp(c->gate, "hard") ? GATE_SIGMOID : GATE_HARD,
+                       (int)c->forget,
+                       (int)c->momentum,
+                       (float)c->theta_max};
+}
+
+MemoryShape memory_branch_shape(const MixerCall *call, int64_t tokens, int64_t position) {
+    const Config *c = call->config;
+    MemoryShape shape = {.batch = call->batch,
+                         .heads = c->heads,
+                         .tokens = tokens,
+                         .chunk = c->chunk,
+                         .position = position % c->chunk,
+                         .layers = (int)c->memory_layers,
+                         .gelu = !strcmp(c->activation, "gelu"),
+                         .residual = (int)c->memory_residual,
+                         .norm = (int)c->memory_norm,
+                         .per_layer = (int)c->gates_per_layer,
+                         .channelwise = (int)c->channelwise};
+    config_memory_widths(c, shape.width);
+    return shape;
+}
+
+static Parameter *memory_parameter(ParameterList *list, int layer, const char *prefix, const char *name,
+                                   int64_t rows, int64_t cols, double std) {
+    char full[64];
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    return parameter_add(list, layer, full, rows, cols, std);
+}
+
+void memory_branch_convolution(ParameterList *list, int layer, const char *name, const Config *c) {
+    const double std = c->taps ? 0.3 / sqrt((double)c->taps) : 0.0;
+    parameter_add(list, layer, name, c->taps, c->width, std)->decay = 0;
+}
+
+void memory_branch_parameters(ParameterList *list, int layer, const char *prefix, const Config *c) {
+    const double fan_in = 1.0 / sqrt(3.0 * (double)c->width);
+    const GateShape gates = memory_gate_shape(c, 1);
+    const char *const maps[] = {"wq", "wk", "wv"}, *const convolutions[] = {"conv_q", "conv_k", "conv_v"};
+    int64_t width[5];
+    const int64_t weights = config_memory_widths(c, width);
+    for (int i = 0; i < 3; i++) memory_parameter(list, layer, prefix, maps[i], c->width, c->width, fan_in);
+    for (int i = 0; i < 3; i++) {
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", prefix, convolutions[i]);
+        memory_branch_convolution(list, layer, name, c);
+    }
+    memory_parameter(list, layer, prefix, "w_gates", c->width, gates_columns(&gates), 0.02);
+    memory_parameter(list, layer, prefix, "b_gates", 1, gates_columns(&gates), 0.0);
+    const double memory_std = c->memory_layers > 1 ? 1.0 / sqrt((double)width[1]) : 0.0;
+    memory_parameter(list, layer, prefix, "m0", c->heads, weights, memory_std)->decay = 0;
+}
+
+void memory_branch_open_convolution(const Config *c, Tensor *convolution) {
+    for (int64_t j = 0; c->taps && j < c->width; j++) convolution->data[(c->taps - 1) * c->width + j] += 0.7f;
+}
+
+/* The convolutions start near the identity, the gates at their configured biases. */
+void memory_branch_initialise(const Config *c, Tensor *parameter) {
+    const GateShape gates = memory_gate_shape(c, 1);
+    const int64_t sets = gates.heads * gates.sets, alpha = gates.decay ? sets * gates.channels : 0;
+    for (int i = CONV_Q; i <= CONV_V; i++) memory_branch_open_convolution(c, parameter + i);
+    for (int64_t j = 0; j < gates_columns(&gates); j++)
+        parameter[B_GATES].data[j] = (float)(j < alpha          ? c->alpha_bias
+                                             : j < alpha + sets ? c->theta_bias
+                                                                : c->eta_bias);
+}
+
+static Tensor *memory_zeros(const MixerCall *call, int64_t rows, int64_t cols) {
+    Tensor *zeros = tape_tensor(call->tape, rows, cols);
+    memset(zeros->data, 0, (size_t)(rows * cols) * sizeof(float));
+    return zeros;
+}
+
+Tensor *memory_branch_tail(const MixerCall *call) {
+    const Config *c = call->config;
+    return memory_zeros(call, call->batch * (c->taps > 1 ? c->taps - 1 : 0), c->width);
+}
+
+void memory_branch_start(const MixerCall *call, Tensor *parameter, Tensor **slot) {
+    const Config *c = call->config;
+    const GateShape gates = memory_gate_shape(c, 1);
+    slot[MEMORY_SLOT_STATE] = op_memory_start(call->tape, parameter + M0, call->batch, parameter[M0].cols);
+    for (int i = 0; i < 3; i++) slot[MEMORY_SLOT_TAIL + i] = memory_branch_tail(call);
+    slot[MEMORY_SLOT_HELD] = c->gates_per_chunk ? memory_zeros(call, call->batch, gates_columns(&gates)) : 0;
+}
+
+Tensor *memory_branch_project(const MixerCall *call, Tensor *weight, Tensor *convolution, Tensor **tail,
+                              Tensor *x, int l2) {
+    const Config *c = call->config;
+    const ConvShape shape = {call->batch, x->rows / call->batch, c->heads, c->width / c->heads, c->taps, l2};
+    Tensor *projected = op_linear(call->tape, x, weight);
+    Tensor *y = op_conv(call->tape, &shape, projected, convolution, *tail);
+    *tail = op_conv_tail(call->tape, &shape, projected, *tail);
+    return y;
+}
+
+static Gates memory_gates(const MixerCall *call, Tensor *parameter, Tensor **held, Tensor *u,
+                          int64_t position) {
+    const Config *c = call->config;
+    const GateShape shape = memory_gate_shape(c, u->rows);
+    Tensor *z = op_bias(call->tape, op_linear(call->tape, u, parameter + W_GATES), parameter + B_GATES);
+    if (c->gates_per_chunk) z = op_hold(call->tape, z, call->batch, c->chunk, position, held);
+    return op_gates(call->tape, &shape, z, call->penalty);
+}
+
+/* Mean over the sets and channels of a head, for the rows of u that are the call's own tokens. */
+static void memory_show(const MixerCall *call, const Tensor *gate, int keep, float *to) {
+    const int64_t heads = call->config->heads, each = gate->cols / heads, rows = gate->rows / call->batch;
+    const int64_t left = call->tokens - call->from, skip = rows > left ? rows - left : 0;
+    for (int64_t b = 0; to && b < call->batch; b++)
+        for (int64_t i = skip * heads; i < rows * heads; i++) {
+            const float *x = gate->data + (b * rows * heads + i) * each;
+            double sum = 0.0;
+            for (int64_t j = 0; j < each; j++) sum += (double)(keep ? 1.0f - x[j] : x[j]);
+            to[(b * call->tokens + call->from - skip) * heads + i] = (float)(sum / (double)each);
+        }
+}
+
+/* Writes u into the memory; *q becomes the queries, the result is what each row reads right after itself. */
+static Tensor *memory_write(const MixerCall *call, Tensor *parameter, Tensor **slot, Tensor *u,
+                            int64_t position, Tensor **q) {
+    const MemoryShape shape = memory_branch_shape(call, u->rows / call->batch, position);
+    Tensor *part[3];
+    for (int i = 0; i < 3; i++)
+        part[i] = memory_branch_project(call, parameter + WQ + i, parameter + CONV_Q + i,
+                                        &slot[MEMORY_SLOT_TAIL + i], u, i < 2);
+    const Gates gates = memory_gates(call, parameter, &slot[MEMORY_SLOT_HELD], u, position);
+    float *surprise = call->probe ? arena_floats(call->tape->arena, u->rows * shape.heads) : 0;
+    Tensor *y =
+        op_memory(call->tape, &shape, part[1], part[2], part[0], gates, &slot[MEMORY_SLOT_STATE], surprise);
+    if (call->probe) {
+        memory_show(call, gates.keep, 1, call->probe->alpha);
+        memory_show(call, gates.theta, 0, call->probe->theta);
+        memory_show(call, &(Tensor){u->rows, shape.heads, surprise, 0}, 0, call->probe->surprise);
+    }
+    *q = part[0];
+    return y;
+}
+
+Tensor *memory_branch(const MixerCall *call, Tensor *parameter, Tensor **slot, Tensor *u, int64_t position) {
+    Tensor *q;
+    return memory_write(call, parameter, slot, u, position, &q);
+}
+
+Tensor *memory_branch_after(const MixerCall *call, Tensor *parameter, Tensor **slot, Tensor *u,
+                            int64_t position) {
+    const MemoryShape shape = memory_branch_shape(call, u->rows / call->batch, 0);
+    Tensor *q;
+    memory_write(call, parameter, slot, u, position, &q);
+    return op_memory_read(call->tape, &shape, q, slot[MEMORY_SLOT_STATE]);
+}
+
+double memory_branch_flops(const Config *c) {
+    const double D = (double)c->width;
+    int64_t width[5];
+    const GateShape gates = memory_gate_shape(c, 1);
+    const double weights = (double)config_memory_widths(c, width), first = (double)(width[0] * width[1]);
+    return 6.0 * D * D + 2.0 * D * (double)gates_columns(&gates) + 6.0 * D * (double)c->taps +
+           (double)c->heads * (12.0 * weights - 2.0 * first);
+}

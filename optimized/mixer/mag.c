@@ -1,0 +1,73 @@
+/* MAG, memory as a gate, eqs 26-28: y = SW-Attn*(x~), o = y (x) M(x~), x~ = persistent tokens before x; the
+ * gate (E13) is rms(y) gain_y sigma(rms(m) gain_m), per head. State: that of both branches, constant size. */
+#include "branch/attention.h"
+#include "branch/memory.h"
+#include "branch/persistent.h"
+
+#include <math.h>
+
+enum {
+    PERSISTENT,
+    ATTENTION,
+    MEMORY = ATTENTION + ATTENTION_BRANCH_PARAMETERS,
+    GAIN_Y = MEMORY + MEMORY_BRANCH_PARAMETERS,
+    GAIN_M,
+    WO
+};
+enum { SLOT_MEMORY, SLOT_CACHE = SLOT_MEMORY + MEMORY_BRANCH_SLOTS };
+
+static void mag_parameters(ParameterList *list, int layer, const Config *c) {
+    persistent_parameter(list, layer, c);
+    attention_branch_parameters(list, layer, "mixer.attention.", c);
+    memory_branch_parameters(list, layer, "mixer.memory.", c);
+    parameter_add(list, layer, "mixer.gain_y", 1, c->width, 0.0)->shift = 1.0;
+    parameter_add(list, layer, "mixer.gain_m", 1, c->width, 0.0)->shift = 1.0;
+    parameter_add(list, layer, "mixer.wo", c->width, c->width, 0.5 / sqrt((double)c->width));
+}
+
+static void mag_initialise(const Config *c, int layer, Tensor *parameter) {
+    (void)layer;
+    memory_branch_initialise(c, parameter + MEMORY);
+}
+
+static AttendShape mag_shape(const MixerCall *call) {
+    return attention_branch_shape(call, call->config->window, call->parameter[PERSISTENT].rows, 0);
+}
+
+static void mag_start(const MixerCall *call) {
+    const AttendShape shape = mag_shape(call);
+    memory_branch_start(call, call->parameter + MEMORY, call->state->slot + SLOT_MEMORY);
+    call->state->slot[SLOT_CACHE] = attention_branch_cache(call, &shape);
+}
+
+static Tensor *mag_forward(const MixerCall *call, Tensor *x) {
+    Tape *tape = call->tape;
+    Tensor *p = call->parameter, **slot = call->state->slot;
+    const int64_t heads = call->config->heads;
+    const AttentionView view = {mag_shape(call), call->position, call->angles, call->persistent_angles,
+                                p + PERSISTENT};
+    Tensor *y = attention_branch(call, p + ATTENTION, slot[SLOT_CACHE], x, &view);
+    Tensor *u = persistent_prepend(call, p + PERSISTENT, x);
+    Tensor *m =
+        memory_branch(call, p + MEMORY, slot + SLOT_MEMORY, u, persistent_position(call, p + PERSISTENT));
+    Tensor *left = op_norm(tape, y, p + GAIN_Y, 0, heads);
+    Tensor *right = op_norm(tape, persistent_drop(call, m), p + GAIN_M, 0, heads);
+    return op_linear(tape, op_gate(tape, left, right), p + WO);
+}
+
+static double mag_flops(const Config *c, int layer, double context) {
+    (void)layer;
+    const double seen = c->window && context > (double)c->window ? (double)c->window : context;
+    return attention_branch_flops(c, seen + (double)c->persistent) + memory_branch_flops(c) +
+           2.0 * (double)(c->width * c->width);
+}
+
+const Mixer mixer_mag = {.name = "mag",
+                         .summary = "memory as a gate beside sliding-window attention (eqs 26-28)",
+                         .positions = POSITIONS_PREFIXED,
+                         .memory_every = 1,
+                         .parameters = mag_parameters,
+                         .initialise = mag_initialise,
+                         .start = mag_start,
+                         .forward = mag_forward,
+                         .flops = mag_flops};

@@ -1,0 +1,74 @@
+/* MAL, eqs 29-31, in one mixer (H3-like): y = M(x~) with LMM's gate and output projection, o = SW-Attn(y); x~
+ * = persistent tokens before x. State: that of both branches, constant size. */
+#include "branch/attention.h"
+#include "branch/memory.h"
+#include "branch/persistent.h"
+
+#include <math.h>
+
+enum {
+    PERSISTENT,
+    MEMORY,
+    GAIN = MEMORY + MEMORY_BRANCH_PARAMETERS,
+    WZ,
+    WM,
+    ATTENTION,
+    WO = ATTENTION + ATTENTION_BRANCH_PARAMETERS
+};
+enum { SLOT_MEMORY, SLOT_CACHE = SLOT_MEMORY + MEMORY_BRANCH_SLOTS };
+
+static void mal_h3_parameters(ParameterList *list, int layer, const Config *c) {
+    persistent_parameter(list, layer, c);
+    memory_branch_parameters(list, layer, "mixer.memory.", c);
+    parameter_add(list, layer, "mixer.gain", 1, c->width, 0.0)->shift = 1.0;
+    parameter_add(list, layer, "mixer.wz", c->width, c->width, 1.0 / sqrt(3.0 * (double)c->width));
+    parameter_add(list, layer, "mixer.wm", c->width, c->width, 1.0 / sqrt((double)c->width));
+    attention_branch_parameters(list, layer, "mixer.attention.", c);
+    parameter_add(list, layer, "mixer.wo", c->width, c->width, 0.5 / sqrt((double)c->width));
+}
+
+static void mal_h3_initialise(const Config *c, int layer, Tensor *parameter) {
+    (void)layer;
+    memory_branch_initialise(c, parameter + MEMORY);
+}
+
+static AttendShape mal_h3_shape(const MixerCall *call) {
+    return attention_branch_shape(call, call->config->window, 0, call->parameter[PERSISTENT].rows);
+}
+
+static void mal_h3_start(const MixerCall *call) {
+    const AttendShape shape = mal_h3_shape(call);
+    memory_branch_start(call, call->parameter + MEMORY, call->state->slot + SLOT_MEMORY);
+    call->state->slot[SLOT_CACHE] = attention_branch_cache(call, &shape);
+}
+
+static Tensor *mal_h3_forward(const MixerCall *call, Tensor *x) {
+    Tape *tape = call->tape;
+    Tensor *p = call->parameter, **slot = call->state->slot;
+    const int64_t position = persistent_position(call, p + PERSISTENT);
+    const float *angles = position ? call->angles : call->persistent_angles;
+    Tensor *u = persistent_prepend(call, p + PERSISTENT, x);
+    Tensor *m = memory_branch(call, p + MEMORY, slot + SLOT_MEMORY, u, position),
+           *z = op_linear(tape, u, p + WZ);
+    Tensor *y = op_linear(tape, op_norm(tape, m, p + GAIN, z, call->config->heads), p + WM);
+    const AttentionView view = {mal_h3_shape(call), position, angles, 0, 0};
+    Tensor *o = attention_branch(call, p + ATTENTION, slot[SLOT_CACHE], y, &view);
+    return op_linear(tape, persistent_drop(call, o), p + WO);
+}
+
+static double mal_h3_flops(const Config *c, int layer, double context) {
+    (void)layer;
+    const double seen = c->window && context > (double)c->window ? (double)c->window : context;
+    return memory_branch_flops(c) + attention_branch_flops(c, seen) + 6.0 * (double)(c->width * c->width);
+}
+
+const Mixer mixer_mal_h3 = {.name = "mal_h3",
+                            .summary =
+                                "memory, then sliding-window attention, in one mixer (eqs 29-31, H3-like)",
+                            .positions = POSITIONS_PREFIXED,
+                            .memory_every = 1,
+                            .parameters = mal_h3_parameters,
+                            .initialise = mal_h3_initialise,
+                            .start = mal_h3_start,
+                            .forward = mal_h3_forward,
+                            .flops = mal_h3_flops};
