@@ -1,34 +1,65 @@
-/* Equations 1-2: causal softmax attention. Tokens are rows; W is [in][out]. */
+/* Equations 1-2 and the attention of 27: causal softmax attention, whole or in a sliding window with prefix.
+ * Tokens are rows; W is [in][out]. */
 #pragma once
 #include "layers.c"
 
-/* (2) y_i = sum_{j<=i} exp(q_i.k_j / sqrt(dh)) v_j / sum_{l<=i} exp(q_i.k_l / sqrt(dh)), one head.
- * q, y (T x dh), k, v (S x dh), S >= T: query i is token S-T+i of the sequence and sees keys 0..S-T+i.
- * The largest score is subtracted first; the mask is the limit of the loops. */
-static void attention(int64_t T, int64_t S, int64_t dh, const real *q, const real *k, const real *v,
-                      real *y) {
-    real *score = R_NEW(S), scale = sqrt((real)dh);
-    for (int64_t i = 0; i < T; i++) {
-        int64_t last = S - T + i;
-        for (int64_t j = 0; j <= last; j++) {
-            real dot = 0;
-            for (int64_t c = 0; c < dh; c++) dot += q[i * dh + c] * k[j * dh + c];
-            score[j] = dot / scale;
-        }
-        real max = score[0], sum = 0;
-        for (int64_t j = 1; j <= last; j++)
-            if (RE(score[j]) > RE(max)) max = score[j];
-        for (int64_t j = 0; j <= last; j++) {
-            score[j] = exp(score[j] - max);
-            sum += score[j];
-        }
-        for (int64_t c = 0; c < dh; c++) {
-            real weighted = 0;
-            for (int64_t j = 0; j <= last; j++) weighted += score[j] * v[j * dh + c];
-            y[i * dh + c] = weighted / sum;
-        }
+/* One query of (2): y = sum_j exp(q.k_j / sqrt(dh)) v_j / sum_l exp(q.k_l / sqrt(dh)), j and l over the n
+ * rows seen; the largest score is subtracted first. q, y (dh), k, v (rows of dh), seen (n). */
+static void attend(int64_t dh, int64_t n, const int64_t *seen, const real *q, const real *k, const real *v,
+                   real *y) {
+    real *score = R_NEW(n), scale = sqrt((real)dh);
+    for (int64_t j = 0; j < n; j++) {
+        real dot = 0;
+        for (int64_t c = 0; c < dh; c++) dot += q[c] * k[seen[j] * dh + c];
+        score[j] = dot / scale;
+    }
+    real max = score[0], sum = 0;
+    for (int64_t j = 1; j < n; j++)
+        if (RE(score[j]) > RE(max)) max = score[j];
+    for (int64_t j = 0; j < n; j++) {
+        score[j] = exp(score[j] - max);
+        sum += score[j];
+    }
+    for (int64_t c = 0; c < dh; c++) {
+        real weighted = 0;
+        for (int64_t j = 0; j < n; j++) weighted += score[j] * v[seen[j] * dh + c];
+        y[c] = weighted / sum;
     }
     free(score);
+}
+
+/* Room for n row numbers, to be given to free(). */
+static int64_t *rows_new(int64_t n) {
+    int64_t *rows = (int64_t *)calloc(n > 0 ? (size_t)n : 1, sizeof(int64_t));
+    if (!rows) abort();
+    return rows;
+}
+
+/* (27) Sliding window with prefix: row i sees rows j <= i with j < prefix or j > i - window; window 0: all
+ * j <= i. Fills seen, returns how many. */
+static int64_t window_rows(int64_t i, int64_t window, int64_t prefix, int64_t *seen) {
+    int64_t n = 0;
+    for (int64_t j = 0; j <= i; j++)
+        if (window == 0 || j < prefix || j > i - window) seen[n++] = j;
+    return n;
+}
+
+/* (2), (27) for one head: q, y (T x dh), k, v (S x dh), S >= T: query i is row S-T+i. */
+static void window_attention(int64_t T, int64_t S, int64_t dh, int64_t window, int64_t prefix, const real *q,
+                             const real *k, const real *v, real *y) {
+    int64_t *seen = rows_new(S);
+    for (int64_t i = 0; i < T; i++) {
+        int64_t n = window_rows(S - T + i, window, prefix, seen);
+        attend(dh, n, seen, q + i * dh, k, v, y + i * dh);
+    }
+    free(seen);
+}
+
+/* (2) y_i = sum_{j<=i} exp(q_i.k_j / sqrt(dh)) v_j / sum_{l<=i} exp(q_i.k_l / sqrt(dh)), one head.
+ * q, y (T x dh), k, v (S x dh), S >= T: query i is token S-T+i of the sequence and sees keys 0..S-T+i. */
+static void attention(int64_t T, int64_t S, int64_t dh, const real *q, const real *k, const real *v,
+                      real *y) {
+    window_attention(T, S, dh, 0, 0, q, k, v, y);
 }
 
 /* (1) Q = x W_Q, K = x W_K, V = x W_V: x, Q, K, V (T x D), W (D x D). */
@@ -50,7 +81,13 @@ static void attention_shape(const int64_t *n, int64_t *in, int64_t *out) {
     in[1] = in[2] = n[1] * n[2];
 }
 
+static void window_attention_run(const int64_t *n, const void *const *in, void *const *out) {
+    window_attention(n[0], n[1], n[2], n[3], n[4], IN(0), IN(1), IN(2), OUT(0));
+}
+
 static const Equation attention_equations[] = {
     {"qkv", "eq 1", "T D", "x Wq Wk Wv", "q k v", qkv_shape, qkv_run},
     {"attention", "eq 2, per-head scale", "T S dh", "q k v", "y", attention_shape, attention_run},
+    {"window_attention", "eq 27, per-head scale", "T S dh window prefix", "q k v", "y", attention_shape,
+     window_attention_run},
     EQUATION_END};

@@ -12,7 +12,7 @@ static void memory_chunk(const Network *net, int64_t b, const Tokens *x, real *M
         int64_t i = t - 1, frozen = b * ((t - 1) / b);
         if (frozen == i) real_copy(P, M, start);
         surprise(net, start, x->k + i * n0, x->v + i * nL, u);
-        full_rule(P, M, S, u, x->alpha[i], x->theta[i], x->eta[i]);
+        full_rule(net, x, i, u, M, S);
         memory_read(net, M, x->q + i * n0, y + i * nL);
     }
     free(start);
@@ -44,27 +44,57 @@ static real coefficient(const real *alpha, const real *eta, int64_t i, int64_t t
     return c;
 }
 
-/* (16) with momentum (E5): M_t = beta_t M_0 + a_t S_0 - sum_{i<=t} C_{t,i} theta_i u_i
- * M_0, S_0, M_t (P), u (T x P) */
-static void closed_state(int64_t P, int64_t t, const Tokens *x, const real *M0, const real *S0, const real *u,
-                         real *M) {
-    real beta = decay_after(x->alpha, 0, t), a = coefficient(x->alpha, x->eta, 0, t);
-    for (int64_t p = 0; p < P; p++) M[p] = beta * M0[p] + a * S0[p];
-    for (int64_t i = 1; i <= t; i++) {
-        real weight = coefficient(x->alpha, x->eta, i, t) * x->theta[i - 1];
-        for (int64_t p = 0; p < P; p++) M[p] = M[p] - weight * u[(i - 1) * P + p];
+/* The gates that act on column j of W_l, T numbers each, in place of those of x. */
+static void column_gates(const Network *net, const Tokens *x, int64_t l, int64_t j, real *alpha, real *theta,
+                         real *eta) {
+    int64_t G = gate_sets(net), K = gate_channels(net), g = gate_set(net, l);
+    for (int64_t t = 0; t < x->T; t++) {
+        alpha[t] = x->alpha[t * G * K + gate_alpha(net, l, j)];
+        theta[t] = x->theta[t * G + g];
+        eta[t] = x->eta[t * G + g];
     }
 }
 
-/* (18) solved: S_t = (prod_{j<=t} eta_j) S_0 - sum_{i<=t} (prod_{j=i+1..t} eta_j) theta_i u_i
- * S_0, S_t (P), u (T x P) */
-static void closed_momentum(int64_t P, int64_t t, const Tokens *x, const real *S0, const real *u, real *S) {
-    real kept = product_after(x->eta, 0, t);
-    for (int64_t p = 0; p < P; p++) S[p] = kept * S0[p];
+/* (16) with momentum (E5): M_t = beta_t M_0 + a_t S_0 - sum_{i<=t} C_{t,i} theta_i u_i, for the weights p =
+ * first, first + step, .. < end, which share their gates: alpha, theta, eta (T), M_0, S_0, M_t (P), u (T x
+ * P).
+ */
+static void closed_state(int64_t P, int64_t first, int64_t step, int64_t end, int64_t t, const Tokens *gate,
+                         const real *M0, const real *S0, const real *u, real *M) {
+    real beta = decay_after(gate->alpha, 0, t), a = coefficient(gate->alpha, gate->eta, 0, t);
+    for (int64_t p = first; p < end; p += step) M[p] = beta * M0[p] + a * S0[p];
     for (int64_t i = 1; i <= t; i++) {
-        real weight = product_after(x->eta, i, t) * x->theta[i - 1];
-        for (int64_t p = 0; p < P; p++) S[p] = S[p] - weight * u[(i - 1) * P + p];
+        real weight = coefficient(gate->alpha, gate->eta, i, t) * gate->theta[i - 1];
+        for (int64_t p = first; p < end; p += step) M[p] = M[p] - weight * u[(i - 1) * P + p];
     }
+}
+
+/* (18) solved: S_t = (prod_{j<=t} eta_j) S_0 - sum_{i<=t} (prod_{j=i+1..t} eta_j) theta_i u_i, for the same
+ * weights: S_0, S_t (P), u (T x P). */
+static void closed_momentum(int64_t P, int64_t first, int64_t step, int64_t end, int64_t t,
+                            const Tokens *gate, const real *S0, const real *u, real *S) {
+    real kept = product_after(gate->eta, 0, t);
+    for (int64_t p = first; p < end; p += step) S[p] = kept * S0[p];
+    for (int64_t i = 1; i <= t; i++) {
+        real weight = product_after(gate->eta, i, t) * gate->theta[i - 1];
+        for (int64_t p = first; p < end; p += step) S[p] = S[p] - weight * u[(i - 1) * P + p];
+    }
+}
+
+/* M_t and S_t, column by column of every layer: M_0, S_0, M, S (P), u (T x P). */
+static void closed_form(const Network *net, int64_t t, const Tokens *x, const real *M0, const real *S0,
+                        const real *u, real *M, real *S) {
+    int64_t P = network_size(net);
+    real *gate = R_NEW(3 * x->T);
+    Tokens g = {x->T, NULL, NULL, NULL, gate, gate + x->T, gate + 2 * x->T};
+    for (int64_t l = 1; l <= net->L; l++)
+        for (int64_t j = 0; j < net->n[l]; j++) {
+            int64_t first = network_layer(net, l) + j, end = network_layer(net, l + 1);
+            column_gates(net, x, l, j, gate, gate + x->T, gate + 2 * x->T);
+            closed_state(P, first, net->n[l], end, t, &g, M0, S0, u, M);
+            closed_momentum(P, first, net->n[l], end, t, &g, S0, u, S);
+        }
+    free(gate);
 }
 
 /* (16) for one chunk of T tokens: u_i = grad l(M_0; x_i), every M_t from the chunk's start.
@@ -75,11 +105,11 @@ static void chunk_closed(const Network *net, const Tokens *x, const real *M0, co
     real *u = R_NEW(x->T * P);
     for (int64_t i = 0; i < x->T; i++) surprise(net, M0, x->k + i * n0, x->v + i * nL, u + i * P);
     real_copy(P, M0, M);
+    real_copy(P, S0, S);
     for (int64_t t = 1; t <= x->T; t++) {
-        closed_state(P, t, x, M0, S0, u, M);
+        closed_form(net, t, x, M0, S0, u, M, S);
         memory_read(net, M, x->q + (t - 1) * n0, y + (t - 1) * nL);
     }
-    closed_momentum(P, x->T, x, S0, u, S);
     free(u);
 }
 
@@ -150,9 +180,9 @@ static void chunk_momentum_run(const int64_t *n, const void *const *in, void *co
 }
 
 static const Equation chunk_equations[] = {
-    {"memory_chunk", "eqs 16-18, errata E2 E3 E5", "T b L n0 n1 n2 n3 n4", "M0 S0 k v q alpha theta eta",
+    {"memory_chunk", "eqs 16-18, errata E2 E3 E5", "T b " NETWORK_DIMS, "M0 S0 k v q alpha theta eta",
      "y M S", memory_chunk_shape, memory_chunk_run},
-    {"chunk_closed", "eq 16, errata E2 E3 E5", "T L n0 n1 n2 n3 n4", "M0 S0 k v q alpha theta eta", "y M S",
+    {"chunk_closed", "eq 16, errata E2 E3 E5", "T " NETWORK_DIMS, "M0 S0 k v q alpha theta eta", "y M S",
      memory_sequential_shape, chunk_closed_run},
     {"chunk_linear", "eq 17, errata E1 E4", "T n0 n1", "W0 k v alpha theta", "W", chunk_linear_shape,
      chunk_linear_run},

@@ -11,6 +11,10 @@ static real sigmoid(real x) {
 /* silu(x) = x sigma(x) */
 static real silu(real x) { return x * sigmoid(x); }
 
+/* gelu(x) = x sigma(z), z = 2 sqrt(2/pi) (x + 0.044715 x^3): the tanh form, as 1 + tanh(z / 2) = 2 sigma(z).
+ */
+static real gelu(real x) { return x * sigmoid(R(1.5957691216057308) * (x + R(0.044715) * x * x * x)); }
+
 /* y = x W (the linear map of eqs 1 and 11): x (T x n), W (n x m), y (T x m). */
 static void project(int64_t T, int64_t n, int64_t m, const real *x, const real *W, real *y) {
     for (int64_t t = 0; t < T; t++)
@@ -39,6 +43,18 @@ static void rms_norm(int64_t T, int64_t d, const real *x, const real *gain, real
         real rms = sqrt(sum / (real)d + R(1e-6));
         for (int64_t i = 0; i < d; i++) y[t * d + i] = x[t * d + i] / rms * gain[i];
     }
+}
+
+/* E20: y = (x - mean x) / deviation, deviation = sqrt(mean (x - mean x)^2 + eps), eps = 1e-6; no gain, no
+ * bias. x, y (d); returns the deviation. */
+static real layer_norm(int64_t d, const real *x, real *y) {
+    real sum = 0, squares = 0;
+    for (int64_t i = 0; i < d; i++) sum += x[i];
+    for (int64_t i = 0; i < d; i++) y[i] = x[i] - sum / (real)d;
+    for (int64_t i = 0; i < d; i++) squares += y[i] * y[i];
+    real deviation = sqrt(squares / (real)d + R(1e-6));
+    for (int64_t i = 0; i < d; i++) y[i] = y[i] / deviation;
+    return deviation;
 }
 
 /* Causal depthwise convolution: y_t,c = sum_{j<w} weight_j,c x_{t-(w-1)+j},c; j = w-1 is the current token.
@@ -90,16 +106,16 @@ static real hard_sigmoid(real z) {
 }
 
 /* E10: alpha = g(z_a), theta = theta_max g(z_t), eta = sigma(z_e); g = sigma (kind 0) or h (kind 1).
- * z (T x 3H): columns z_a | z_t | z_e, H each; theta_max (1); alpha, theta, eta (T x H). */
-static void gates(int64_t T, int64_t H, int64_t kind, const real *z, const real *theta_max, real *alpha,
-                  real *theta, real *eta) {
-    for (int64_t t = 0; t < T; t++)
-        for (int64_t h = 0; h < H; h++) {
-            real z_a = z[t * 3 * H + h], z_t = z[t * 3 * H + H + h], z_e = z[t * 3 * H + 2 * H + h];
-            alpha[t * H + h] = kind ? hard_sigmoid(z_a) : sigmoid(z_a);
-            theta[t * H + h] = theta_max[0] * (kind ? hard_sigmoid(z_t) : sigmoid(z_t));
-            eta[t * H + h] = sigmoid(z_e);
-        }
+ * z (T x (A + B + E)): columns z_a | z_t | z_e; theta_max (1); alpha (T x A), theta (T x B), eta (T x E). */
+static void gates(int64_t T, int64_t A, int64_t B, int64_t E, int64_t kind, const real *z,
+                  const real *theta_max, real *alpha, real *theta, real *eta) {
+    for (int64_t t = 0; t < T; t++) {
+        const real *z_a = z + t * (A + B + E), *z_t = z_a + A, *z_e = z_t + B;
+        for (int64_t i = 0; i < A; i++) alpha[t * A + i] = kind ? hard_sigmoid(z_a[i]) : sigmoid(z_a[i]);
+        for (int64_t i = 0; i < B; i++)
+            theta[t * B + i] = theta_max[0] * (kind ? hard_sigmoid(z_t[i]) : sigmoid(z_t[i]));
+        for (int64_t i = 0; i < E; i++) eta[t * E + i] = sigmoid(z_e[i]);
+    }
 }
 
 /* y = silu(a) b, elementwise: a, b, y (T x F). */
@@ -202,7 +218,7 @@ static void gates_shape(const int64_t *n, int64_t *in, int64_t *out) {
 }
 
 static void gates_run(const int64_t *n, const void *const *in, void *const *out) {
-    gates(n[0], n[1], n[2], IN(0), IN(1), OUT(0), OUT(1), OUT(2));
+    gates(n[0], n[1], n[1], n[1], n[2], IN(0), IN(1), OUT(0), OUT(1), OUT(2));
 }
 
 static void swiglu_shape(const int64_t *n, int64_t *in, int64_t *out) {

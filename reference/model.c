@@ -2,23 +2,44 @@
 #pragma once
 #include "mixer/attention.c"
 #include "mixer/lmm.c"
+#include "mixer/mac.c"
+#include "mixer/mag.c"
+#include "mixer/mal_h3.c"
+#include "mixer/swa.c"
+
+/* A mixer as one block runs it. */
+typedef struct Block {
+    const Equation *mixer;
+    int64_t params;              /* tensors among the mixer's inputs that are parameters: 1 .. params */
+    int64_t dims[EQUATION_DIMS]; /* MIXER_DIMS */
+} Block;
 
 typedef struct Model {
     int64_t T, V, D, layers, F;
-    int64_t mixer_dims[8]; /* T D H w b L e kind; the attention mixer reads the first three */
-    int64_t mixer_params;  /* tensors among the mixer's inputs that are parameters: 1 .. mixer_params */
-    const Equation *mixer;
+    int64_t mixer;               /* 0 attention, 1 LMM, 2 SWA, 3 MAC, 4 MAG, 5 MAL, 6 MAL in one mixer */
+    int64_t dims[EQUATION_DIMS]; /* MIXER_DIMS */
     const real *theta_max;
 } Model;
 
-/* From the dimensions "T V D H layers F mixer w b L e kind"; mixer 0 is attention, 1 is LMM. */
+/* From the dimensions "T V D H layers F mixer" and MIXER_OPTIONS. */
 static Model model_at(const int64_t *n, const real *theta_max) {
-    Model m = {n[0],          n[1],
-               n[2],          n[4],
-               n[5],          {n[0], n[2], n[3], n[7], n[8], n[9], n[10], n[11]},
-               n[6] ? 12 : 4, n[6] ? mixer_lmm_equations : mixer_attention_equations,
-               theta_max};
+    Model m = {n[0], n[1], n[2], n[4], n[5], n[6], {n[0], n[2], n[3]}, theta_max};
+    for (int64_t i = MIXER_DIM_W; i < MIXER_DIM_COUNT; i++) m.dims[i] = n[i + 7 - MIXER_DIM_W];
     return m;
+}
+
+/* Block l. MAL (section 4.3) stacks memory and attention: even blocks are LMM, odd ones sliding-window
+ * attention without persistent tokens. */
+static Block block_at(const Model *m, int64_t l) {
+    static const Equation *const mixer[] = {mixer_attention_equations, mixer_lmm_equations,
+                                            mixer_swa_equations,       mixer_mac_equations,
+                                            mixer_mag_equations,       mixer_mal_h3_equations};
+    static const int64_t params[] = {4, 13, 5, 19, 16, 17};
+    int64_t mal = m->mixer == 5, which = mal ? 1 + l % 2 : m->mixer < 5 ? m->mixer : 5;
+    Block b = {mixer[which], params[which], {0}};
+    for (int64_t i = 0; i < MIXER_DIM_COUNT; i++) b.dims[i] = m->dims[i];
+    if (mal && l % 2) b.dims[MIXER_DIM_PERSISTENT] = 0;
+    return b;
 }
 
 /* Takes the next n parameters. */
@@ -29,17 +50,17 @@ static const real *param_take(const real **params, int64_t n) {
 }
 
 /* x += mixer(rms_norm(x)): x (T x D); parameters: gain (D), the mixer's tensors in its equation's order. */
-static void mixer_residual(const Model *m, const real **params, real *x) {
+static void mixer_residual(const Model *m, const Block *b, const real **params, real *x) {
     int64_t in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS], n = m->T * m->D;
     const void *in[EQUATION_TENSORS];
     real *normed = R_NEW(n), *o = R_NEW(n);
     void *out[1] = {o};
     rms_norm(m->T, m->D, x, param_take(params, m->D), normed);
-    m->mixer->shape(m->mixer_dims, in_size, out_size);
+    b->mixer->shape(b->dims, in_size, out_size);
     in[0] = normed;
-    for (int64_t i = 1; i <= m->mixer_params; i++) in[i] = param_take(params, in_size[i]);
-    in[m->mixer_params + 1] = m->theta_max;
-    m->mixer->run(m->mixer_dims, in, out);
+    for (int64_t i = 1; i <= b->params; i++) in[i] = param_take(params, in_size[i]);
+    in[b->params + 1] = m->theta_max;
+    b->mixer->run(b->dims, in, out);
     for (int64_t i = 0; i < n; i++) x[i] = x[i] + o[i];
     free(normed);
     free(o);
@@ -70,7 +91,8 @@ static void language_model(const Model *m, const real *tokens, const real *param
     const real *embedding = param_take(&params, m->V * D);
     for (int64_t t = 0; t < T; t++) real_copy(D, embedding + real_index(tokens[t]) * D, x + t * D);
     for (int64_t l = 0; l < m->layers; l++) {
-        mixer_residual(m, &params, x);
+        Block b = block_at(m, l);
+        mixer_residual(m, &b, &params, x);
         mlp_residual(m, &params, x);
     }
     rms_norm(T, D, x, param_take(&params, D), x);
@@ -78,14 +100,21 @@ static void language_model(const Model *m, const real *tokens, const real *param
     free(x);
 }
 
+/* Parameters of block l: two gains, the mixer's tensors, the MLP's. */
+static int64_t block_size(const Model *m, int64_t l) {
+    Block b = block_at(m, l);
+    int64_t in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS], size = 2 * m->D + 3 * m->D * m->F;
+    b.mixer->shape(b.dims, in_size, out_size);
+    for (int64_t i = 1; i <= b.params; i++) size += in_size[i];
+    return size;
+}
+
 static void language_model_shape(const int64_t *n, int64_t *in, int64_t *out) {
     Model m = model_at(n, NULL);
-    int64_t in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS], mixer = 0;
-    m.mixer->shape(m.mixer_dims, in_size, out_size);
-    for (int64_t i = 1; i <= m.mixer_params; i++) mixer += in_size[i];
     in[0] = in[1] = m.T;
     in[2] = 1;
-    in[3] = m.V * m.D + m.layers * (m.D + mixer + m.D + 3 * m.D * m.F) + m.D + m.D * m.V;
+    in[3] = m.V * m.D + m.D + m.D * m.V;
+    for (int64_t l = 0; l < m.layers; l++) in[3] += block_size(&m, l);
     out[0] = 1;
     out[1] = m.T * m.V;
 }
@@ -97,6 +126,6 @@ static void language_model_run(const int64_t *n, const void *const *in, void *co
 }
 
 static const Equation model_equations[] = {
-    {"language_model", "section 4.4", "T V D H layers F mixer w b L e kind",
+    {"language_model", "section 4.4", "T V D H layers F mixer " MIXER_OPTIONS,
      "tokens targets theta_max params", "loss logits", language_model_shape, language_model_run},
     EQUATION_END};

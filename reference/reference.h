@@ -8,7 +8,8 @@
 extern "C" {
 #endif
 
-enum { EQUATION_TENSORS = 16 }; /* no equation has more inputs, nor more outputs */
+enum { EQUATION_TENSORS = 32 }; /* no equation has more inputs, nor more outputs */
+enum { EQUATION_DIMS = 32 };    /* nor more dimensions */
 
 typedef struct Equation {
     const char *name;   /* "memory_chunk" */

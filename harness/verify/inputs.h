@@ -28,9 +28,8 @@ static inline int is_index_name(const char *name) {
     return !strcmp(name, "tokens") || !strcmp(name, "targets") || !strcmp(name, "target");
 }
 
-/* Gates are small positive numbers, gains near 1, tokens and targets indices below V; a model's parameters
- * are in
- * [-1/2, 1/2), as weights are; all else is in [-1, 1). Fills input i, n numbers. */
+/* Gates are small positive numbers, gains (gain, gain_y ..) near 1, tokens and targets indices below V; a
+ * model's parameters are in [-1/2, 1/2), as weights are; all else is in [-1, 1). Fills input i, n numbers. */
 static inline void inputs_fill(const Equation *e, const int64_t *dims, int i, int64_t n, double *x,
                                uint64_t *state) {
     const char *at = e->in;
@@ -45,7 +44,7 @@ static inline void inputs_fill(const Equation *e, const int64_t *dims, int i, in
                : !strcmp(name, "theta_max") ? 0.125
                : !strcmp(name, "eta")       ? 0.25 + r / 2
                : !strcmp(name, "params")    ? r - 0.5
-               : !strcmp(name, "gain")      ? 0.5 + r
+               : !strncmp(name, "gain", 4)  ? 0.5 + r
                                             : 2 * r - 1;
     }
 }

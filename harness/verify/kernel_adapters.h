@@ -22,7 +22,7 @@ extern const KernelAdapter kernel_adapters[]; /* ends with a NULL equation */
 /* The sizes every adapter of that equation is run at: around whole vectors, tiles, blocks and chunks. */
 typedef struct {
     const char *equation;
-    int64_t dims[EQUATION_TENSORS];
+    int64_t dims[EQUATION_DIMS];
     int forward_only; /* too many inputs for one complex step each */
     int shrink;       /* inputs but the gates are scaled by 2^-shrink: wide memories would diverge */
 } KernelSizes;

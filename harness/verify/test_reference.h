@@ -12,7 +12,7 @@ typedef struct Case {
     const char *name;
     uint64_t seed;
     const Equation *e;
-    int64_t dims[EQUATION_TENSORS];
+    int64_t dims[EQUATION_DIMS];
     int inputs, outputs;
     int64_t in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS];
     double *in[EQUATION_TENSORS], *out[EQUATION_TENSORS];

@@ -9,7 +9,7 @@
 
 typedef struct Sizes {
     const char *name;
-    int64_t dims[EQUATION_TENSORS];
+    int64_t dims[EQUATION_DIMS];
 } Sizes;
 
 static const Sizes table[] = {
@@ -27,7 +27,22 @@ static const Sizes table[] = {
     {"cross_entropy", {4, 6}},
     {"qkv", {3, 4}},
     {"attention", {3, 5, 4}},
+    {"window_attention", {4, 7, 4, 2, 1}},
+    {"window_attention", {6, 6, 3, 3, 0}},
+    {"persistent_prefix", {2, 3, 4}},
+    {"softmax_ffn", {3, 5, 4, 2}},
+    {"titans_gate", {4, 2, 3}},
     {"surprise", {1, 3, 2}},
+    {"surprise", {3, 4, 5, 5, 4, 0, 1, 1, 1, 0, 0}},
+    {"momentary_rule", {2, 3, 4, 3, 0, 0, 0, 1, 0, 1, 0}},
+    {"momentum_rule", {2, 3, 4, 3, 0, 0, 1, 0, 0, 1, 0}},
+    {"memory_step", {2, 3, 6, 3, 0, 0, 1, 1, 1, 1, 1}},
+    {"memory_read", {2, 4, 5, 4, 0, 0, 1, 1, 1, 0, 0}},
+    {"memory_sequential", {3, 1, 6, 6, 0, 0, 0, 1, 1, 1, 1, 1}},
+    {"memory_chunk", {4, 4, 2, 6, 6, 6, 0, 0, 1, 1, 1, 1, 1}},
+    {"memory_chunk", {5, 3, 1, 8, 8, 0, 0, 0, 1, 1, 1, 1, 1}},
+    {"memory_chunk", {7, 3, 3, 4, 5, 5, 4, 0, 0, 1, 0, 1, 0}},
+    {"chunk_closed", {4, 2, 6, 6, 6, 0, 0, 1, 1, 1, 1, 1}},
     {"surprise", {3, 3, 4, 4, 2}},
     {"momentary_rule", {2, 3, 4, 2}},
     {"momentum_rule", {2, 3, 4, 2}},
@@ -42,8 +57,18 @@ static const Sizes table[] = {
     {"mixer_attention", {5, 4, 2}},
     {"mixer_lmm", {5, 4, 2, 3, 2, 1, 1, 0}},
     {"mixer_lmm", {5, 4, 2, 2, 2, 2, 2, 1}},
+    {"mixer_lmm", {6, 6, 1, 3, 8, 1, 2, 0, 1, 1, 1, 1, 0, 1, 1, 0, 0}},
+    {"mixer_lmm", {6, 6, 2, 3, 2, 2, 2, 0, 1, 1, 0, 1, 1, 1, 0, 0, 2}},
+    {"mixer_lmm", {6, 4, 2, 0, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1}},
+    {"mixer_swa", {6, 4, 2, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 3}},
+    {"mixer_mag", {6, 4, 2, 3, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 3}},
+    {"mixer_mal_h3", {6, 4, 2, 3, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 3}},
+    {"mixer_mac", {7, 4, 2, 3, 2, 2, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 4, 0, 0}},
+    {"mixer_mac", {7, 4, 2, 0, 2, 2, 1, 0, 0, 1, 0, 1, 1, 1, 0, 0, 1, 4, 0, 1}},
     {"language_model", {5, 5, 4, 2, 2, 3, 0, 1, 1, 1, 1, 0}},
     {"language_model", {5, 5, 4, 2, 1, 3, 1, 2, 2, 2, 1, 0}},
+    {"language_model", {5, 5, 4, 2, 1, 3, 3, 2, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 0, 0}},
+    {"language_model", {5, 5, 4, 2, 2, 3, 5, 2, 2, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 2, 0}},
 };
 
 enum { CASES = sizeof table / sizeof *table, SEEDS = 3 };
@@ -196,7 +221,7 @@ Test(reference_arithmetic, complex_step_is_the_limit_of_central_differences) {
 /* The hand-written float32 back-propagation of eq 12 lies within the bound derived for its complex step. */
 Test(reference_arithmetic, gradient_bound_covers_back_propagation) {
     for (int64_t L = 1; L <= 4; L++) {
-        const int64_t dims[] = {L, 4, 4, 4, 4, 4};
+        const int64_t dims[EQUATION_DIMS] = {L, 4, 4, 4, 4, 4};
         Case c = case_new("surprise", (uint64_t)L, dims);
         int64_t P = c.in_size[0];
         double one = 1, *g = calloc((size_t)P, sizeof(double)), *bound = calloc((size_t)P, sizeof(double));

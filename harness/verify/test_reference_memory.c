@@ -5,7 +5,7 @@ enum { N0 = 3, NL = 2, HIDDEN = 4, SEEDS = 3 };
 
 /* dims: up to two leading numbers, then L and widths N0, HIDDEN ..., NL. */
 static Case memory_case(const char *name, uint64_t seed, int64_t T, int64_t b, int64_t L) {
-    int64_t dims[8] = {0}, n = 0;
+    int64_t dims[EQUATION_DIMS] = {0}, n = 0;
     if (T) dims[n++] = T;
     if (b) dims[n++] = b;
     dims[n++] = L;
