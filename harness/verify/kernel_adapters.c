@@ -116,41 +116,93 @@ static void run_cross_entropy(KernelRun *r) {
     arena_free(&arena);
 }
 
-/* The equation has one head and S >= T: the first S - T keys enter the cache in an earlier call. */
-static void run_attention(KernelRun *r) {
-    const int64_t T = r->dims[0], S = r->dims[1], d = r->dims[2], past = S - T;
-    const AttendShape first = attend_plain(1, 1, past, 0, attend_round(S), d),
-                      s = attend_plain(1, 1, T, past, attend_round(S), d);
+/* The equations have one head and S >= T: the keys before the last T are the prefix and those of an earlier
+ * call. */
+static void run_window(KernelRun *r, int64_t window, int64_t prefix) {
+    const int64_t T = r->dims[0], S = r->dims[1], d = r->dims[2], past = S - T - prefix;
+    AttendShape first = attend_plain(1, 1, past, 0, attend_round(S - prefix), d);
+    AttendShape s = attend_plain(1, 1, T, past, attend_round(S - prefix), d);
+    first.prefix = s.prefix = prefix;
+    first.window = s.window = window;
     float *cache = take(K->attend->cache_floats(&s)), *statistics = take(2 * T);
     float *workspace = take(parallel_threads() * K->attend->workspace_floats(&s));
-    if (past) K->attend->append(&first, r->in[1], r->in[2], cache);
-    K->attend->append(&s, r->in[1] + past * d, r->in[2] + past * d, cache);
+    const float *k = r->in[1] + prefix * d, *v = r->in[2] + prefix * d;
+    K->attend->append_prefix(&s, r->in[1], r->in[2], cache);
+    if (past) K->attend->append(&first, k, v, cache);
+    K->attend->append(&s, k + past * d, v + past * d, cache);
     K->attend->forward(&s, r->in[0], cache, r->out[0], statistics, workspace);
     if (r->grad[0])
         K->attend->backward(&s, r->in[0], cache, r->out[0], statistics, r->cotangent[0], r->grad[0],
-                            r->grad[1], r->grad[2], 0, 0, workspace);
+                            r->grad[1] + prefix * d, r->grad[2] + prefix * d, r->grad[1], r->grad[2],
+                            workspace);
     free(cache);
     free(statistics);
     free(workspace);
 }
+static void run_attention(KernelRun *r) { run_window(r, 0, 0); }
+static void run_window_attention(KernelRun *r) { run_window(r, r->dims[3], r->dims[4]); }
+
+/* in: y, m, gain_y, gain_m. */
+static void run_titans_gate(KernelRun *r) {
+    const int64_t T = r->dims[0], H = r->dims[1], D = H * r->dims[2];
+    Arena arena = {0};
+    Tape tape = {&arena, r->grad[0] != 0, 0};
+    Tensor y = {T, D, r->in[0], r->grad[0]}, m = {T, D, r->in[1], r->grad[1]};
+    Tensor gain_y = {1, D, r->in[2], r->grad[2]}, gain_m = {1, D, r->in[3], r->grad[3]};
+    Tensor *left = op_norm(&tape, &y, &gain_y, 0, H), *right = op_norm(&tape, &m, &gain_m, 0, H);
+    Tensor *o = op_gate(&tape, left, right);
+    memcpy(r->out[0], o->data, (size_t)(T * D) * sizeof(float));
+    if (r->grad[0]) {
+        memcpy(o->grad, r->cotangent[0], (size_t)(T * D) * sizeof(float));
+        tape_backward(&tape);
+    }
+    arena_free(&arena);
+}
 
 enum { IN_M0, IN_S0, IN_K, IN_V, IN_Q, IN_ALPHA, IN_THETA, IN_ETA };
+
+/* From the dimensions "L n0 n1 n2 n3 n4 gelu residual norm per_layer channelwise". */
+static MemoryShape memory_shape(int64_t tokens, int64_t chunk, const int64_t *dims) {
+    MemoryShape s = {.batch = 1,
+                     .heads = 1,
+                     .tokens = tokens,
+                     .chunk = chunk,
+                     .layers = (int)dims[0],
+                     .gelu = (int)dims[6],
+                     .residual = (int)dims[7],
+                     .norm = (int)dims[8],
+                     .per_layer = (int)dims[9],
+                     .channelwise = (int)dims[10]};
+    for (int l = 0; l <= s.layers; l++) s.width[l] = dims[1 + l];
+    return s;
+}
+
+/* One query. in: M, q. */
+static void run_memory_read(KernelRun *r) {
+    const MemoryShape s = memory_shape(1, 1, r->dims);
+    float *workspace = take(parallel_threads() * K->memory->workspace_floats(&s));
+    K->memory->read(&s, r->in[1], r->in[0], 0, r->out[0], workspace);
+    if (r->grad[0])
+        K->memory->read_backward(&s, r->in[1], r->in[0], 0, r->cotangent[0], r->grad[1], r->grad[0], 0,
+                                 workspace);
+    free(workspace);
+}
 
 /* Forward and, through the snapshots of that forward, backward. out: y, M, S. */
 typedef enum { MEMORY_SCAN, MEMORY_DUAL, MEMORY_ADJOINT } MemoryForm;
 static void run_memory(KernelRun *r, MemoryForm form) {
-    MemoryShape s = {1, 1, r->dims[0], r->dims[1], 0, (int)r->dims[2], {0}};
-    for (int l = 0; l <= s.layers; l++) s.width[l] = r->dims[3 + l];
+    const MemoryShape s = memory_shape(r->dims[0], r->dims[1], r->dims + 2);
     const int64_t P = r->in_size[IN_M0], T = s.tokens, chunks = (T + s.chunk - 1) / s.chunk;
-    float *keep = keep_of(T, r->in[IN_ALPHA]), *state = take(3 * P), *snapshots = take(chunks * 2 * P);
+    const int64_t gates = r->in_size[IN_ALPHA];
+    float *keep = keep_of(gates, r->in[IN_ALPHA]), *state = take(3 * P), *snapshots = take(chunks * 2 * P);
     float *workspace = take(parallel_threads() * K->memory->workspace_floats(&s));
     memcpy(state, r->in[IN_M0], (size_t)P * sizeof(float));
     memcpy(state + P, r->in[IN_M0], (size_t)P * sizeof(float));
     memcpy(state + 2 * P, r->in[IN_S0], (size_t)P * sizeof(float));
     const MemoryInput in = {r->in[IN_K], r->in[IN_V], r->in[IN_Q], keep, r->in[IN_THETA], r->in[IN_ETA]};
     const MemoryOutput out = {r->out[0], snapshots, 0};
-    (form == MEMORY_DUAL ? K->memory->forward_dual : K->memory->forward_scan)(&s, &in, state, &out,
-                                                                              workspace);
+    const int dual = form == MEMORY_DUAL && !s.channelwise; /* decay per channel has no dual form */
+    (dual ? K->memory->forward_dual : K->memory->forward_scan)(&s, &in, state, &out, workspace);
     memcpy(r->out[1], state + P, (size_t)(P) * sizeof(float));
     memcpy(r->out[2], state + 2 * P, (size_t)(P) * sizeof(float));
     if (r->grad[0]) {
@@ -161,7 +213,7 @@ static void run_memory(KernelRun *r, MemoryForm form) {
                                   r->grad[IN_ALPHA], r->grad[IN_THETA], r->grad[IN_ETA]};
         (form == MEMORY_ADJOINT ? K->memory->backward_scan : K->memory->backward)(
             &s, &in, snapshots, r->cotangent[0], &d, dstate, workspace);
-        negate(T, r->grad[IN_ALPHA]);
+        negate(gates, r->grad[IN_ALPHA]);
         memcpy(r->grad[IN_M0], dstate, (size_t)P * sizeof(float));
         memcpy(r->grad[IN_S0], dstate + P, (size_t)P * sizeof(float));
         free(dstate);
@@ -175,14 +227,25 @@ static void run_memory_scan(KernelRun *r) { run_memory(r, MEMORY_SCAN); }
 static void run_memory_dual(KernelRun *r) { run_memory(r, MEMORY_DUAL); }
 static void run_memory_adjoint(KernelRun *r) { run_memory(r, MEMORY_ADJOINT); }
 
+/* The reference's numbers for mixers. */
+static const char *const model_mixers[] = {"attention", "lmm", "swa", "mac", "mag", "mal", "mal_h3"};
+
+/* From "T V D H layers F mixer w b L e kind gelu residual norm per_layer channelwise per_chunk no_decay
+ * no_momentum persistent segment window literal". */
 static Config model_config(const int64_t *dims, double theta_max) {
     Config c;
     TrainConfig unused;
     config_defaults(&c, &unused);
-    snprintf(c.mixer, sizeof c.mixer, "%s", dims[6] ? "lmm" : "attention");
-    snprintf(c.gate, sizeof c.gate, "%s", dims[11] ? "hard" : "sigmoid");
+    snprintf(c.mixer, sizeof c.mixer, "%s", model_mixers[dims[6]]);
     c.vocab = dims[1], c.width = dims[2], c.heads = dims[3], c.layers = dims[4], c.ffn = dims[5];
     c.taps = dims[7], c.chunk = dims[8], c.memory_layers = dims[9], c.expansion = dims[10];
+    snprintf(c.gate, sizeof c.gate, "%s", dims[11] ? "hard" : "sigmoid");
+    snprintf(c.activation, sizeof c.activation, "%s", dims[12] ? "gelu" : "silu");
+    c.memory_residual = dims[13], c.memory_norm = dims[14], c.gates_per_layer = dims[15],
+    c.channelwise = dims[16];
+    c.gates_per_chunk = dims[17], c.forget = !dims[18], c.momentum = !dims[19];
+    c.persistent = dims[20], c.segment = dims[21], c.window = dims[22];
+    snprintf(c.mask, sizeof c.mask, "%s", dims[23] ? "paper" : "causal");
     c.theta_max = theta_max;
     return c;
 }
@@ -245,7 +308,7 @@ static void run_language_model(KernelRun *r) { run_language_model_split(r, r->di
 /* Attention trains on whole sequences only; the memory's state carries the gradient across calls. */
 static void run_language_model_segments(KernelRun *r) {
     const int64_t T = r->dims[0], chunk = r->dims[8];
-    run_language_model_split(r, r->dims[6] && chunk < T ? chunk : T);
+    run_language_model_split(r, r->dims[6] == 1 && r->dims[20] == 0 && chunk < T ? chunk : T);
 }
 
 const KernelAdapter kernel_adapters[] = {
@@ -259,6 +322,9 @@ const KernelAdapter kernel_adapters[] = {
     {"rope", "embed.rope", run_rope},
     {"cross_entropy", "loss", run_cross_entropy},
     {"attention", "attend", run_attention},
+    {"window_attention", "attend.window", run_window_attention},
+    {"titans_gate", "act.gate", run_titans_gate},
+    {"memory_read", "memory.read", run_memory_read},
     {"memory_chunk", "memory.scan", run_memory_scan},
     {"memory_chunk", "memory.dual", run_memory_dual},
     {"memory_chunk", "memory.adjoint", run_memory_adjoint},
@@ -268,49 +334,100 @@ const KernelAdapter kernel_adapters[] = {
 };
 
 const KernelSizes kernel_sizes[] = {
-    {"qkv", {1, 1}, 0},
-    {"qkv", {7, 5}, 0},
-    {"qkv", {3, 17}, 0},
-    {"qkv", {70, 33}, 1},
-    {"qkv", {37, 300}, 1},
-    {"conv_silu", {6, 2, 2, 3}, 0},
-    {"conv_silu", {5, 1, 17, 4}, 0},
-    {"conv_silu_l2", {1, 1, 3, 1}, 0},
-    {"conv_silu_l2", {6, 2, 18, 4}, 0},
-    {"conv_silu_l2", {9, 2, 4, 10}, 0},
-    {"rms_norm", {1, 1}, 0},
-    {"rms_norm", {3, 35}, 0},
-    {"norm_gate", {4, 2, 3}, 0},
-    {"norm_gate", {3, 2, 17}, 0},
-    {"gates", {7, 3, 0}, 0},
-    {"gates", {7, 3, 1}, 0},
-    {"swiglu", {3, 13}, 0},
-    {"swiglu", {130, 260}, 1}, /* these are shared among threads */
-    {"rope", {140, 4, 60, 7}, 1},
-    {"cross_entropy", {130, 260}, 1},
-    {"rope", {5, 2, 34, 1000}, 0},
-    {"cross_entropy", {5, 19}, 0},
-    {"cross_entropy", {2, 33}, 0},
-    {"attention", {1, 1, 2}, 0},
-    {"attention", {6, 6, 5}, 0},
-    {"attention", {66, 66, 4}, 0},
-    {"attention", {17, 17, 18}, 0},
-    {"attention", {5, 70, 18}, 1},
-    {"attention", {130, 130, 16}, 1},
-    {"memory_chunk", {1, 1, 1, 1, 1}, 0},
-    {"memory_chunk", {11, 4, 1, 3, 3}, 0},
-    {"memory_chunk", {9, 16, 1, 17, 18}, 0},
-    {"memory_chunk", {20, 6, 2, 3, 5, 4}, 0},
-    {"memory_chunk", {9, 1, 2, 3, 4, 2}, 0},
-    {"memory_chunk", {21, 18, 2, 4, 17, 3}, 0},
-    {"memory_chunk", {13, 5, 3, 3, 4, 4, 2}, 0},
-    {"memory_chunk", {13, 5, 4, 3, 4, 5, 4, 2}, 0},
-    {"memory_chunk", {100, 32, 2, 16, 33, 16}, 1, 3},
-    {"memory_chunk", {70, 64, 1, 64, 64}, 1, 4},
-    {"language_model", {5, 5, 4, 2, 2, 3, 0, 1, 1, 1, 1, 0}, 0},
-    {"language_model", {7, 5, 4, 2, 2, 3, 1, 3, 3, 1, 1, 1}, 1}, /* the gradient's bound says nothing here */
-    {"language_model", {7, 5, 8, 2, 1, 3, 1, 3, 3, 1, 1, 1}, 0},
-    {"language_model", {7, 5, 4, 1, 1, 3, 1, 2, 2, 2, 2, 0}, 0},
-    {"language_model", {6, 4, 4, 1, 1, 3, 1, 2, 4, 4, 1, 0}, 0},
-    {0, {0}, 0, 0},
+    {"qkv", {1, 1}, USE_ALL},
+    {"qkv", {7, 5}, USE_ALL},
+    {"qkv", {3, 17}, USE_ALL},
+    {"qkv", {70, 33}, USE_FORWARD},
+    {"qkv", {37, 300}, USE_FORWARD},
+    {"conv_silu", {6, 2, 2, 3}, USE_ALL},
+    {"conv_silu", {5, 1, 17, 4}, USE_ALL},
+    {"conv_silu_l2", {1, 1, 3, 1}, USE_ALL},
+    {"conv_silu_l2", {6, 2, 18, 4}, USE_ALL},
+    {"conv_silu_l2", {9, 2, 4, 10}, USE_ALL},
+    {"rms_norm", {1, 1}, USE_ALL},
+    {"rms_norm", {3, 35}, USE_ALL},
+    {"norm_gate", {4, 2, 3}, USE_ALL},
+    {"norm_gate", {3, 2, 17}, USE_ALL},
+    {"gates", {7, 3, 0}, USE_ALL},
+    {"gates", {7, 3, 1}, USE_ALL},
+    {"swiglu", {3, 13}, USE_ALL},
+    {"swiglu", {130, 260}, USE_FORWARD}, /* these are shared among threads */
+    {"rope", {140, 4, 60, 7}, USE_FORWARD},
+    {"cross_entropy", {130, 260}, USE_FORWARD},
+    {"rope", {5, 2, 34, 1000}, USE_ALL},
+    {"cross_entropy", {5, 19}, USE_ALL},
+    {"cross_entropy", {2, 33}, USE_ALL},
+    {"attention", {1, 1, 2}, USE_ALL},
+    {"attention", {6, 6, 5}, USE_ALL},
+    {"attention", {66, 66, 4}, USE_ALL},
+    {"attention", {17, 17, 18}, USE_ALL},
+    {"attention", {5, 70, 18}, USE_FORWARD},
+    {"attention", {130, 130, 16}, USE_FORWARD},
+    {"memory_chunk", {1, 1, 1, 1, 1}, USE_ALL},
+    {"memory_chunk", {11, 4, 1, 3, 3}, USE_ALL},
+    {"memory_chunk", {9, 16, 1, 17, 18}, USE_ALL},
+    {"memory_chunk", {20, 6, 2, 3, 5, 4}, USE_ALL},
+    {"memory_chunk", {9, 1, 2, 3, 4, 2}, USE_ALL},
+    {"memory_chunk", {21, 18, 2, 4, 17, 3}, USE_ALL},
+    {"memory_chunk", {13, 5, 3, 3, 4, 4, 2}, USE_ALL},
+    {"memory_chunk", {13, 5, 4, 3, 4, 5, 4, 2}, USE_ALL},
+    {"memory_chunk", {100, 32, 2, 16, 33, 16}, USE_FORWARD, 3},
+    {"memory_chunk", {70, 64, 1, 64, 64}, USE_FORWARD, 4},
+    {"window_attention", {7, 7, 4, 3, 0}, USE_ALL},
+    {"window_attention", {9, 14, 5, 4, 5}, USE_ALL},
+    {"window_attention", {70, 72, 4, 9, 2}, USE_ALL},
+    {"window_attention", {130, 200, 16, 66, 70}, USE_FORWARD},
+    {"window_attention", {5, 100, 18, 30, 3}, USE_FORWARD},
+    {"titans_gate", {4, 2, 3}, USE_ALL},
+    {"titans_gate", {3, 2, 17}, USE_ALL},
+    {"memory_read", {1, 3, 3}, USE_ALL},
+    {"memory_read", {2, 4, 17, 4, 0, 0, 1, 1, 1}, USE_ALL, -1},
+    {"memory_read", {3, 3, 5, 4, 4, 0, 0, 0, 1}, USE_ALL, -2},
+    {"memory_chunk", {5, 4, 1, 5, 5, 0, 0, 0, 0, 1, 1}, USE_ALL, -2},
+    {"memory_chunk", {11, 4, 2, 4, 6, 4, 0, 0, 1}, USE_ALL},
+    {"memory_chunk", {9, 4, 2, 4, 6, 4, 0, 0, 0, 1}, USE_ALL},
+    {"memory_chunk", {5, 4, 2, 4, 17, 4, 0, 0, 0, 0, 1}, USE_ALL, -2},
+    {"memory_chunk", {4, 4, 2, 4, 8, 4, 0, 0, 1, 1, 1}, USE_ALL, -2},
+    {"memory_chunk", {10, 4, 2, 3, 6, 3, 0, 0, 0, 0, 0, 1}, USE_ALL},
+    {"memory_chunk", {10, 4, 1, 3, 18, 0, 0, 0, 0, 0, 0, 0, 1}, USE_ALL},
+    {"memory_chunk", {10, 4, 2, 3, 6, 3, 0, 0, 0, 0, 0, 0, 1}, USE_ALL},
+    {"memory_chunk", {5, 4, 2, 4, 8, 4, 0, 0, 1, 1, 1, 1, 1}, USE_ALL, -2},
+    {"memory_chunk", {3, 3, 3, 5, 6, 6, 5, 0, 1, 1, 1, 1, 1}, USE_NORMWISE, -2},
+    {"memory_chunk", {40, 16, 2, 16, 64, 16, 0, 0, 1, 1, 1, 1, 1}, USE_BITS, 3},
+    {"language_model", {5, 5, 4, 2, 2, 3, 0, 1, 1, 1, 1, 0}, USE_ALL},
+    {"language_model",
+     {7, 5, 4, 2, 2, 3, 1, 3, 3, 1, 1, 1},
+     USE_FORWARD}, /* the gradient's bound says nothing here */
+    {"language_model", {7, 5, 8, 2, 1, 3, 1, 3, 3, 1, 1, 1}, USE_ALL},
+    {"language_model", {7, 5, 4, 1, 1, 3, 1, 2, 2, 2, 2, 0}, USE_ALL},
+    {"language_model", {6, 4, 4, 1, 1, 3, 1, 2, 4, 4, 1, 0}, USE_ALL},
+    {"language_model",
+     {7, 4, 4, 1, 1, 2, 1, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2},
+     USE_ALL}, /* persistent */
+    {"language_model",
+     {3, 4, 8, 1, 1, 2, 1, 0, 3, 2, 1, 0, 1, 1, 1, 1, 1, 0, 0, 0},
+     USE_NORMWISE}, /* neurips */
+    {"language_model",
+     {7, 4, 4, 1, 1, 2, 1, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 1, 1},
+     USE_ALL},                                                                                 /* ablations */
+    {"language_model", {7, 4, 4, 1, 1, 2, 1, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0}, USE_ALL}, /* no decay */
+    {"language_model",
+     {7, 4, 4, 2, 1, 2, 2, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 3},
+     USE_ALL}, /* swa */
+    {"language_model",
+     {5, 4, 8, 2, 1, 2, 3, 2, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 4, 1},
+     USE_NORMWISE}, /* mac */
+    {"language_model",
+     {5, 4, 8, 2, 1, 2, 3, 2, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 1, 1},
+     USE_NORMWISE}, /* literal */
+    {"language_model",
+     {7, 4, 4, 1, 1, 2, 4, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 3},
+     USE_ALL}, /* mag */
+    {"language_model",
+     {7, 4, 4, 1, 2, 2, 5, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 3},
+     USE_FORWARD}, /* mal */
+    {"language_model",
+     {7, 4, 4, 1, 1, 2, 6, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 3},
+     USE_ALL}, /* mal_h3 */
+    {0, {0}, USE_ALL, 0},
 };

@@ -19,11 +19,17 @@ typedef struct {
 
 extern const KernelAdapter kernel_adapters[]; /* ends with a NULL equation */
 
+/* What is checked at some sizes: everything; not the gradient (too many inputs for one complex step each);
+ * only bits; or everything against a normwise tolerance, where the running bound compounds until it says
+ * nothing. */
+typedef enum { USE_ALL, USE_FORWARD, USE_BITS, USE_NORMWISE } SizesUse;
+
 /* The sizes every adapter of that equation is run at: around whole vectors, tiles, blocks and chunks. */
 typedef struct {
     const char *equation;
     int64_t dims[EQUATION_DIMS];
-    int forward_only; /* too many inputs for one complex step each */
-    int shrink;       /* inputs but the gates are scaled by 2^-shrink: wide memories would diverge */
+    SizesUse use;
+    int shrink; /* inputs but the gates are scaled by 2^-shrink: wide memories would diverge, small ones make
+                a layer norm ill-conditioned */
 } KernelSizes;
 extern const KernelSizes kernel_sizes[]; /* ends with a NULL equation */

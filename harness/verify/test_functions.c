@@ -73,6 +73,7 @@ static double penalty_at(double z, void *unused) {
 /* The write-sparsity penalty is not the paper's and has no reference; its value and slope are checked
  * directly. */
 Test(functions, the_gates_penalty_and_its_slope) {
+    const GateShape shape = {1, 1, 1, 1, GATE_SIGMOID, 1, 1, 1.0f};
     const float zero[1] = {0};
     double worst = 0.0;
     int64_t checks = 0;

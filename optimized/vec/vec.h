@@ -66,6 +66,12 @@ INLINE Vec vec_silu_d2(Vec x, Vec s) {
     return vec_mul(vec_mul(s, vec_sub(one, s)), slope);
 }
 
+/* The first n lanes of x, 0 behind them. */
+INLINE Vec vec_first(Vec x, int64_t n) {
+    static const float index[VEC_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return n >= VEC_LANES ? x : vec_less(vec_load(index), vec_set1((float)n), x, vec_zero());
+}
+
 /* GELU in its tanh form is x sigma(g(x)) with g(x) = 2 sqrt(2 / pi) (x + 0.044715 x^3). */
 INLINE Vec vec_gelu_argument(Vec x) {
     return vec_mul(x, vec_fma(vec_set1(0.0713548163f), vec_mul(x, x), vec_set1(1.59576912f)));
