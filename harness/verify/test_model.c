@@ -7,27 +7,51 @@
 #include "test_reference.h"
 #include "trainer.h"
 
+#include <cjson/cJSON.h>
+
 #include <omp.h>
 #include <stdio.h>
 
 enum { TOKENS = 45, VOCAB = 11, BATCH = 3 };
 
-static Config small_config(const char *mixer) {
-    Config c;
+/* Options beside the defaults, for the mixers that have them. */
+static const char *const options[] = {
+    "{\"mixer\": \"lmm\", \"preset\": \"neurips\", \"width\": 12, \"chunk\": 8, \"persistent\": 3}",
+    "{\"mixer\": \"lmm\", \"gates_per_chunk\": 1, \"momentum\": 0, \"taps\": 0, \"persistent\": 2}",
+    "{\"mixer\": \"lmm\", \"forget\": 0, \"memory_layers\": 1, \"persistent\": 0, \"gate\": \"hard\"}",
+    "{\"mixer\": \"mac\", \"preset\": \"neurips\", \"chunk\": 8, \"segment\": 16, \"persistent\": 3, "
+    "\"gates_per_chunk\": 1}",
+    "{\"mixer\": \"mag\", \"channelwise\": 1, \"persistent\": 0, \"taps\": 0}",
+};
+enum { OPTIONS = sizeof options / sizeof *options };
+
+/* Variant i: every mixer of the registry, then the options above. */
+static int small_config(int i, Config *c) {
     TrainConfig unused;
-    config_defaults(&c, &unused);
-    snprintf(c.mixer, sizeof c.mixer, "%s", mixer);
-    c.vocab = VOCAB, c.width = 12, c.heads = 2, c.layers = 2, c.ffn = 20, c.taps = 3, c.chunk = 8;
-    c.memory_layers = 2, c.expansion = 2, c.theta_max = 0.1;
-    return c;
+    char message[256];
+    int mixers = 0;
+    while (mixer_at(mixers)) mixers++;
+    if (i >= mixers + OPTIONS) return 0;
+    config_defaults(c, &unused);
+    c->vocab = VOCAB, c->width = 12, c->heads = 2, c->layers = 2, c->ffn = 20, c->taps = 3, c->chunk = 8;
+    c->memory_layers = 2, c->expansion = 2, c->theta_max = 0.1, c->persistent = 3, c->segment = 16,
+    c->window = 10;
+    if (i < mixers) {
+        snprintf(c->mixer, sizeof c->mixer, "%s", mixer_at(i)->name);
+        return 1;
+    }
+    cJSON *object = cJSON_Parse(options[i - mixers]);
+    cr_assert(object && !config_from_json(object, c, &unused, message, sizeof message), "%s", message);
+    cJSON_Delete(object);
+    return 1;
 }
 
-static Model small_model(const char *mixer) {
-    Model m;
+static int small_model(int i, Model *m) {
+    Config c;
     char message[256];
-    const Config c = small_config(mixer);
-    cr_assert(!model_create(&m, &c, 5, message, sizeof message), "%s", message);
-    return m;
+    if (!small_config(i, &c)) return 0;
+    cr_assert(!model_create(m, &c, 5, message, sizeof message), "%s", message);
+    return 1;
 }
 
 static void random_tokens(int64_t n, uint64_t seed, int32_t *tokens) {
@@ -67,8 +91,8 @@ static int same_floats(const float *a, const float *b, int64_t n) {
 
 Test(model, no_output_depends_on_a_later_token) {
     int64_t checks = 0;
-    for (int i = 0; mixer_at(i); i++) {
-        Model m = small_model(mixer_at(i)->name);
+    Model m;
+    for (int i = 0; small_model(i, &m); i++) {
         int32_t tokens[TOKENS];
         random_tokens(TOKENS, 1, tokens);
         float *before = read_in_calls(&m, tokens, 1, whole);
@@ -92,8 +116,8 @@ Test(model, no_output_depends_on_a_later_token) {
 
 Test(model, splitting_a_call_changes_no_bit) {
     int64_t checks = 0;
-    for (int i = 0; mixer_at(i); i++) {
-        Model m = small_model(mixer_at(i)->name);
+    Model m;
+    for (int i = 0; small_model(i, &m); i++) {
         int32_t tokens[BATCH * TOKENS];
         random_tokens(BATCH * TOKENS, 2, tokens);
         float *once = read_in_calls(&m, tokens, BATCH, whole);
@@ -117,8 +141,8 @@ Test(model, splitting_a_call_changes_no_bit) {
 
 Test(model, batch_members_do_not_see_each_other) {
     int64_t checks = 0;
-    for (int i = 0; mixer_at(i); i++) {
-        Model m = small_model(mixer_at(i)->name);
+    Model m;
+    for (int i = 0; small_model(i, &m); i++) {
         int32_t tokens[BATCH * TOKENS];
         random_tokens(BATCH * TOKENS, 3, tokens);
         float *together = read_in_calls(&m, tokens, BATCH, whole);
@@ -135,27 +159,67 @@ Test(model, batch_members_do_not_see_each_other) {
     ledger_record("model", "batch independence", checks, 0);
 }
 
-/* Beyond the convolutions' reach only the memory (or the key-value cache) can carry the change. */
+/* What the first token changes in the last logits, as a share of their size. Beyond the convolutions' and
+ * windows' reach only a memory (or the whole key-value cache) can carry it. */
+static double reach(Model *m) {
+    int32_t tokens[TOKENS];
+    double change = 0.0, size = 0.0;
+    random_tokens(TOKENS, 4, tokens);
+    float *before = read_in_calls(m, tokens, 1, whole);
+    tokens[0] = (tokens[0] + 1) % VOCAB;
+    float *after = read_in_calls(m, tokens, 1, whole);
+    for (int64_t j = (TOKENS - 1) * VOCAB; j < TOKENS * VOCAB; j++) {
+        change = fmax(change, fabs((double)before[j] - (double)after[j]));
+        size = fmax(size, fabs((double)before[j]));
+    }
+    free(before);
+    free(after);
+    return change / size;
+}
+
 Test(model, the_memory_is_not_inert) {
-    for (int i = 0; mixer_at(i); i++) {
-        Model m = small_model(mixer_at(i)->name);
-        int32_t tokens[TOKENS];
-        random_tokens(TOKENS, 4, tokens);
+    Model m;
+    int64_t checks = 0;
+    for (int i = 0; small_model(i, &m); i++) {
+        const double share = reach(&m);
+        if (m.mixer->memory_every || m.mixer->uses_capacity)
+            cr_assert(share > 1e-5,
+                      "%s (variant %d): the first token changes the last logits by %g of their size",
+                      m.mixer->name, i, share);
+        else
+            cr_assert(share == 0.0,
+                      "%s: the first token is beyond the window, yet it changes the last logits by %g",
+                      m.mixer->name, share);
+        model_free(&m);
+        checks++;
+    }
+    ledger_record("model", "memory not inert", checks, 0);
+}
+
+/* Errata E6, E7: read literally, MAC shows a token the rest of its segment, and only that. */
+Test(model, the_literal_mask_of_mac_leaks_and_the_default_does_not) {
+    Model m;
+    Config c;
+    char message[256];
+    int32_t tokens[TOKENS];
+    for (int i = 0; small_config(i, &c); i++) {
+        if (strcmp(c.mixer, "mac")) continue;
+        snprintf(c.mask, sizeof c.mask, "paper");
+        c.layers = 1;
+        cr_assert(!model_create(&m, &c, 5, message, sizeof message), "%s", message);
+        random_tokens(TOKENS, 7, tokens);
         float *before = read_in_calls(&m, tokens, 1, whole);
-        tokens[0] = (tokens[0] + 1) % VOCAB;
+        tokens[c.segment + 5] = (tokens[c.segment + 5] + 1) % VOCAB;
         float *after = read_in_calls(&m, tokens, 1, whole);
-        double change = 0.0, size = 0.0;
-        for (int64_t j = (TOKENS - 1) * VOCAB; j < TOKENS * VOCAB; j++) {
-            change = fmax(change, fabs((double)before[j] - (double)after[j]));
-            size = fmax(size, fabs((double)before[j]));
-        }
-        cr_assert(change > 1e-5 * size, "%s: the first token changes the last logits by %g of %g",
-                  m.mixer->name, change, size);
+        const int64_t begin = c.segment * VOCAB, count = 5 * VOCAB;
+        cr_assert(!same_floats(before + begin, after + begin, count),
+                  "variant %d: the literal mask does not leak", i);
+        cr_assert(same_floats(before, after, begin), "variant %d: a change reaches an earlier segment", i);
         free(before);
         free(after);
         model_free(&m);
     }
-    ledger_record("model", "memory not inert", mixer_at(1) ? 2 : 1, 0);
+    ledger_record("model", "literal MAC leaks", TOKENS * VOCAB, 0);
 }
 
 static void model_backward(Model *m, const int32_t *tokens, int64_t batch) {
@@ -172,8 +236,8 @@ static void model_backward(Model *m, const int32_t *tokens, int64_t batch) {
 
 Test(model, the_outer_gradient_reaches_every_parameter) {
     int64_t checks = 0;
-    for (int i = 0; mixer_at(i); i++) {
-        Model m = small_model(mixer_at(i)->name);
+    Model m;
+    for (int i = 0; small_model(i, &m); i++) {
         int32_t tokens[BATCH * TOKENS];
         random_tokens(BATCH * TOKENS, 5, tokens);
         model_gradients(&m);
@@ -192,13 +256,13 @@ Test(model, the_outer_gradient_reaches_every_parameter) {
 }
 
 /* Weights after a few whole steps: sampling, forward, backward, clipping, AdamW, schedule. */
-static float *trained_weights(const char *mixer, int64_t *n) {
-    Config config = small_config(mixer);
+static float *trained_weights(int variant, int64_t *n) {
+    Config config, unused;
     TrainConfig train;
-    Config unused;
     Trainer t;
     StepReport report;
     char message[256];
+    if (!small_config(variant, &config)) return 0;
     config_defaults(&unused, &train);
     config.vocab = 0;
     snprintf(train.curriculum, sizeof train.curriculum, "70:4");
@@ -214,18 +278,18 @@ static float *trained_weights(const char *mixer, int64_t *n) {
 
 Test(model, training_steps_have_the_same_bits_on_every_isa_and_thread_count) {
     int64_t checks = 0, n;
-    for (int i = 0; mixer_at(i); i++) {
-        const char *mixer = mixer_at(i)->name;
+    for (int i = 0;; i++) {
         K = kernels_at(0);
         omp_set_num_threads(1);
-        float *first = trained_weights(mixer, &n);
+        float *first = trained_weights(i, &n);
+        if (!first) break;
         for (int k = 0; kernels_at(k); k++)
             for (int threads = 1; threads <= 3 && kernels_supported(kernels_at(k)); threads++) {
                 K = kernels_at(k);
                 omp_set_num_threads(threads);
-                float *other = trained_weights(mixer, &n);
-                cr_assert(same_floats(first, other, n), "%s: %s with %d threads differs from scalar with 1",
-                          mixer, K->isa, threads);
+                float *other = trained_weights(i, &n);
+                cr_assert(same_floats(first, other, n),
+                          "variant %d: %s with %d threads differs from scalar with 1", i, K->isa, threads);
                 free(other);
                 checks += n;
             }
@@ -234,26 +298,40 @@ Test(model, training_steps_have_the_same_bits_on_every_isa_and_thread_count) {
     ledger_record("model", "training step memcmp", checks, 0);
 }
 
-Test(model, state_of_the_memory_does_not_grow) {
-    Model m = small_model("lmm");
+/* The same tensors at the same places after many calls, all finite, for every mixer that promises it. */
+Test(model, the_state_does_not_grow) {
+    Model m;
     int32_t tokens[TOKENS];
+    int64_t checks = 0;
     random_tokens(TOKENS, 6, tokens);
-    State state;
-    state_start(&state, &m, 1, 0);
-    const Tensor *memory = state.layers[0].slot[0];
-    const int64_t floats = memory->rows * memory->cols;
-    for (int round = 0; round < 200; round++) {
-        Arena arena = {0};
-        Tape tape = {&arena, 0, 0};
-        const ModelInput input = {tokens, 1, TOKENS, 0, 0, 0.0f, 0};
-        model_forward(&tape, &m, &state, &input);
-        arena_free(&arena);
-        cr_assert(state.layers[0].slot[0] == memory && memory->rows * memory->cols == floats, "round %d",
-                  round);
+    for (int i = 0; small_model(i, &m); i++) {
+        if (m.mixer->uses_capacity) {
+            model_free(&m);
+            continue;
+        }
+        State state;
+        state_start(&state, &m, 1, 0);
+        MixerState before[2] = {state.layers[0], state.layers[1]};
+        for (int round = 0; round < 100; round++) {
+            Arena arena = {0};
+            Tape tape = {&arena, 0, 0};
+            const ModelInput input = {tokens, 1, TOKENS, 0, 0, 0.0f, 0};
+            model_forward(&tape, &m, &state, &input);
+            arena_free(&arena);
+            cr_assert(!memcmp(before, state.layers, sizeof before), "%s: the state moved in round %d",
+                      m.mixer->name, round);
+        }
+        cr_assert(state.position == 100 * TOKENS);
+        for (int layer = 0; layer < 2; layer++)
+            for (int k = 0; k < MIXER_SLOTS; k++) {
+                const Tensor *slot = before[layer].slot[k];
+                for (int64_t j = 0; slot && j < slot->rows * slot->cols; j++)
+                    cr_assert(isfinite(slot->data[j]), "%s: slot %d holds %g", m.mixer->name, k,
+                              (double)slot->data[j]);
+                checks += slot ? slot->rows * slot->cols : 0;
+            }
+        state_free(&state);
+        model_free(&m);
     }
-    cr_assert(state.position == 200 * TOKENS);
-    for (int64_t j = 0; j < floats; j++) cr_assert(isfinite(memory->data[j]));
-    state_free(&state);
-    model_free(&m);
-    ledger_record("model", "constant state", floats, 0);
+    ledger_record("model", "constant state", checks, 0);
 }
