@@ -1,5 +1,6 @@
 #include "command.h"
 #include "evaluate.h"
+#include "interrupt.h"
 #include "model/checkpoint.h"
 #include "options.h"
 #include "stats.h"
@@ -14,11 +15,20 @@ typedef struct {
     int64_t length, samples, seed, batch, segment, threads;
     double depth;
     int quiet;
+    EvaluateState state;
 } EvalOptions;
 
-enum { OPTION_HAYSTACK = 256, OPTION_BATCH, OPTION_SEGMENT };
+enum {
+    OPTION_HAYSTACK = 256,
+    OPTION_BATCH,
+    OPTION_SEGMENT,
+    OPTION_LOAD_STATE,
+    OPTION_SAVE_STATE,
+    OPTION_SAVE_EVERY,
+    OPTION_STOP_AT
+};
 static const struct argp_option options[] = {
-    {"task", 't', "T", 0, "task (default: the one trained on)", 0},
+    {"task", 't', "T", 0, "task; \"needle\" (the default) is the one trained on", 0},
     {"length", 'l', "N", 0, "tokens per sample; K and M suffixes mean 1024 and 1024^2", 0},
     {"samples", 'n', "N", 0, "samples (default 20)", 0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
@@ -26,6 +36,11 @@ static const struct argp_option options[] = {
     {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
     {"batch", OPTION_BATCH, "N", 0, "samples streamed side by side (default 8; changes no result)", 0},
     {"segment", OPTION_SEGMENT, "N", 0, "tokens per call (default 512; changes no result)", 0},
+    {"save-state", OPTION_SAVE_STATE, "FILE", 0,
+     "write the state (safetensors) at the end, when stopped and at Ctrl-C", 0},
+    {"save-every", OPTION_SAVE_EVERY, "N", 0, "and every N tokens of a sample", 0},
+    {"stop-at", OPTION_STOP_AT, "N", 0, "stop after N tokens of a sample", 0},
+    {"load-state", OPTION_LOAD_STATE, "FILE", 0, "go on from such a file (changes no bit of the result)", 0},
     {"threads", 'k', "K", 0, "threads", 0},
     {"quiet", 'q', 0, 0, "no progress line", 0},
     {0}};
@@ -60,6 +75,18 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPTION_BATCH:
         o->batch = option_integer("batch", arg, 1, 4096);
         break;
+    case OPTION_LOAD_STATE:
+        o->state.load = arg;
+        break;
+    case OPTION_SAVE_STATE:
+        o->state.save = arg;
+        break;
+    case OPTION_SAVE_EVERY:
+        o->state.save_every = option_integer("save-every", arg, 1, (int64_t)1 << 40);
+        break;
+    case OPTION_STOP_AT:
+        o->state.stop_at = option_integer("stop-at", arg, 1, (int64_t)1 << 40);
+        break;
     case OPTION_SEGMENT:
         o->segment = option_integer("segment", arg, 1, 1 << 20);
         break;
@@ -70,6 +97,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_END:
         if (!o->file) argp_error(state, "which checkpoint?");
         if (!o->length) argp_error(state, "--length N is missing");
+        if ((o->state.save_every || o->state.stop_at) && !o->state.save)
+            argp_error(state, "--save-every and --stop-at need --save-state FILE");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -96,6 +125,15 @@ static int check(const Model *m, const Task *task, const EvalOptions *o, char *m
     return -1;
 }
 
+static void report(const unsigned char *correct, int64_t samples) {
+    double low, high;
+    int64_t right = 0;
+    for (int64_t i = 0; i < samples; i++) right += correct[i];
+    stats_proportion(right, samples, &low, &high);
+    printf("correct=%lld total=%lld accuracy=%.4f low=%.4f high=%.4f\n", (long long)right, (long long)samples,
+           (double)right / (double)samples, low, high);
+}
+
 static int run(int argc, char **argv) {
     const struct argp argp = {
         options,
@@ -111,12 +149,11 @@ static int run(int argc, char **argv) {
     Model model;
     TrainConfig train;
     Progress progress;
-    double low, high;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
     if (checkpoint_load(o.file, &model, 0, &train, &progress, message, sizeof message)) return fail(message);
-    if (!o.task) o.task = train.task;
+    if (!o.task || !strcmp(o.task, "needle")) o.task = train.task;
     if (!o.haystack) o.haystack = train.haystack;
     const Task *task = task_find(o.task);
     unsigned char *correct = calloc((size_t)o.samples, 1);
@@ -126,13 +163,14 @@ static int run(int argc, char **argv) {
         return fail(message);
     }
     const EvaluateOptions e = {(uint64_t)o.seed, o.length, o.samples, o.batch, o.segment, o.depth, o.quiet};
-    const int64_t right = evaluate(&model, task, &e, correct, 0);
-    stats_proportion(right, o.samples, &low, &high);
-    printf("correct=%lld total=%lld accuracy=%.4f low=%.4f high=%.4f\n", (long long)right,
-           (long long)o.samples, (double)right / (double)o.samples, low, high);
+    if (o.state.save) interrupt_catch();
+    const int status = evaluate_resumable(&model, task, &e, &o.state, correct, message, sizeof message);
+    if (status < 0) fail(message);
+    if (status > 0) fprintf(stderr, "titans eval: stopped; go on with --load-state %s\n", o.state.save);
+    if (!status) report(correct, o.samples);
     free(correct);
     model_free(&model);
-    return 0;
+    return status ? 1 : 0;
 }
 
 const Command command_eval = {"eval", "exact-match accuracy of a checkpoint at any length", run};
