@@ -74,7 +74,7 @@ static void evaluation_segment(Evaluation *e, int64_t until) {
     int32_t *targets = arena_take(&e->arena, (size_t)(e->batch * count) * sizeof *targets);
     int32_t *rows = arena_take(&e->arena, (size_t)(e->batch * count) * sizeof *rows);
     const int64_t row_count = segment_read(e->samples, e->batch, e->from, count, tokens, targets, rows);
-    const ModelInput input = {tokens, e->batch, count, rows, row_count, 0.0f, 0};
+    const ModelInput input = {tokens, e->batch, count, rows, row_count, 0.0f, 0, 0};
     const Tensor *logits = model_forward(&tape, e->model, &e->state, &input);
     if (logits) segment_score(logits, rows, row_count, targets, count, e->correct + e->first, &e->arena);
     e->from += count;

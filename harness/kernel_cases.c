@@ -577,7 +577,7 @@ void cases_stream(KernelReport *r) {
         Tape tape = {&arena, 0, 0};
         int32_t *tokens = arena_take(&arena, SEGMENT * sizeof *tokens);
         for (int t = 0; t < SEGMENT; t++) tokens[t] = (int32_t)random_below(&random, 174);
-        const ModelInput input = {tokens, 1, SEGMENT, 0, 0, 0.0f, 0};
+        const ModelInput input = {tokens, 1, SEGMENT, 0, 0, 0.0f, 0, 0};
         const double began = seconds_now();
         model_forward(&tape, &model, &state, &input);
         seconds[i] = seconds_now() - began;

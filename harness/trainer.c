@@ -149,7 +149,7 @@ int trainer_step(Trainer *t, StepReport *report, char *message, size_t size) {
     const double gates = (double)(t->train.batch * length * sets);
     const float penalty = t->progress.penalised ? (float)(t->train.penalty / gates) : 0.0f;
     Tape tape = {&t->arena, 1, 0};
-    const ModelInput input = {b.tokens, t->train.batch, length, b.rows, b.row_count, penalty, 0};
+    const ModelInput input = {b.tokens, t->train.batch, length, b.rows, b.row_count, penalty, 0, 0};
     Tensor *logits = model_forward(&tape, &t->model, 0, &input);
     *report = (StepReport){.length = length, .tokens = t->train.batch * length};
     report->loss = op_cross_entropy(&tape, logits, b.wanted, 1.0, b.best);

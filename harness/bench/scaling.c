@@ -81,7 +81,7 @@ static double read_once(Model *m, int64_t length, int64_t batch) {
         int32_t *tokens = arena_take(&arena, (size_t)(batch * count) * sizeof *tokens);
         for (int64_t i = 0; i < batch * count; i++)
             tokens[i] = (int32_t)random_below(&random, (uint64_t)m->config.vocab);
-        const ModelInput input = {tokens, batch, count, rows, 1, 0.0f, 0};
+        const ModelInput input = {tokens, batch, count, rows, 1, 0.0f, 0, 0};
         model_forward(&tape, m, &state, &input);
     }
     state_free(&state);

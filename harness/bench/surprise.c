@@ -65,7 +65,7 @@ static void show_layer(Model *m, const Sample *s, int layer, FILE *to) {
     State state;
     state_start(&state, m, 1, n);
     sample_read(s, 0, n, tokens, 0);
-    const ModelInput input = {tokens, 1, n, 0, 0, 0.0f, &probe};
+    const ModelInput input = {tokens, 1, n, 0, 0, 0.0f, &probe, 1};
     model_forward(&tape, m, &state, &input);
     for (int64_t t = 0; t < n; t++)
         fprintf(to, "%d\t%lld\t%d\t%.6g\t%.6g\t%.6g\t%d\n", layer, (long long)t, tokens[t],

@@ -3,8 +3,6 @@
 #include "model/random.h"
 #include "needle.h"
 
-#include <string.h>
-
 static const char noise[] =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.\n";
 enum { LINE = sizeof noise - 1 };
@@ -18,11 +16,9 @@ static int niah1_open(const char *haystack, char *message, size_t size) {
 static void niah1_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
     NeedleText text;
     Random random = random_stream(seed, index, 0x6e6f6973);
-    needle_text(seed, index, &text);
+    needle_text(seed, index, NEEDLE_NUMBER, &text);
     *s = (Sample){.count = 0};
-    const size_t around =
-        strlen(text.before) + strlen(text.needle) + 1 + strlen(text.after) + strlen(text.number);
-    const int64_t lines = (length - (int64_t)around + 1) / LINE, last = lines > 0 ? lines - 1 : 0;
+    const int64_t lines = (length - needle_around(&text) + 1) / LINE, last = lines > 0 ? lines - 1 : 0;
     const int64_t drawn = lines > 0 ? (int64_t)random_below(&random, (uint64_t)lines) : 0;
     const int64_t line = depth < 0.0 ? drawn : (int64_t)(depth * (double)last + 0.5);
     s->depth = lines > 1 ? (double)line / (double)last : 0.0;

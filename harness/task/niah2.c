@@ -1,78 +1,14 @@
-/* S-NIAH-2 (RULER; "N" in the paper's Table 2): a number hidden in prose, bytes as tokens. The needle stands
- * before a sentence at one of 40 depths. Each sample starts at a random sentence of the text, which repeats
- * when it is too short. */
-#include "check.h"
-#include "data.h"
-#include "model/random.h"
+/* S-NIAH-2 (RULER; "N" in the paper's Table 2): a number hidden in prose, bytes as tokens. */
 #include "needle.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-static char *prose, origin[256];
-static int64_t prose_length, *sentences, sentence_count;
-
-static int is_sentence_end(const char *p) {
-    if (p[0] != '.' && p[0] != '!' && p[0] != '?') return 0;
-    return p[1] == ' ' || ((p[1] == '"' || p[1] == '\'' || p[1] == ')') && p[2] == ' ');
-}
-
-/* Where each sentence begins. The text ends with a blank, so the look-ahead stays inside it. */
-static void split_sentences(void) {
-    sentences = calloc((size_t)prose_length / 2 + 2, sizeof *sentences);
-    CHECK(sentences, "no memory for the sentences of %ld bytes", prose_length);
-    sentence_count = 0;
-    sentences[sentence_count++] = 0;
-    for (int64_t i = 0; i + 3 < prose_length; i++)
-        if (is_sentence_end(prose + i)) sentences[sentence_count++] = (strchr(prose + i, ' ') - prose) + 1;
-    if (sentences[sentence_count - 1] >= prose_length) sentence_count--;
-}
-
-static int niah2_open(const char *haystack, char *message, size_t size) {
-    static char opened[256];
-    if (prose && !strcmp(opened, haystack)) return 0;
-    int64_t length;
-    char *text = data_prose(haystack, &length, origin, sizeof origin, message, size);
-    if (!text) return -1;
-    prose_length = length;
-    free(prose);
-    free(sentences);
-    prose = text;
-    snprintf(opened, sizeof opened, "%s", haystack);
-    split_sentences();
-    needle_words();
-    return 0;
-}
-
-/* Byte offset of sentence i when the text repeats for ever. */
-static int64_t sentence_at(int64_t i) {
-    return i / sentence_count * prose_length + sentences[i % sentence_count];
-}
-
 static void niah2_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
-    NeedleText text;
-    Random random = random_stream(seed, index, 0x65737361);
-    needle_text(seed, index, &text);
-    *s = (Sample){.count = 0};
-    const size_t around =
-        strlen(text.before) + strlen(text.needle) + 1 + strlen(text.after) + strlen(text.number);
-    const int64_t first = (int64_t)random_below(&random, (uint64_t)sentence_count),
-                  begin = sentence_at(first);
-    const int64_t drawn = (int64_t)random_below(&random, 40), room = length - (int64_t)around;
-    int64_t count = 0;
-    while (sentence_at(first + count + 1) - begin <= room) count++;
-    s->depth = depth < 0.0 ? (double)drawn / 39.0 : depth;
-    const int64_t before = sentence_at(first + (int64_t)(s->depth * (double)count)) - begin;
-    const int64_t whole = count ? sentence_at(first + count) - begin : room;
-    sample_text(s, text.before);
-    sample_repeat(s, (const unsigned char *)prose, prose_length, begin, before);
-    s->needle = s->length;
-    sample_text(s, text.needle);
-    if (whole > before) sample_text(s, " ");
-    sample_repeat(s, (const unsigned char *)prose, prose_length, begin + before, whole - before - 1);
-    needle_finish(s, &text, (const unsigned char *)prose, prose_length, length);
+    needle_prose_sample(seed, index, length, depth, NEEDLE_NUMBER, s);
 }
 
-const Task task_niah2 = {
-    "niah2", "S-NIAH-2: a number in prose (bytes; --haystack FILE)", 256, 512, 1, niah2_open, niah2_sample};
+const Task task_niah2 = {.name = "niah2",
+                         .summary = "S-NIAH-2: a number in prose (bytes; --haystack FILE)",
+                         .vocab = 256,
+                         .min_length = 512,
+                         .takes_haystack = 1,
+                         .open = needle_prose_open,
+                         .sample = niah2_sample};

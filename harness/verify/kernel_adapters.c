@@ -260,7 +260,7 @@ static void model_calls(Tape *tape, Model *model, const int32_t *tokens, const i
     for (int i = 0; i < 2; i++) {
         const int64_t from = i ? split : 0, n = i ? T - split : split;
         if (!n) continue;
-        const ModelInput input = {tokens + from, 1, n, rows, n, 0.0f, 0};
+        const ModelInput input = {tokens + from, 1, n, rows, n, 0.0f, 0, 0};
         Tensor *part = model_forward(tape, model, &state, &input);
         memcpy(logits + from * part->cols, part->data, (size_t)(n * part->cols) * sizeof(float));
         for (int64_t t = 0; t < n; t++) counted[i] += targets[from + t] >= 0;

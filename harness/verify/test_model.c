@@ -72,7 +72,7 @@ static float *read_in_calls(Model *m, const int32_t *tokens, int64_t batch, cons
         for (int64_t b = 0; b < batch; b++)
             for (int64_t t = 0; t < n; t++)
                 part[b * n + t] = tokens[b * TOKENS + from + t], rows[b * n + t] = (int32_t)(b * n + t);
-        const ModelInput input = {part, batch, n, rows, batch * n, 0.0f, 0};
+        const ModelInput input = {part, batch, n, rows, batch * n, 0.0f, 0, 0};
         const Tensor *y = model_forward(&tape, m, &state, &input);
         for (int64_t b = 0; b < batch; b++)
             memcpy(logits + (b * TOKENS + from) * VOCAB, y->data + b * n * VOCAB,
@@ -227,7 +227,7 @@ static void model_backward(Model *m, const int32_t *tokens, int64_t batch) {
     Tape tape = {&arena, 1, 0};
     int32_t rows[BATCH * TOKENS], targets[BATCH * TOKENS], best[BATCH * TOKENS];
     for (int64_t t = 0; t < batch * TOKENS; t++) rows[t] = (int32_t)t, targets[t] = (tokens[t] + 3) % VOCAB;
-    const ModelInput input = {tokens, batch, TOKENS, rows, batch * TOKENS, 0.0f, 0};
+    const ModelInput input = {tokens, batch, TOKENS, rows, batch * TOKENS, 0.0f, 0, 0};
     Tensor *logits = model_forward(&tape, m, 0, &input);
     op_cross_entropy(&tape, logits, targets, 1.0, best);
     tape_backward(&tape);
@@ -315,7 +315,7 @@ Test(model, the_state_does_not_grow) {
         for (int round = 0; round < 100; round++) {
             Arena arena = {0};
             Tape tape = {&arena, 0, 0};
-            const ModelInput input = {tokens, 1, TOKENS, 0, 0, 0.0f, 0};
+            const ModelInput input = {tokens, 1, TOKENS, 0, 0, 0.0f, 0, 0};
             model_forward(&tape, &m, &state, &input);
             arena_free(&arena);
             cr_assert(!memcmp(before, state.layers, sizeof before), "%s: the state moved in round %d",

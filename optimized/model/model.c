@@ -223,7 +223,8 @@ Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *inpu
         call.angles = angles;
         call.persistent_angles = persistent;
         call.penalty = input->penalty;
-        call.probe = input->probe && input->probe->layer == layer ? input->probe : 0;
+        for (int i = 0; i < input->probe_count; i++)
+            if (input->probes[i].layer == layer) call.probe = &input->probes[i];
         x = model_block(m, &call, layer, x);
     }
     state->position += input->count;

@@ -117,7 +117,8 @@ typedef struct {
     const int32_t *rows;
     int64_t row_count;
     float penalty;
-    const Probe *probe;
+    const Probe *probes; /* at most one per layer */
+    int probe_count;
 } ModelInput;
 Tensor *model_forward(Tape *tape, Model *model, State *state, const ModelInput *input);
 

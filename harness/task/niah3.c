@@ -1,0 +1,14 @@
+/* S-NIAH-3 (RULER; "W" in the paper's Table 2): a uuid hidden in prose, bytes as tokens. */
+#include "needle.h"
+
+static void niah3_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
+    needle_prose_sample(seed, index, length, depth, NEEDLE_UUID, s);
+}
+
+const Task task_niah3 = {.name = "niah3",
+                         .summary = "S-NIAH-3: a uuid in prose (bytes; --haystack FILE)",
+                         .vocab = 256,
+                         .min_length = 640,
+                         .takes_haystack = 1,
+                         .open = needle_prose_open,
+                         .sample = niah3_sample};
