@@ -1,0 +1,192 @@
+/* Training throughput: whole steps (forward, backward, optimizer) on random tokens, for mixers, depths of the
+ * memory and lengths at a constant number of tokens per step (the paper's Figures 8 and 9):
+ * results/throughput.tsv. */
+#include "bench.h"
+#include "check.h"
+#include "model/optimizer.h"
+#include "model/random.h"
+#include "options.h"
+#include "timing.h"
+#include "tsv.h"
+
+#include <argp.h>
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST = 16, REPEATS = 5 };
+
+typedef struct {
+    const char *out, *mixers, *lengths, *depths, *config;
+    int64_t tokens, threads, repeats;
+} TrainingOptions;
+
+enum { OPTION_MIXERS = 256, OPTION_LENGTHS, OPTION_DEPTHS, OPTION_TOKENS, OPTION_REPEATS };
+static const struct argp_option options[] = {
+    {"mixers", OPTION_MIXERS, "A,B,..", 0, "default attention,swa,lmm,mac,mag,mal", 0},
+    {"lengths", OPTION_LENGTHS, "A,B,..", 0, "tokens per sequence (default 2K,4K,8K,16K,32K)", 0},
+    {"depths", OPTION_DEPTHS, "A,B,..", 0, "layers of the memory, 1 to 4 (default: the configuration's)", 0},
+    {"tokens", OPTION_TOKENS, "N", 0, "tokens per step (default 32K)", 0},
+    {"repeats", OPTION_REPEATS, "N", 0, "steps timed, after one to warm up (default 5)", 0},
+    {"config", 'c', "FILE", 0, "JSON with keys of the model (titans train --help)", 0},
+    {"threads", 'k', "K", 0, "threads", 0},
+    {"out", 'o', "FILE", 0, "default results/throughput.tsv", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    TrainingOptions *o = state->input;
+    switch (key) {
+    case OPTION_MIXERS:
+        o->mixers = arg;
+        break;
+    case OPTION_LENGTHS:
+        o->lengths = arg;
+        break;
+    case OPTION_DEPTHS:
+        o->depths = arg;
+        break;
+    case OPTION_TOKENS:
+        o->tokens = option_integer("tokens", arg, 64, 1 << 24);
+        break;
+    case OPTION_REPEATS:
+        o->repeats = option_integer("repeats", arg, 1, 31);
+        break;
+    case 'c':
+        o->config = arg;
+        break;
+    case 'k':
+        o->threads = option_integer("threads", arg, 1, 4096);
+        break;
+    case 'o':
+        o->out = arg;
+        break;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", arg);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* A model in training on random tokens. */
+typedef struct {
+    Model model;
+    Optimizer optimizer;
+    TrainConfig train;
+    Arena arena;
+    Random random;
+    int64_t batch, length;
+} Step;
+
+static void step_once(void *context) {
+    Step *s = context;
+    const int64_t n = s->batch * s->length;
+    const char *bad = 0;
+    arena_reset(&s->arena);
+    int32_t *numbers = arena_take(&s->arena, (size_t)(4 * n) * sizeof *numbers);
+    int32_t *tokens = numbers, *targets = numbers + n, *rows = numbers + 2 * n, *best = numbers + 3 * n;
+    for (int64_t i = 0; i < n; i++) {
+        tokens[i] = (int32_t)random_below(&s->random, (uint64_t)s->model.config.vocab);
+        targets[i] = (int32_t)random_below(&s->random, (uint64_t)s->model.config.vocab);
+        rows[i] = (int32_t)i;
+    }
+    Tape tape = {&s->arena, 1, 0};
+    const ModelInput input = {tokens, s->batch, s->length, rows, n, 0.0f, 0, 0};
+    Tensor *logits = model_forward(&tape, &s->model, 0, &input);
+    op_cross_entropy(&tape, logits, targets, 1.0, best);
+    tape_backward(&tape);
+    optimizer_step(&s->optimizer, &s->model, &s->train, 1e-5, &bad);
+    CHECK(!bad, "%s is not finite", bad);
+}
+
+/* Mean number of keys that full attention sees in a sequence. */
+static double mean_context(int64_t length) { return 0.5 * (double)(length + 1); }
+
+static int measure(const TrainingOptions *o, const Config *config, int64_t length, FILE *to, char *message,
+                   size_t size) {
+    Config unused;
+    Step s = {.batch = o->tokens / length > 0 ? o->tokens / length : 1, .length = length, .random = {1}};
+    config_defaults(&unused, &s.train);
+    if (model_create(&s.model, config, 1, message, size)) return -1;
+    model_gradients(&s.model);
+    if (optimizer_create(&s.optimizer, &s.model, message, size)) return model_free(&s.model), -1;
+    const Timing t =
+        timing_measure((Work){step_once, &s}, (Work){0, 0}, omp_get_max_threads(), (int)o->repeats, 0.0);
+    const double tokens = (double)(s.batch * length);
+    const double flop = 3.0 * tokens * model_flops(&s.model, mean_context(length), 1);
+    fprintf(to, "%s\t%lld\t%lld\t%lld\t%d\t%lld\t%.0f\t%.1f\t%.1f\n", config->mixer,
+            (long long)config->memory_layers, (long long)length, (long long)s.batch, omp_get_max_threads(),
+            (long long)s.model.list.floats, tokens / t.seconds, flop / t.seconds * 1e-9,
+            100.0 * flop / t.seconds / t.peak);
+    fflush(to);
+    fprintf(stderr, "training: %-9s L_M %lld length %6lld x %-3lld %8.0f tokens/s  %5.1f %% of FMA peak\n",
+            config->mixer, (long long)config->memory_layers, (long long)length, (long long)s.batch,
+            tokens / t.seconds, 100.0 * flop / t.seconds / t.peak);
+    optimizer_free(&s.optimizer);
+    model_free(&s.model);
+    arena_free(&s.arena);
+    return 0;
+}
+
+/* Calls for every item of a comma-separated list. */
+static int split(const char *list, char items[MOST][32]) {
+    int n = 0;
+    while (*list && n < MOST) {
+        const size_t length = strcspn(list, ",");
+        snprintf(items[n++], 32, "%.*s", (int)length, list);
+        list += length + (list[length] == ',');
+    }
+    return n;
+}
+
+static int measure_all(const TrainingOptions *o, const Config *base, FILE *to, char *message, size_t size) {
+    char mixers[MOST][32], lengths[MOST][32], depths[MOST][32];
+    const int m = split(o->mixers, mixers), n = split(o->lengths, lengths), d = split(o->depths, depths);
+    for (int i = 0; i < m; i++)
+        for (int j = 0; j < (d ? d : 1); j++)
+            for (int k = 0; k < n; k++) {
+                Config config = *base;
+                snprintf(config.mixer, sizeof config.mixer, "%.15s", mixers[i]);
+                if (d) config.memory_layers = option_integer("depths", depths[j], 1, 4);
+                if (measure(o, &config, option_integer("lengths", lengths[k], 64, 1 << 24), to, message,
+                            size))
+                    return -1;
+            }
+    return 0;
+}
+
+static int run(int argc, char **argv) {
+    const struct argp argp = {
+        options, parse, 0, "Training throughput by mixer, depth of the memory and length.", 0, 0, 0};
+    TrainingOptions o = {.out = "results/throughput.tsv",
+                         .mixers = "attention,swa,lmm,mac,mag,mal",
+                         .lengths = "2K,4K,8K,16K,32K",
+                         .depths = "",
+                         .tokens = 32 << 10,
+                         .repeats = REPEATS};
+    char message[1024], command[1024];
+    Config config;
+    TrainConfig train;
+    Tsv tsv;
+    tsv_command(command, sizeof command, argc, argv);
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, 0, &o);
+    option_threads(o.threads);
+    config_defaults(&config, &train);
+    config.vocab = 256;
+    int status = o.config ? config_from_file(o.config, &config, &train, message, sizeof message) : 0;
+    if (!status)
+        status = tsv_open(
+            &tsv, o.out, command,
+            "mixer\tmemory_layers\tlength\tbatch\tthreads\tweights\ttokens_per_s\tgflops\tpercent_of_peak",
+            message, sizeof message);
+    if (!status) {
+        status = measure_all(&o, &config, tsv.file, message, sizeof message);
+        if (!status) status = tsv_close(&tsv, message, sizeof message);
+    }
+    if (status) fprintf(stderr, "titans bench training: %s\n", message);
+    return status ? 1 : 0;
+}
+
+const Bench bench_training = {"training", "training throughput by mixer, depth and length", run};
