@@ -1,5 +1,6 @@
-/* Equations 16-18: the chunkwise form. Inside a chunk of b tokens every gradient is taken at the memory the
- * chunk starts from. M, S (P) and the tokens are laid out as in memory.c. */
+/* Equations 16-18: the chunkwise form, with parameters per token or per chunk (section 3.2). Inside a chunk
+ * of b tokens every gradient is taken at the memory the chunk starts from. M, S (P) and the tokens are laid
+ * out as in memory.c. */
 #pragma once
 #include "memory.c"
 
@@ -139,6 +140,60 @@ static void chunk_momentum(int64_t T, int64_t n, const real *u, const real *thet
             S[t * n + i] = eta[t] * (t > 0 ? S[(t - 1) * n + i] : S0[i]) - theta[t] * u[t * n + i];
 }
 
+/* x^0 .. x^n, n + 1 numbers */
+static void powers(int64_t n, real x, real *power) {
+    power[0] = 1;
+    for (int64_t i = 1; i <= n; i++) power[i] = power[i - 1] * x;
+}
+
+/* Section 3.2, alpha and eta constant in the chunk: C_{t,i} of E5 depends on n = t - i alone,
+ *      c_n = rho c_{n-1} + eta^n,   c_0 = 1,   rho = 1 - alpha.   kernel (T): c_0 .. c_{T-1}. */
+static void lti_kernel(int64_t T, real alpha, real eta, real *kernel) {
+    real power = 1;
+    for (int64_t n = 0; n < T; n++) {
+        kernel[n] = n > 0 ? (1 - alpha) * kernel[n - 1] + power : power;
+        power *= eta;
+    }
+}
+
+/* The same closed: c_n = (rho^(n+1) - eta^(n+1)) / (rho - eta), and (n + 1) rho^n where rho = eta (E17), rho
+ * written there as (rho + eta) / 2, which has the right slope too: kernel (T). */
+static void lti_kernel_closed(int64_t T, real alpha, real eta, real *kernel) {
+    real rho = 1 - alpha, *of_rho = R_NEW(T + 1), *of_eta = R_NEW(T + 1), *of_mean = R_NEW(T + 1);
+    int equal = RE(rho) == RE(eta);
+    powers(T, rho, of_rho);
+    powers(T, eta, of_eta);
+    powers(T, (rho + eta) / 2, of_mean);
+    for (int64_t n = 0; n < T; n++)
+        kernel[n] = equal ? (real)(n + 1) * of_mean[n] : (of_rho[n + 1] - of_eta[n + 1]) / (rho - eta);
+    free(of_rho);
+    free(of_eta);
+    free(of_mean);
+}
+
+/* (16) with momentum as a convolution, alpha, theta, eta constant: for t = 1..T
+ *      M_t = rho^t M_0 + eta c_{t-1} S_0 - theta sum_{i<=t} c_{t-i} u_i,
+ *      S_t = eta^t S_0 - theta sum_{i<=t} eta^(t-i) u_i.
+ * kernel (T): c_0 .. c_{T-1}; M_0, S_0 (n), u, M, S (T x n). */
+static void chunk_lti(int64_t T, int64_t n, const real *kernel, const real *M0, const real *S0, const real *u,
+                      real alpha, real theta, real eta, real *M, real *S) {
+    real *kept = R_NEW(T + 1), *carried = R_NEW(T + 1);
+    powers(T, 1 - alpha, kept);
+    powers(T, eta, carried);
+    for (int64_t t = 1; t <= T; t++)
+        for (int64_t p = 0; p < n; p++) {
+            real state = 0, momentum = 0;
+            for (int64_t i = 1; i <= t; i++) {
+                state += kernel[t - i] * u[(i - 1) * n + p];
+                momentum += carried[t - i] * u[(i - 1) * n + p];
+            }
+            M[(t - 1) * n + p] = kept[t] * M0[p] + eta * kernel[t - 1] * S0[p] - theta * state;
+            S[(t - 1) * n + p] = carried[t] * S0[p] - theta * momentum;
+        }
+    free(kept);
+    free(carried);
+}
+
 static void memory_chunk_shape(const int64_t *n, int64_t *in, int64_t *out) {
     Network net = network_at(n + 2);
     tokens_sizes(n[0], &net, in, out);
@@ -179,6 +234,30 @@ static void chunk_momentum_run(const int64_t *n, const void *const *in, void *co
     chunk_momentum(n[0], n[1], IN(0), IN(1), IN(2), IN(3), OUT(0));
 }
 
+static void lti_kernel_shape(const int64_t *n, int64_t *in, int64_t *out) {
+    in[0] = in[1] = 1;
+    out[0] = n[0];
+}
+
+static void lti_kernel_run(const int64_t *n, const void *const *in, void *const *out) {
+    lti_kernel(n[0], IN(0)[0], IN(1)[0], OUT(0));
+}
+
+static void lti_kernel_closed_run(const int64_t *n, const void *const *in, void *const *out) {
+    lti_kernel_closed(n[0], IN(0)[0], IN(1)[0], OUT(0));
+}
+
+static void chunk_lti_shape(const int64_t *n, int64_t *in, int64_t *out) {
+    in[0] = n[0];
+    in[1] = in[2] = n[1];
+    in[3] = out[0] = out[1] = n[0] * n[1];
+    in[4] = in[5] = in[6] = 1;
+}
+
+static void chunk_lti_run(const int64_t *n, const void *const *in, void *const *out) {
+    chunk_lti(n[0], n[1], IN(0), IN(1), IN(2), IN(3), IN(4)[0], IN(5)[0], IN(6)[0], OUT(0), OUT(1));
+}
+
 static const Equation chunk_equations[] = {
     {"memory_chunk", "eqs 16-18, errata E2 E3 E5", "T b " NETWORK_DIMS, "M0 S0 k v q alpha theta eta",
      "y M S", memory_chunk_shape, memory_chunk_run},
@@ -187,4 +266,9 @@ static const Equation chunk_equations[] = {
     {"chunk_linear", "eq 17, errata E1 E4", "T n0 n1", "W0 k v alpha theta", "W", chunk_linear_shape,
      chunk_linear_run},
     {"chunk_momentum", "eq 18", "T n", "u theta eta S0", "S", chunk_momentum_shape, chunk_momentum_run},
+    {"lti_kernel", "section 3.2, erratum E17", "T", "alpha eta", "kernel", lti_kernel_shape, lti_kernel_run},
+    {"lti_kernel_closed", "section 3.2, erratum E17", "T", "alpha eta", "kernel", lti_kernel_shape,
+     lti_kernel_closed_run},
+    {"chunk_lti", "section 3.2, eqs 16 18", "T n", "kernel M0 S0 u alpha theta eta", "M S", chunk_lti_shape,
+     chunk_lti_run},
     EQUATION_END};

@@ -64,13 +64,13 @@ static void network_forward(const Network *net, const real *M, const real *k, re
     for (int64_t l = 1; l <= L; l++) {
         real *a = A + l * width, *h = H + l * width;
         project(1, net->n[l - 1], net->n[l], H + (l - 1) * width, M + network_layer(net, l), a);
-        for (int64_t j = 0; j < net->n[l] && l < L; j++) h[j] = net->gelu ? gelu(a[j]) : silu(a[j]);
+        for (int64_t j = 0; l < L && j < net->n[l]; j++) h[j] = net->gelu ? gelu(a[j]) : silu(a[j]);
     }
     if (net->norm)
         layer_norm(net->n[L], A + L * width, y);
     else
         real_copy(net->n[L], A + L * width, y);
-    for (int64_t j = 0; j < net->n[L] && net->residual; j++) y[j] = k[j] + y[j];
+    for (int64_t j = 0; net->residual && j < net->n[L]; j++) y[j] = k[j] + y[j];
 }
 
 /* silu'(a) = s (1 + a (1 - s)), s = sigma(a) */

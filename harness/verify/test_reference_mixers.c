@@ -628,7 +628,7 @@ static double *attention_reads(const Case *c, int64_t n, const double *u, const 
 static double *attention_rows(const Case *c, int64_t n, const double *u, const char *const *W,
                               int64_t prefix) {
     const Mask mask = {case_dim(c, "window"), prefix, 0, 0};
-    int64_t position[32];
+    int64_t position[64] = {0};
     for (int64_t i = 0; i < n; i++) position[i] = i;
     return attention_reads(c, n, u, W, position, &mask);
 }
@@ -709,7 +709,7 @@ static void direct_mal(const Case *c) {
 
 /* (22)-(23) of the tokens from .. to - 1 into rows of y; h (to - from rows) */
 static void direct_context(const Case *c, int64_t from, int64_t to, const double *h, double *y) {
-    int64_t Np = case_dim(c, "persistent"), C = case_dim(c, "segment"), n = to - from, position[64];
+    int64_t Np = case_dim(c, "persistent"), C = case_dim(c, "segment"), n = to - from, position[64] = {0};
     const Mask mask = {0, Np, n, case_dim(c, "literal")};
     double *context = numbers((Np + 2 * n) * D);
     memcpy(context, c->in[1], (size_t)(Np * D) * sizeof(double));

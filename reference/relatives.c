@@ -1,0 +1,146 @@
+/* Equations 32-35, appendix C: the linear memory's relatives. There l = 1/2 || M k - v ||^2 (E1) and M acts
+ * on columns, S (d_v x d_k); here tokens are rows, so that M (n0 x n1) is its transpose, n0 = d_k, n1 = d_v,
+ * read as y = q M, and diag(.) on the left of the printed M multiplies the columns of ours. */
+#pragma once
+#include "layers.c"
+
+/* T tokens: k, q (T x n0), v (T x n1), alpha, theta, eta as each rule says. */
+typedef struct Relative {
+    int64_t T, n0, n1;
+    const real *k, *v, *q, *alpha, *theta, *eta;
+} Relative;
+
+/* (32) M_t = diag(1 - alpha_t) M_{t-1} + S_t (E9: M_{t-1})
+ * (33) S_t = diag(eta_t) S_{t-1} - diag(theta_t) (M_{t-1} k_t' k_t - v_t' k_t), token t of x, in place:
+ * M, S (n0 x n1), alpha, theta, eta (T x n1). */
+static void diagonal_lmm(const Relative *x, int64_t t, real *M, real *S) {
+    int64_t n0 = x->n0, n1 = x->n1;
+    const real *k = x->k + t * n0, *v = x->v + t * n1;
+    real *recalled = R_NEW(n1);
+    project(1, n0, n1, k, M, recalled);
+    for (int64_t i = 0; i < n0; i++)
+        for (int64_t j = 0; j < n1; j++) {
+            int64_t p = i * n1 + j, c = t * n1 + j;
+            S[p] = x->eta[c] * S[p] - x->theta[c] * (k[i] * (recalled[j] - v[j]));
+            M[p] = (1 - x->alpha[c]) * M[p] + S[p];
+        }
+    free(recalled);
+}
+
+/* One token of a rule without momentum: M (n0 x n1) in place. */
+typedef void RelativeRule(const Relative *x, int64_t t, real *M);
+
+/* M_t = keep M_{t-1} (I - delta k k') + delta v k', the form of (34), (35) and Gated DeltaNet: k (n0), v
+ * (n1). */
+static void delta_rule(int64_t n0, int64_t n1, real keep, real delta, const real *k, const real *v, real *M) {
+    real *recalled = R_NEW(n1);
+    project(1, n0, n1, k, M, recalled);
+    for (int64_t i = 0; i < n0; i++)
+        for (int64_t j = 0; j < n1; j++) {
+            int64_t p = i * n1 + j;
+            M[p] = keep * (M[p] - delta * (k[i] * recalled[j])) + delta * (k[i] * v[j]);
+        }
+    free(recalled);
+}
+
+/* (34) DeltaNet: S_{t+1} = S_t (I - theta_t k_t k_t') + theta_t v_t k_t': theta (T). */
+static void delta_net(const Relative *x, int64_t t, real *M) {
+    delta_rule(x->n0, x->n1, R(1), x->theta[t], x->k + t * x->n0, x->v + t * x->n1, M);
+}
+
+/* Gated DeltaNet: S_{t+1} = (1 - alpha_t) S_t (I - theta_t k_t k_t') + theta_t v_t k_t': alpha, theta (T). */
+static void gated_delta_net(const Relative *x, int64_t t, real *M) {
+    delta_rule(x->n0, x->n1, 1 - x->alpha[t], x->theta[t], x->k + t * x->n0, x->v + t * x->n1, M);
+}
+
+/* (35) Longhorn: S_{t+1} = S_t (I - delta_t k_t k_t') + delta_t v_t k_t', delta_t = theta_t / (1 + theta_t
+ * k_t k_t'), the product in delta_t being k_t.k_t: theta (T). */
+static void longhorn(const Relative *x, int64_t t, real *M) {
+    const real *k = x->k + t * x->n0;
+    real square = 0;
+    for (int64_t i = 0; i < x->n0; i++) square += k[i] * k[i];
+    delta_rule(x->n0, x->n1, R(1), x->theta[t] / (1 + x->theta[t] * square), k, x->v + t * x->n1, M);
+}
+
+/* TTT layer: (8) with the linear memory, M_t = M_{t-1} - theta_t k_t' (k_t M_{t-1} - v_t): theta (T). */
+static void ttt_layer(const Relative *x, int64_t t, real *M) {
+    int64_t n0 = x->n0, n1 = x->n1;
+    const real *k = x->k + t * n0, *v = x->v + t * n1;
+    real *recalled = R_NEW(n1);
+    project(1, n0, n1, k, M, recalled);
+    for (int64_t i = 0; i < n0; i++)
+        for (int64_t j = 0; j < n1; j++)
+            M[i * n1 + j] = M[i * n1 + j] - x->theta[t] * (k[i] * (recalled[j] - v[j]));
+    free(recalled);
+}
+
+/* T tokens, each reading y_t = q_t M_t from the memory it has just written: M (n0 x n1) in place, y (T x n1).
+ */
+static void relative_sequential(const Relative *x, RelativeRule *rule, real *M, real *y) {
+    for (int64_t t = 0; t < x->T; t++) {
+        rule(x, t, M);
+        project(1, x->n0, x->n1, x->q + t * x->n0, M, y + t * x->n1);
+    }
+}
+
+/* in: M0 k v q theta [alpha]; out: y M */
+static void relative_run(RelativeRule *rule, const int64_t *n, const void *const *in, void *const *out,
+                         const real *alpha) {
+    Relative x = {n[0], n[1], n[2], IN(1), IN(2), IN(3), alpha, IN(4), NULL};
+    real_copy(n[1] * n[2], IN(0), OUT(1));
+    relative_sequential(&x, rule, OUT(1), OUT(0));
+}
+
+static void delta_net_run(const int64_t *n, const void *const *in, void *const *out) {
+    relative_run(delta_net, n, in, out, NULL);
+}
+
+static void gated_delta_net_run(const int64_t *n, const void *const *in, void *const *out) {
+    relative_run(gated_delta_net, n, in, out, IN(5));
+}
+
+static void longhorn_run(const int64_t *n, const void *const *in, void *const *out) {
+    relative_run(longhorn, n, in, out, NULL);
+}
+
+static void ttt_layer_run(const int64_t *n, const void *const *in, void *const *out) {
+    relative_run(ttt_layer, n, in, out, NULL);
+}
+
+static void delta_net_shape(const int64_t *n, int64_t *in, int64_t *out) {
+    in[0] = out[1] = n[1] * n[2];
+    in[1] = in[3] = n[0] * n[1];
+    in[2] = out[0] = n[0] * n[2];
+    in[4] = n[0];
+}
+
+static void gated_delta_net_shape(const int64_t *n, int64_t *in, int64_t *out) {
+    delta_net_shape(n, in, out);
+    in[5] = n[0];
+}
+
+static void diagonal_lmm_shape(const int64_t *n, int64_t *in, int64_t *out) {
+    in[0] = in[1] = out[1] = out[2] = n[1] * n[2];
+    in[2] = in[4] = n[0] * n[1];
+    in[3] = in[5] = in[6] = in[7] = out[0] = n[0] * n[2];
+}
+
+static void diagonal_lmm_run(const int64_t *n, const void *const *in, void *const *out) {
+    Relative x = {n[0], n[1], n[2], IN(2), IN(3), IN(4), IN(5), IN(6), IN(7)};
+    real_copy(n[1] * n[2], IN(0), OUT(1));
+    real_copy(n[1] * n[2], IN(1), OUT(2));
+    for (int64_t t = 0; t < x.T; t++) {
+        diagonal_lmm(&x, t, OUT(1), OUT(2));
+        project(1, x.n0, x.n1, x.q + t * x.n0, OUT(1), OUT(0) + t * x.n1);
+    }
+}
+
+static const Equation relatives_equations[] = {
+    {"diagonal_lmm", "eqs 32-33, errata E1 E9", "T n0 n1", "M0 S0 k v q alpha theta eta", "y M S",
+     diagonal_lmm_shape, diagonal_lmm_run},
+    {"delta_net", "eq 34", "T n0 n1", "M0 k v q theta", "y M", delta_net_shape, delta_net_run},
+    {"gated_delta_net", "eq 34 with decay, erratum E16", "T n0 n1", "M0 k v q theta alpha", "y M",
+     gated_delta_net_shape, gated_delta_net_run},
+    {"longhorn", "eq 35", "T n0 n1", "M0 k v q theta", "y M", delta_net_shape, longhorn_run},
+    {"ttt_layer", "eq 8, appendix C", "T n0 n1", "M0 k v q theta", "y M", delta_net_shape, ttt_layer_run},
+    EQUATION_END};
