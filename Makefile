@@ -142,7 +142,7 @@ $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile
 	@echo '  CC    reference in $*'
 	@$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify \
 	  -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
-$(call object,$(VER_SRC)): INCLUDE += -Ireference -Iharness/verify
+$(call object,$(VER_SRC) harness/bench/drift.c): INCLUDE += -Ireference -Iharness/verify
 
 $(BUILD)/titans: $(call object,$(HAR_SRC)) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ) $(BUILD)/harness/verify/oracle.o
 	@echo '  LINK  $@'

@@ -21,8 +21,8 @@ static SafeTensor checkpoint_tensor(const Parameter *p, int group, const float *
 
 int checkpoint_save(const char *path, const Model *model, const Optimizer *o, const TrainConfig *train,
                     const Progress *progress, char *message, size_t size) {
-    const float *const base[GROUPS] = {model->weights, o->m, o->v};
-    const int count = model->list.count;
+    const float *const base[GROUPS] = {model->weights, o ? o->m : 0, o ? o->v : 0};
+    const int count = model->list.count, groups = o ? GROUPS : 1;
     SafeTensor *tensors = calloc((size_t)(count * GROUPS), sizeof *tensors);
     int written = 0;
     char *config_text = config_to_json(&model->config, 0), *train_text = config_to_json(0, train);
@@ -30,14 +30,14 @@ int checkpoint_save(const char *path, const Model *model, const Optimizer *o, co
     snprintf(step, sizeof step, "%lld", (long long)progress->step);
     snprintf(match, sizeof match, "%a", progress->match);
     snprintf(penalised, sizeof penalised, "%d", (int)progress->penalised);
-    snprintf(power1, sizeof power1, "%a", o->power1);
-    snprintf(power2, sizeof power2, "%a", o->power2);
+    snprintf(power1, sizeof power1, "%a", o ? o->power1 : 1.0);
+    snprintf(power2, sizeof power2, "%a", o ? o->power2 : 1.0);
     const SafeMetadata metadata[] = {{"format", FORMAT}, {"config", config_text}, {"train", train_text},
                                      {"step", step},     {"match", match},        {"penalised", penalised},
                                      {"power1", power1}, {"power2", power2}};
     int status = -1;
     if (tensors && config_text && train_text) {
-        for (int g = 0; g < GROUPS; g++)
+        for (int g = 0; g < groups; g++)
             for (int i = 0; i < count; i++)
                 if (parameter_count(&model->list.items[i]) > 0)
                     tensors[written++] = checkpoint_tensor(&model->list.items[i], g, base[g]);
@@ -126,10 +126,14 @@ static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainC
     progress->penalised = (int64_t)penalised;
     if (model_create(model, &config, 0, message, size)) return -1;
     int wanted = 0;
-    for (int i = 0; i < model->list.count; i++)
-        wanted += parameter_count(&model->list.items[i]) > 0 ? GROUPS : 0;
-    if (f->tensor_count != wanted) {
-        snprintf(message, size, "%d tensors, the configuration wants %d", f->tensor_count, wanted);
+    for (int i = 0; i < model->list.count; i++) wanted += parameter_count(&model->list.items[i]) > 0;
+    if (f->tensor_count != wanted && f->tensor_count != GROUPS * wanted) {
+        snprintf(message, size, "%d tensors, the configuration wants %d, or %d with the optimizer's",
+                 f->tensor_count, wanted, GROUPS * wanted);
+        return -1;
+    }
+    if (o && f->tensor_count == wanted) {
+        snprintf(message, size, "weights only: there is no optimizer state to resume from");
         return -1;
     }
     if (checkpoint_copy(f, model, 0, model->weights, message, size)) return -1;

@@ -10,11 +10,11 @@ typedef struct {
     int64_t penalised; /* the write-sparsity penalty has been switched on */
 } Progress;
 
-/* 0, or -1 with a message. */
+/* optimizer NULL: weights only, a third of the size, nothing to resume from. 0, or -1 with a message. */
 int checkpoint_save(const char *path, const Model *model, const Optimizer *optimizer,
                     const TrainConfig *train, const Progress *progress, char *message, size_t size);
 
-/* Creates the model, and the optimizer unless NULL. Refuses files whose tensors do not fit the configuration.
- */
+/* Creates the model, and the optimizer unless NULL, which wants a file that has one. Refuses files whose
+ * tensors do not fit the configuration. */
 int checkpoint_load(const char *path, Model *model, Optimizer *optimizer, TrainConfig *train,
                     Progress *progress, char *message, size_t size);

@@ -1,0 +1,52 @@
+/* A checkpoint without the optimizer's state: what is published. */
+#include "command.h"
+#include "model/checkpoint.h"
+
+#include <argp.h>
+#include <stdio.h>
+
+typedef struct {
+    const char *file, *out;
+} ExportOptions;
+
+static const struct argp_option options[] = {{"out", 'o', "FILE", 0, "file to write", 0}, {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    ExportOptions *o = state->input;
+    switch (key) {
+    case 'o':
+        o->out = arg;
+        break;
+    case ARGP_KEY_ARG:
+        if (o->file) argp_error(state, "more than one checkpoint: '%s'", arg);
+        o->file = arg;
+        break;
+    case ARGP_KEY_END:
+        if (!o->file || !o->out) argp_error(state, "which checkpoint, and --out FILE?");
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static int run(int argc, char **argv) {
+    const struct argp argp = {
+        options, parse, "CHECKPOINT", "Write a checkpoint's weights without the optimizer's state.", 0, 0, 0};
+    ExportOptions o = {0};
+    char message[1024];
+    Model model;
+    TrainConfig train;
+    Progress progress;
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, 0, &o);
+    int status = checkpoint_load(o.file, &model, 0, &train, &progress, message, sizeof message);
+    if (!status) {
+        status = checkpoint_save(o.out, &model, 0, &train, &progress, message, sizeof message);
+        model_free(&model);
+    }
+    if (status) fprintf(stderr, "titans export: %s\n", message);
+    return status ? 1 : 0;
+}
+
+const Command command_export = {"export", "a checkpoint's weights without the optimizer's state", run};
