@@ -147,7 +147,7 @@ static int evaluation_restore(Evaluation *e, const SafeFile *f, char *message, s
     if (state_load(f, &e->state, e->model, message, size)) return -1;
     e->from = e->state.position;
     if (e->state.batch == e->batch && e->from <= e->o->length) {
-        e->progress.done = e->first * e->o->length + e->batch * e->from;
+        e->progress.done = e->progress.skipped = e->first * e->o->length + e->batch * e->from;
         return 0;
     }
     state_free(&e->state);

@@ -5,7 +5,7 @@
  * a log. */
 typedef struct {
     const char *what;
-    int64_t total, done;
+    int64_t total, done, skipped; /* skipped: of done, what an earlier process did */
     double began, shown;
 } ProgressLine;
 

@@ -82,7 +82,7 @@ typedef struct {
     const Model *model;
     const Task *task;
     const char *file;
-    int64_t length, seed;
+    int64_t length, train_seed;
     FILE *to;
 } Row;
 
@@ -90,17 +90,17 @@ typedef struct {
 static void write_row(const Row *r, const char *depth, int64_t samples, int64_t right, int64_t seed) {
     double low, high;
     stats_proportion(right, samples, &low, &high);
-    fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%s\n", r->model->config.mixer,
+    fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%lld\t%s\n", r->model->config.mixer,
             r->task->name, (long long)r->length, depth, (long long)samples, (long long)right,
-            (double)right / (double)samples, low, high, (long long)seed, r->file);
+            (double)right / (double)samples, low, high, (long long)seed, (long long)r->train_seed, r->file);
     fflush(r->to);
 }
 
-static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, const char *file,
+static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, int i, int64_t train_seed,
                             int64_t length, FILE *to) {
     const int64_t wanted = length > (128 << 10) && o->long_samples ? o->long_samples : o->samples;
     const int64_t depths = o->depths < wanted ? o->depths : wanted;
-    const Row row = {m, task, file, length, o->seed, to};
+    const Row row = {m, task, o->files[i], length, train_seed, to};
     int64_t total = 0;
     for (int64_t d = 0; d < depths; d++) {
         const int64_t samples = wanted / depths + (d < wanted % depths),
@@ -138,7 +138,7 @@ static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message,
     char *list = strdup(o->lengths), *rest = list;
     for (char *word; !status && (word = strsep(&rest, ","));) {
         const int64_t length = option_integer("lengths", word, task->min_length, (int64_t)1 << 40);
-        if (length <= o->limits[i]) evaluate_depths(&model, task, o, o->files[i], length, to);
+        if (length <= o->limits[i]) evaluate_depths(&model, task, o, i, train.seed, length, to);
     }
     free(list);
     model_free(&model);
@@ -159,10 +159,10 @@ static int run(int argc, char **argv) {
     tsv_command(command, sizeof command, argc, argv);
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, 0, &o);
-    int status =
-        tsv_open(&tsv, o.out, command,
-                 "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\tcheckpoint",
-                 message, sizeof message);
+    int status = tsv_open(
+        &tsv, o.out, command,
+        "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\ttrain_seed\tcheckpoint",
+        message, sizeof message);
     for (int i = 0; !status && i < o.file_count; i++)
         status = evaluate_file(&o, i, tsv.file, message, sizeof message);
     if (!status) status = tsv_close(&tsv, message, sizeof message);

@@ -128,3 +128,61 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     expect("eval a.safetensors --length 200 --samples 3 -q > /dev/full", 1, "");
     ledger_record("commands", "end to end", 14, 0);
 }
+
+Test(commands, stop_and_go_on_with_the_same_state, .init = enter_folder, .fini = leave_folder) {
+    cr_assert(!system("echo '{\"mixer\": \"mac\", \"segment\": 32, \"persistent\": 2}' > mac.json"));
+    expect("train --config mac.json --task passkey --steps 2 --out a.safetensors", 0, "trained 2 steps");
+    expect("eval a.safetensors --length 3000 --samples 3 --batch 2 --save-state whole.safetensors", 0,
+           "total=3");
+    expect(
+        "eval a.safetensors --length 3000 --samples 3 --batch 2 --save-state half.safetensors --stop-at 777",
+        1, "--load-state half.safetensors");
+    expect(
+        "eval a.safetensors --length 3000 --samples 3 --batch 2 --load-state half.safetensors --save-state "
+        "rest.safetensors",
+        0, "total=3");
+    cr_assert(!system("cmp whole.safetensors rest.safetensors"), "the split changed the state");
+    expect("eval a.safetensors --length 4000 --samples 3 --batch 2 --load-state half.safetensors", 1,
+           "another evaluation");
+    expect("eval a.safetensors --length 3000 --stop-at 5", 2, "--save-state");
+    expect("eval a.safetensors --length 3000 --load-state a.safetensors", 1, "another evaluation");
+    expect("train --task passkey --steps 1 --seed 4 --config mac.json --out b.safetensors", 0, "trained");
+    expect("eval b.safetensors --length 3000 --samples 3 --batch 2 --load-state half.safetensors", 1,
+           "other weights");
+    cr_assert(!system("head -c 5000 half.safetensors > cut.safetensors"));
+    expect("eval a.safetensors --length 3000 --samples 3 --batch 2 --load-state cut.safetensors", 1,
+           "cut.safetensors");
+    ledger_record("commands", "state files", 11, 0);
+}
+
+Test(commands, write_text_and_show_surprise, .init = enter_folder, .fini = leave_folder) {
+    static char one[1 << 12], two[1 << 12];
+    cr_assert(!system("yes 'The grass is green. The sky is blue.' | head -c 4000 > text.txt"));
+    expect("train --mixer lmm --task text --haystack text.txt --steps 2 --out a.safetensors", 0,
+           "trained 2 steps");
+    cr_assert(
+        !titans("generate a.safetensors --prompt 'The grass' --tokens 40 --seed 5 --top-k 20 --top-p 0.9",
+                one, sizeof one));
+    cr_assert(
+        !titans("generate a.safetensors --prompt 'The grass' --tokens 40 --seed 5 --top-k 20 --top-p 0.9",
+                two, sizeof two));
+    cr_assert(!strcmp(one, two), "the same seed gave another text");
+    cr_assert(
+        !titans("generate a.safetensors --prompt-file text.txt --tokens 9 --temperature 0", one, sizeof one));
+    cr_assert(!titans("generate a.safetensors --tokens 9 --temperature 0 < text.txt", two, sizeof two));
+    cr_assert(!strcmp(one, two), "a file and standard input gave different texts");
+    expect("generate a.safetensors --prompt ''", 1, "");
+    expect("generate a.safetensors --prompt-file nothing.txt", 1, "nothing.txt");
+    expect("generate a.safetensors --top-p 2", 2, "not a number");
+    expect("surprise text.txt --checkpoint a.safetensors -o s.tsv --top 2", 0, "[");
+    cr_assert(!system("grep -q '^position' s.tsv && test $(grep -vc '^#' s.tsv) -eq 4001"));
+    expect("surprise nothing.txt --checkpoint a.safetensors", 1, "nothing.txt");
+    expect("surprise text.txt", 2, "--checkpoint");
+    expect("export a.safetensors -o w.safetensors", 0, "");
+    expect("generate w.safetensors --prompt 'The' --tokens 3", 0, "");
+    expect("train --resume --out w.safetensors", 1, "no optimizer state");
+    expect("train --mixer lmm --task passkey --steps 1 --out p.safetensors", 0, "trained");
+    expect("generate p.safetensors --prompt a", 1, "byte-level");
+    expect("surprise text.txt --checkpoint p.safetensors", 1, "byte-level");
+    ledger_record("commands", "text", 15, 0);
+}

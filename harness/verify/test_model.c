@@ -4,6 +4,7 @@
 #include "ledger.h"
 #include "model/model.h"
 #include "model/random.h"
+#include "model/state_file.h"
 #include "test_reference.h"
 #include "trainer.h"
 
@@ -11,6 +12,7 @@
 
 #include <omp.h>
 #include <stdio.h>
+#include <unistd.h>
 
 enum { TOKENS = 45, VOCAB = 11, BATCH = 3 };
 
@@ -157,6 +159,58 @@ Test(model, batch_members_do_not_see_each_other) {
         model_free(&m);
     }
     ledger_record("model", "batch independence", checks, 0);
+}
+
+/* Writing the state to a file in one process and going on in another is one more way of splitting a call. */
+Test(model, a_state_file_changes_no_bit) {
+    Model m;
+    int64_t checks = 0;
+    char path[] = "/tmp/titans-state-XXXXXX", message[512];
+    const int fd = mkstemp(path);
+    cr_assert(fd >= 0 && !close(fd));
+    for (int i = 0; small_model(i, &m); i++) {
+        int32_t tokens[BATCH * TOKENS];
+        const int64_t cut = 21, rest = TOKENS - cut;
+        random_tokens(BATCH * TOKENS, 8, tokens);
+        float *once = read_in_calls(&m, tokens, BATCH, whole);
+        State state, other;
+        SafeFile file;
+        Arena arena = {0};
+        int32_t part[BATCH * TOKENS], rows[BATCH * TOKENS];
+        for (int64_t b = 0; b < BATCH; b++)
+            memcpy(part + b * cut, tokens + b * TOKENS, (size_t)cut * sizeof *part);
+        state_start(&state, &m, BATCH, TOKENS);
+        Tape tape = {&arena, 0, 0};
+        const ModelInput first = {part, BATCH, cut, 0, 0, 0.0f, 0, 0};
+        model_forward(&tape, &m, &state, &first);
+        cr_assert(!state_save(path, &state, &m, 0, 0, message, sizeof message), "%s", message);
+        state_free(&state);
+        cr_assert(!safetensors_read(&file, path, message, sizeof message), "%s", message);
+        cr_assert(!state_load(&file, &other, &m, message, sizeof message), "%s: %s", m.mixer->name, message);
+        safetensors_close(&file);
+        for (int64_t b = 0; b < BATCH; b++)
+            for (int64_t t = 0; t < rest; t++)
+                part[b * rest + t] = tokens[b * TOKENS + cut + t],
+                                rows[b * rest + t] = (int32_t)(b * rest + t);
+        const ModelInput second = {part, BATCH, rest, rows, BATCH * rest, 0.0f, 0, 0};
+        const Tensor *y = model_forward(&tape, &m, &other, &second);
+        for (int64_t b = 0; b < BATCH; b++)
+            cr_assert(
+                same_floats(once + (b * TOKENS + cut) * VOCAB, y->data + b * rest * VOCAB, rest * VOCAB),
+                "%s (variant %d): going on from a file differs", m.mixer->name, i);
+        m.weights[0] += 1.0f;
+        cr_assert(!safetensors_read(&file, path, message, sizeof message));
+        cr_assert(state_load(&file, &state, &m, message, sizeof message) && strstr(message, "other weights"),
+                  "%s", message);
+        safetensors_close(&file);
+        state_free(&other);
+        arena_free(&arena);
+        free(once);
+        model_free(&m);
+        checks += BATCH * rest * VOCAB;
+    }
+    unlink(path);
+    ledger_record("model", "state file", checks, 0);
 }
 
 /* What the first token changes in the last logits, as a share of their size. Beyond the convolutions' and
