@@ -1,19 +1,21 @@
 #!/bin/sh
-# Draws every figure of harness/plot/ from RESULTS/*.tsv into RESULTS/figures as svg and png. Usage: plots.sh RESULTS
+# Draws every figure of harness/plot/ from RESULTS/*.tsv into RESULTS/figures as svg and png. Figures that show the paper's
+# own numbers beside ours read them from the data folder ($TITANS_DATA). Usage: plots.sh RESULTS
 results=$1
+data=${TITANS_DATA:-${XDG_CACHE_HOME:-$HOME/.cache}/titans}
 mkdir -p "$results/figures"
 failed=0
 for script in harness/plot/*.gp; do
     name=$(basename "$script" .gp)
-    needs=$(sed -n 's/^# needs: //p' "$script")
     missing=""
-    for file in $needs; do [ -f "$results/$file" ] || missing="$missing $file"; done
+    for file in $(sed -n 's/^# needs: //p' "$script"); do [ -f "$results/$file" ] || missing="$missing $results/$file"; done
+    for file in $(sed -n 's/^# data: //p' "$script"); do [ -f "$data/$file" ] || missing="$missing $data/$file"; done
     if [ -n "$missing" ]; then
-        echo "plots: $name left out, no$missing in $results" >&2
+        echo "plots: $name left out, there is no$missing" >&2
         continue
     fi
     for kind in svg png; do
-        gnuplot -e "results='$results'; kind='$kind'; output='$results/figures/$name.$kind.tmp'" harness/plot/style/begin.gp "$script" &&
+        gnuplot -e "results='$results'; data='$data'; kind='$kind'; output='$results/figures/$name.$kind.tmp'" harness/plot/style/begin.gp "$script" &&
             mv "$results/figures/$name.$kind.tmp" "$results/figures/$name.$kind" || { echo "plots: $name failed" >&2; failed=1; }
     done
     echo "plots: $results/figures/$name.svg"

@@ -161,6 +161,42 @@ Test(model, batch_members_do_not_see_each_other) {
     ledger_record("model", "batch independence", checks, 0);
 }
 
+/* A window's keys lie in a ring. Read in calls of any size, far beyond its end, it gives what the recorded
+ * pass gives, which keeps every key. */
+Test(model, a_ring_shorter_than_the_sequence_changes_no_bit) {
+    enum { LONG = 1300 };
+    static int32_t tokens[LONG], rows[LONG];
+    const int64_t calls[] = {1, 700, 63, 64, 65, LONG};
+    int64_t checks = 0;
+    Model m;
+    for (int64_t t = 0; t < LONG; t++) rows[t] = (int32_t)t;
+    random_tokens(LONG, 9, tokens);
+    for (int i = 0; small_model(i, &m); i++) {
+        Arena whole_arena = {0};
+        Tape recorded = {&whole_arena, 1, 0};
+        State state;
+        const ModelInput all = {tokens, 1, LONG, rows, LONG, 0.0f, 0, 0};
+        model_gradients(&m);
+        const Tensor *want = model_forward(&recorded, &m, 0, &all);
+        state_start(&state, &m, 1, LONG);
+        for (int64_t from = 0, k = 0, n; from < LONG; from += n, k++) {
+            Arena arena = {0};
+            Tape tape = {&arena, 0, 0};
+            n = calls[k] < LONG - from ? calls[k] : LONG - from;
+            const ModelInput part = {tokens + from, 1, n, rows, n, 0.0f, 0, 0};
+            const Tensor *got = model_forward(&tape, &m, &state, &part);
+            cr_assert(same_floats(want->data + from * VOCAB, got->data, n * VOCAB),
+                      "%s (variant %d): call %ld differs", m.mixer->name, i, k);
+            arena_free(&arena);
+        }
+        state_free(&state);
+        arena_free(&whole_arena);
+        model_free(&m);
+        checks += LONG * VOCAB;
+    }
+    ledger_record("model", "ring", checks, 0);
+}
+
 /* Writing the state to a file in one process and going on in another is one more way of splitting a call. */
 Test(model, a_state_file_changes_no_bit) {
     Model m;

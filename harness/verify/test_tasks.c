@@ -85,29 +85,46 @@ Test(tasks, passkey_repeats_the_needle_at_the_end) {
 }
 
 /* Every text between the fixed strings of RULER, in their order. */
-static void expect_ruler(const char *text, const Sample *s, const char *noise) {
-    char key[64] = "", number[16] = "", wanted[512];
+static int is_number(const char *value) {
+    return strlen(value) == 7 && value[0] != '0' && strspn(value, "0123456789") == 7;
+}
+
+/* Lower-case version 4: 8-4-4-4-12 hexadecimal digits, version and variant in their places. */
+static int is_uuid(const char *value) {
+    if (strlen(value) != 36 || value[14] != '4' || !strchr("89ab", value[19])) return 0;
+    for (int i = 0; i < 36; i++)
+        if (i == 8 || i == 13 || i == 18 || i == 23 ? value[i] != '-' : !strchr("0123456789abcdef", value[i]))
+            return 0;
+    return 1;
+}
+
+/* The sample reads as RULER's template says, for `what` number or uuid. */
+static void expect_ruler(const char *text, const Sample *s, const char *what, const char *noise) {
+    char key[64] = "", value[48] = "", begins[64], wanted[512];
     const char *needle = text + s->needle;
-    cr_assert(!strncmp(
-        text,
-        "A special magic number is hidden within the following text. Make sure to memorize it. I will quiz "
-        "you about the number afterwards.\n",
-        124));
+    snprintf(wanted, sizeof wanted,
+             "A special magic %s is hidden within the following text. Make sure to memorize it. I will quiz "
+             "you about "
+             "the %s afterwards.\n",
+             what, what);
+    cr_assert(!strncmp(text, wanted, strlen(wanted)), "%.150s", text);
     /* words of the list may hold blanks */
-    static const char begins[] = "One of the special magic numbers for ";
+    snprintf(begins, sizeof begins, "One of the special magic %ss for ", what);
     const char *is = strstr(needle, " is: ");
     cr_assert(is && !strncmp(needle, begins, strlen(begins)) && is - needle < 100, "%.80s", needle);
     snprintf(key, sizeof key, "%.*s", (int)(is - needle) - (int)strlen(begins), needle + strlen(begins));
-    cr_assert(sscanf(is, " is: %15[0-9].", number) == 1, "%.40s", is);
-    cr_assert(strlen(number) == 7 && number[0] != '0' && strchr(key, '-'), "key %s, number %s", key, number);
-    snprintf(wanted, sizeof wanted,
-             "\nWhat is the special magic number for %s mentioned in the provided text? The special magic "
-             "number for %s "
-             "mentioned in the provided text is %s",
-             key, key, number);
+    cr_assert(sscanf(is, " is: %40[-0-9a-f].", value) == 1, "%.60s", is);
+    cr_assert(strchr(key, '-') && (strcmp(what, "uuid") ? is_number(value) : is_uuid(value)),
+              "key %s, value %s", key, value);
+    snprintf(
+        wanted, sizeof wanted,
+        "\nWhat is the special magic %s for %s mentioned in the provided text? The special magic %s for %s "
+        "mentioned in the provided text is %s",
+        what, key, what, key, value);
     const char *question = strstr(needle, "\nWhat is");
+    const int64_t length = (int64_t)strlen(value);
     cr_assert(question && !strncmp(question, wanted, strlen(wanted)), "%.300s", question ? question : needle);
-    cr_assert(question + strlen(wanted) == text + s->answer + 7 && s->answer_length == 7);
+    cr_assert(question + strlen(wanted) == text + s->answer + length && s->answer_length == length);
     if (noise) cr_assert(needle[-1] == '\n' && needle != text);
 }
 
@@ -121,7 +138,7 @@ Test(tasks, niah1_is_rulers_noise_with_a_needle_that_is_never_last) {
         Sample s;
         task->sample(3, index, 2000, index % 3 ? -1.0 : (double)(index % 7) / 6.0, &s);
         char *text = read_text(&s);
-        expect_ruler(text, &s, line);
+        expect_ruler(text, &s, "number", line);
         int64_t lines = 0;
         for (const char *at = text; (at = strstr(at, line)) && at < text + s.answer; at++) lines++;
         cr_assert(lines >= (2000 - 500) / 90, "%ld lines", lines);
@@ -132,19 +149,49 @@ Test(tasks, niah1_is_rulers_noise_with_a_needle_that_is_never_last) {
     ledger_record("tasks", "niah1 text", 300, 0);
 }
 
-Test(tasks, niah2_hides_the_needle_between_sentences) {
-    const Task *task = task_find("niah2");
+static void expect_prose_needles(const char *name, const char *what) {
+    const Task *task = task_find(name);
     open_task(task);
     for (uint64_t index = 0; index < 300; index++) {
         Sample s;
         task->sample(3, index, 2000, index % 2 ? -1.0 : (double)(index % 11) / 10.0, &s);
         char *text = read_text(&s);
-        expect_ruler(text, &s, 0);
+        expect_ruler(text, &s, what, 0);
         const char *before = text + s.needle;
         cr_assert(before[-1] == ' ' || before[-1] == '\n', "needle after '%.10s'", before - 10);
         free(text);
     }
-    ledger_record("tasks", "niah2 text", 300, 0);
+    ledger_record("tasks", name, 300, 0);
+}
+
+Test(tasks, niah2_hides_the_needle_between_sentences) { expect_prose_needles("niah2", "number"); }
+Test(tasks, niah3_hides_a_uuid_between_sentences) { expect_prose_needles("niah3", "uuid"); }
+
+Test(tasks, text_held_out_is_not_in_the_training_part) {
+    const Task *text = task_find("text"), *held = task_find("text_held");
+    char path[] = "/tmp/titans-text-XXXXXX", message[512];
+    const int fd = mkstemp(path);
+    FILE *f = fdopen(fd, "w");
+    for (int i = 0; i < 901; i++) fputc('a' + i % 7, f);
+    for (int i = 0; i < 99; i++) fputc('A' + i % 7, f);
+    fclose(f);
+    cr_assert(!text->open(path, message, sizeof message), "%s", message);
+    for (uint64_t index = 0; index < 200; index++) {
+        Sample s;
+        int32_t tokens[64], targets[64];
+        for (int part = 0; part < 2; part++) {
+            (part ? held : text)->sample(3, index, 64, -1.0, &s);
+            cr_assert(s.length == 64 && s.answer == 1 && s.answer_length == 63);
+            sample_read(&s, 0, 64, tokens, targets);
+            for (int t = 0; t < 64; t++) {
+                cr_assert(tokens[t] == ' ' || (tokens[t] >= 'a') == !part, "byte %d in part %d", tokens[t],
+                          part);
+                cr_assert(t == 63 ? targets[t] == -1 : targets[t] == tokens[t + 1]);
+            }
+        }
+    }
+    unlink(path);
+    ledger_record("tasks", "text", 200 * 128, 0);
 }
 
 Test(tasks, a_haystack_that_is_missing_or_too_short_is_refused) {
