@@ -59,6 +59,7 @@ OPT_SRC  := $(wildcard optimized/*.c optimized/autograd/*.c optimized/model/*.c 
   optimized/mixer/*.c)
 HAR_SRC  := $(wildcard harness/*.c harness/task/*.c harness/command/*.c harness/bench/*.c)
 VER_SRC  := $(wildcard harness/verify/*.c)
+VER_SHARED := harness/verify/oracle.c harness/verify/kernel_adapters.c
 object    = $(patsubst %.c,$(BUILD)/%.o,$(1))
 ISA_OBJ  := $(ISAS:%=$(BUILD)/kernels_%.o)
 REF_OBJ  := $(VARIANTS:%=$(BUILD)/reference_%.o)
@@ -142,9 +143,9 @@ $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile
 	@echo '  CC    reference in $*'
 	@$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify \
 	  -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
-$(call object,$(VER_SRC) harness/bench/drift.c): INCLUDE += -Ireference -Iharness/verify
+$(call object,$(VER_SRC) harness/bench/drift.c harness/command/equation.c): INCLUDE += -Ireference -Iharness/verify
 
-$(BUILD)/titans: $(call object,$(HAR_SRC)) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ) $(BUILD)/harness/verify/oracle.o
+$(BUILD)/titans: $(call object,$(HAR_SRC)) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ) $(call object,$(VER_SHARED))
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $^ -o $@ $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
 VERIFY_OBJ := $(call object,$(VER_SRC)) $(filter-out %/main.o,$(call object,$(HAR_SRC)))

@@ -1,46 +1,87 @@
 #!/bin/sh
-# The main job: train the memory and the transformer, look for needles far beyond the training length, measure scaling and
-# kernels, draw. Usage: bench.sh TITANS [QUICK]; QUICK empty: everything into results/; 1: a two-minute version into
-# build/quick; "full": the long version.
+# The main job. Usage: bench.sh TITANS [MODE]
+#   empty  evaluate the committed checkpoints, measure speed, memory and kernels, draw: everything into results/
+#   1      a two-minute version that trains two small models first, into build/quick
+#   full   train every checkpoint again, evaluate to 10M tokens (hours)
 set -e
-titans=$1 quick=$2 out=results
+titans=$1 mode=$2
 recipe=harness/recipe
-lengths=256,512,1K,2K,4K,8K,16K,32K,64K,128K scaling=1K,2K,4K,8K,16K,32K,64K,128K samples=40 rounds=7 limit=16K
-lmm_steps="" attention_steps=""
-case $quick in
-full) lengths=$lengths,256K,512K,1M,2M scaling=$scaling,256K,512K,1M,2M ;;
-"" | 0) ;;
-*) out=build/quick lengths=256,512,1K,2K,4K scaling=1K,2K,4K,8K samples=10 rounds=3 limit=1K
-   lmm_steps="--steps 1100" attention_steps="--steps 800" ;;
-esac
-mkdir -p $out/checkpoints $out/figures
+seeds="0 1 2" mixers="lmm mac mag mal swa attention"
+out=results
+case $mode in '' | 0 | full) ;; *) out=build/quick ;; esac
+models=$out/checkpoints
+mkdir -p "$models" $out/figures
 began=$(date +%s)
 say() { printf '\n[%4d s] %s\n' $(($(date +%s) - began)) "$1" >&2; }
-lmm=$out/checkpoints/lmm-passkey.safetensors attention=$out/checkpoints/attention-passkey.safetensors
 
-say "training the memory (lmm)"
-$titans train --config $recipe/lmm-passkey.json $lmm_steps --out $lmm --log $out/training-lmm.tsv
-say "training the transformer (attention)"
-$titans train --config $recipe/attention-passkey.json $attention_steps --out $attention --log $out/training-attention.tsv
-say "needles by length and depth"
-$titans bench needle $lmm $attention --limit $limit --lengths $lengths --samples $samples --long-samples 20 -o $out/needle.tsv
-say "speed and memory against length"
-$titans bench scaling $lmm $attention --limit 32K --lengths $scaling -o $out/scaling.tsv
-say "surprise along a sequence"
-$titans bench surprise $lmm --length 512 -o $out/surprise.tsv
-if [ "$quick" = full ]; then
-    for task in niah1 niah2; do
-        say "training the memory on $task (bytes)"
-        $titans train --config $recipe/lmm-$task.json --out $out/checkpoints/lmm-$task.safetensors --log $out/training-$task.tsv
+# train NAME RECIPE [OPTION..]: a checkpoint of weights only, and its log.
+train() {
+    name=$1 config=$2
+    shift 2
+    say "training $name"
+    $titans train --config $recipe/$config.json "$@" --out $models/$name.full --log $out/training-$name.tsv
+    $titans export $models/$name.full --out $models/$name.safetensors
+    rm $models/$name.full
+}
+
+if [ $out = build/quick ]; then
+    train lmm-passkey-s0 lmm-passkey --steps 1100
+    train attention-passkey-s0 attention-passkey --steps 800
+    say "needles by length and depth"
+    $titans bench needle $models/lmm-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 1K \
+        --lengths 256,512,1K,2K,4K --samples 10 -o $out/needle.tsv
+    say "speed and memory against length"
+    $titans bench scaling $models/lmm-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 4K \
+        --lengths 1K,2K,4K,8K -o $out/scaling.tsv
+    say "training throughput of every mixer"
+    $titans bench training -c $recipe/speed.json --lengths 1K --tokens 1K --repeats 1 -o $out/throughput-train.tsv
+    say "drift from double"
+    $titans bench drift --tokens 16K -o $out/drift.tsv
+    say "kernels"
+    $titans bench kernels --rounds 3 -o $out/kernels.tsv
+    say "figures"
+    harness/plots.sh $out
+    say "done: tables in $out/*.tsv, figures in $out/figures"
+    exit
+fi
+
+if [ "$mode" = full ]; then
+    for mixer in $mixers; do
+        for seed in $seeds; do train $mixer-passkey-s$seed $mixer-passkey --seed $seed; done
     done
+    for task in niah1 niah2 niah3; do train lmm-$task-s0 lmm-$task; done
 fi
-if [ "$out" = results ]; then
-    say "S-NIAH on bytes"
-    $titans bench needle $out/checkpoints/lmm-niah1.safetensors $out/checkpoints/lmm-niah2.safetensors \
-        --lengths 1K,2K,4K,8K,16K,64K,128K --samples 40 --batch 8 -o $out/needle-niah.tsv
+
+# Every committed checkpoint of a task; attention only as far as it is worth reading.
+needles() {
+    task=$1
+    shift
+    set -- "$@" $(ls $models/*-"$task"-s?.safetensors | grep -v /attention-)
+    for file in $models/attention-"$task"-s?.safetensors; do [ -f "$file" ] && set -- "$@" "$file" --limit 16K; done
+    $titans bench needle "$@"
+}
+say "passkey by length and depth"
+needles passkey --lengths 256,512,1K,2K,4K,8K,16K,128K --samples 40 -o $out/needle.tsv
+say "S-NIAH on bytes"
+$titans bench needle $models/*-niah?-s0.safetensors --lengths 2K,4K,8K,16K,128K --samples 40 --batch 8 -o $out/needle-niah.tsv
+if [ "$mode" = full ]; then
+    say "needles to ten million tokens"
+    $titans bench needle $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 \
+        --batch 5 -o $out/needle-long.tsv
 fi
+say "speed and memory against length"
+$titans bench scaling $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors $models/mag-passkey-s0.safetensors \
+    $models/mal-passkey-s0.safetensors $models/swa-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 32K \
+    --lengths 1K,2K,4K,8K,16K,32K,64K,128K -o $out/scaling.tsv
+say "training throughput (Figures 8 and 9 of the paper)"
+$titans bench training -c $recipe/speed.json --repeats 1 -o $out/throughput-train.tsv
+$titans bench training -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 1 -o $out/throughput-depth.tsv
+say "surprise along a sequence"
+$titans bench surprise $models/lmm-passkey-s0.safetensors --length 512 -o $out/surprise.tsv
+say "drift from double over a million tokens"
+$titans bench drift -o $out/drift.tsv
 say "kernels"
-$titans bench kernels --rounds $rounds -o $out/kernels.tsv
+$titans bench kernels -o $out/kernels.tsv
 say "figures"
 harness/plots.sh $out
 say "done: tables in $out/*.tsv, figures in $out/figures"

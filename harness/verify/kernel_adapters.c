@@ -230,25 +230,72 @@ static void run_memory_adjoint(KernelRun *r) { run_memory(r, MEMORY_ADJOINT); }
 /* The reference's numbers for mixers. */
 static const char *const model_mixers[] = {"attention", "lmm", "swa", "mac", "mag", "mal", "mal_h3"};
 
-/* From "T V D H layers F mixer w b L e kind gelu residual norm per_layer channelwise per_chunk no_decay
- * no_momentum persistent segment window literal". */
-static Config model_config(const int64_t *dims, double theta_max) {
+/* mixer: a name; options: "w b L e kind gelu residual norm per_layer channelwise per_chunk no_decay
+ * no_momentum persistent segment window literal" of the reference. */
+static Config mixer_config(const char *mixer, int64_t width, int64_t heads, const int64_t *options,
+                           double theta_max) {
     Config c;
     TrainConfig unused;
     config_defaults(&c, &unused);
-    snprintf(c.mixer, sizeof c.mixer, "%s", model_mixers[dims[6]]);
-    c.vocab = dims[1], c.width = dims[2], c.heads = dims[3], c.layers = dims[4], c.ffn = dims[5];
-    c.taps = dims[7], c.chunk = dims[8], c.memory_layers = dims[9], c.expansion = dims[10];
-    snprintf(c.gate, sizeof c.gate, "%s", dims[11] ? "hard" : "sigmoid");
-    snprintf(c.activation, sizeof c.activation, "%s", dims[12] ? "gelu" : "silu");
-    c.memory_residual = dims[13], c.memory_norm = dims[14], c.gates_per_layer = dims[15],
-    c.channelwise = dims[16];
-    c.gates_per_chunk = dims[17], c.forget = !dims[18], c.momentum = !dims[19];
-    c.persistent = dims[20], c.segment = dims[21], c.window = dims[22];
-    snprintf(c.mask, sizeof c.mask, "%s", dims[23] ? "paper" : "causal");
+    snprintf(c.mixer, sizeof c.mixer, "%s", mixer);
+    c.width = width, c.heads = heads;
+    c.taps = options[0], c.chunk = options[1], c.memory_layers = options[2], c.expansion = options[3];
+    snprintf(c.gate, sizeof c.gate, "%s", options[4] ? "hard" : "sigmoid");
+    snprintf(c.activation, sizeof c.activation, "%s", options[5] ? "gelu" : "silu");
+    c.memory_residual = options[6], c.memory_norm = options[7];
+    c.gates_per_layer = options[8], c.channelwise = options[9];
+    c.gates_per_chunk = options[10], c.forget = !options[11], c.momentum = !options[12];
+    c.persistent = options[13], c.segment = options[14], c.window = options[15];
+    snprintf(c.mask, sizeof c.mask, "%s", options[16] ? "paper" : "causal");
     c.theta_max = theta_max;
     return c;
 }
+
+/* From "T V D H layers F mixer" and the options. */
+static Config model_config(const int64_t *dims, double theta_max) {
+    Config c = mixer_config(model_mixers[dims[6]], dims[2], dims[3], dims + 7, theta_max);
+    c.vocab = dims[1], c.layers = dims[4], c.ffn = dims[5];
+    return c;
+}
+
+/* A mixer alone. dims "T D H" and the options; in: x, its parameters in its own order, and theta_max if it
+ * has a memory. */
+static void run_mixer(KernelRun *r, const char *name) {
+    const int64_t T = r->dims[0], D = r->dims[1];
+    const Mixer *mixer = mixer_find(name);
+    int last = 0;
+    while (last < EQUATION_TENSORS && r->in[last]) last++;
+    Config config = mixer_config(name, D, r->dims[2], r->dims + 3,
+                                 mixer->memory_every ? (double)r->in[last - 1][0] : 1.0);
+    config.vocab = 1, config.layers = 1, config.ffn = 1;
+    char message[256];
+    Model model;
+    CHECK(!model_create(&model, &config, 0, message, sizeof message), "%s", message);
+    for (int i = 1; i < last - (mixer->memory_every > 0); i++) {
+        Tensor *p = &model.tensors[model.first[0] + i - 1];
+        /* attention has no persistent tokens, the others' may be none */
+        CHECK(p->rows * p->cols == r->in_size[i], "%s: input %d has %ld numbers, the parameter %ld", name, i,
+              r->in_size[i], p->rows * p->cols);
+        *p = (Tensor){p->rows, p->cols, r->in[i], r->grad[i]};
+    }
+    Arena arena = {0};
+    Tape tape = {&arena, r->grad[0] != 0, 0};
+    Tensor x = {T, D, r->in[0], r->grad[0]};
+    Tensor *o = model_mixer(&tape, &model, &x, 1);
+    memcpy(r->out[0], o->data, (size_t)(T * D) * sizeof(float));
+    if (r->grad[0]) {
+        memcpy(o->grad, r->cotangent[0], (size_t)(T * D) * sizeof(float));
+        tape_backward(&tape);
+    }
+    arena_free(&arena);
+    model_free(&model);
+}
+static void run_mixer_attention(KernelRun *r) { run_mixer(r, "attention"); }
+static void run_mixer_swa(KernelRun *r) { run_mixer(r, "swa"); }
+static void run_mixer_lmm(KernelRun *r) { run_mixer(r, "lmm"); }
+static void run_mixer_mac(KernelRun *r) { run_mixer(r, "mac"); }
+static void run_mixer_mag(KernelRun *r) { run_mixer(r, "mag"); }
+static void run_mixer_mal_h3(KernelRun *r) { run_mixer(r, "mal_h3"); }
 
 /* The forward pass in one call, or in two calls on one tape split at a chunk boundary. */
 static void model_calls(Tape *tape, Model *model, const int32_t *tokens, const int32_t *rows, int64_t T,
@@ -328,6 +375,12 @@ const KernelAdapter kernel_adapters[] = {
     {"memory_chunk", "memory.scan", run_memory_scan},
     {"memory_chunk", "memory.dual", run_memory_dual},
     {"memory_chunk", "memory.adjoint", run_memory_adjoint},
+    {"mixer_attention", "mixer.attention", run_mixer_attention},
+    {"mixer_swa", "mixer.swa", run_mixer_swa},
+    {"mixer_lmm", "mixer.lmm", run_mixer_lmm},
+    {"mixer_mac", "mixer.mac", run_mixer_mac},
+    {"mixer_mag", "mixer.mag", run_mixer_mag},
+    {"mixer_mal_h3", "mixer.mal_h3", run_mixer_mal_h3},
     {"language_model", "model", run_language_model},
     {"language_model", "model.segments", run_language_model_segments},
     {0, 0, 0},
@@ -394,6 +447,16 @@ const KernelSizes kernel_sizes[] = {
     {"memory_chunk", {5, 4, 2, 4, 8, 4, 0, 0, 1, 1, 1, 1, 1}, USE_ALL, -2},
     {"memory_chunk", {3, 3, 3, 5, 6, 6, 5, 0, 1, 1, 1, 1, 1}, USE_NORMWISE, -2},
     {"memory_chunk", {40, 16, 2, 16, 64, 16, 0, 0, 1, 1, 1, 1, 1}, USE_BITS, 3},
+    {"mixer_attention", {5, 4, 2}, USE_ALL},
+    {"mixer_swa", {9, 8, 2, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 3}, USE_ALL},
+    {"mixer_lmm", {7, 8, 2, 3, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1}, USE_ALL},
+    {"mixer_lmm", {6, 6, 1, 3, 8, 1, 2, 0, 1, 1, 1, 1, 0, 1, 1, 0, 0}, USE_NORMWISE},
+    {"mixer_lmm", {7, 6, 1, 0, 3, 2, 1, 1, 0, 0, 0, 0, 1, 0, 0, 1, 2}, USE_ALL},
+    {"mixer_mac", {7, 6, 1, 2, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 4, 1}, USE_NORMWISE},
+    {"mixer_mac", {6, 6, 1, 2, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 4, 1, 1}, USE_NORMWISE},
+    {"mixer_mac", {5, 6, 1, 2, 4, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 4, 1}, USE_NORMWISE},
+    {"mixer_mag", {6, 8, 2, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 3}, USE_ALL},
+    {"mixer_mal_h3", {6, 8, 2, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 3}, USE_NORMWISE},
     {"language_model", {5, 5, 4, 2, 2, 3, 0, 1, 1, 1, 1, 0}, USE_ALL},
     {"language_model",
      {7, 5, 4, 2, 2, 3, 1, 3, 3, 1, 1, 1},

@@ -163,7 +163,7 @@ void state_begin(Tape *tape, State *state, const Model *m) {
 }
 
 void state_start(State *state, const Model *m, int64_t batch, int64_t capacity) {
-    *state = (State){.batch = batch, .capacity = (capacity + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK};
+    *state = (State){.batch = batch, .capacity = attend_round(capacity)};
     Tape tape = {&state->arena, 0, 0};
     state_begin(&tape, state, m);
 }
@@ -209,10 +209,28 @@ static Tensor *model_block(Model *m, MixerCall *call, int layer, Tensor *x) {
     return op_add(tape, x, op_linear(tape, hidden, ffn + 3));
 }
 
+/* A state that begins on the tape itself, for `count` tokens. */
+static State model_fresh(Tape *tape, const Model *m, int64_t batch, int64_t count) {
+    State fresh = {.batch = batch, .capacity = attend_round(count)};
+    state_begin(tape, &fresh, m);
+    return fresh;
+}
+
+Tensor *model_mixer(Tape *tape, Model *m, Tensor *x, int64_t batch) {
+    const int64_t tokens = x->rows / batch;
+    State state = model_fresh(tape, m, batch, tokens);
+    MixerCall call = model_call(tape, m, &state, 0);
+    call.tokens = tokens;
+    call.angles = model_positions(tape->arena, m, 0, tokens, &call.persistent_angles);
+    return m->mixer->forward(&call, x);
+}
+
 Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *input) {
-    State fresh = {.batch = input->batch,
-                   .capacity = (input->count + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK};
-    if (!state) state_begin(tape, state = &fresh, m);
+    State fresh;
+    if (!state) {
+        fresh = model_fresh(tape, m, input->batch, input->count);
+        state = &fresh;
+    }
     CHECK(state->batch == input->batch, "state of %ld sequences, %ld given", state->batch, input->batch);
     const float *persistent;
     const float *angles = model_positions(tape->arena, m, state->position, input->count, &persistent);

@@ -122,6 +122,9 @@ typedef struct {
 } ModelInput;
 Tensor *model_forward(Tape *tape, Model *model, State *state, const ModelInput *input);
 
+/* The first layer's mixer alone, on whole sequences x (batch tokens x D) from their beginning. */
+Tensor *model_mixer(Tape *tape, Model *model, Tensor *x, int64_t batch);
+
 /* Useful floating-point operations of one forward pass per token (multiply and add are two), without
  * recomputation or padding; head: including the output head. context: mean number of keys seen by attention.
  */
