@@ -1,6 +1,6 @@
 /* Tokens per second and peak memory of reading a sequence, against its length: results/scaling.tsv. Each row
  * is measured in a process of its own, so that the peak is that length's. Weights are those of a checkpoint,
- * or random. */
+ * or random ones of a configuration (FILE.json). */
 #include "bench.h"
 #include "model/checkpoint.h"
 #include "model/random.h"
@@ -89,17 +89,29 @@ static double read_once(Model *m, int64_t length, int64_t batch) {
     return seconds_now() - began;
 }
 
+/* A checkpoint, or random weights of a configuration (FILE.json). */
+static int open_model(const char *file, Model *model, char *message, size_t size) {
+    const size_t length = strlen(file);
+    Config config;
+    TrainConfig train;
+    Progress progress;
+    if (length < 5 || strcmp(file + length - 5, ".json"))
+        return checkpoint_load(file, model, 0, &train, &progress, message, size);
+    config_defaults(&config, &train);
+    config.vocab = 256;
+    if (config_from_file(file, &config, &train, message, size)) return -1;
+    return model_create(model, &config, 1, message, size);
+}
+
 /* In a process of its own: the median of REPEATS readings (one when a reading takes long), and the peak. */
 static int measure(const char *checkpoint, int64_t length, int64_t batch, double result[2]) {
     Model model;
-    TrainConfig train;
-    Progress progress;
     char message[1024];
     double times[REPEATS];
     int n = 0;
     double total = 0.0;
     struct rusage usage;
-    if (checkpoint_load(checkpoint, &model, 0, &train, &progress, message, sizeof message)) {
+    if (open_model(checkpoint, &model, message, sizeof message)) {
         fprintf(stderr, "titans bench scaling: %s\n", message);
         return -1;
     }
@@ -171,7 +183,8 @@ static int measure_checkpoint(const ScalingOptions *o, int i, FILE *to) {
 
 static int run(int argc, char **argv) {
     const struct argp argp = {
-        options, parse, "CHECKPOINT [--limit N] ...", "Speed and peak memory against length.", 0, 0, 0};
+        options, parse, "CHECKPOINT|CONFIG.json [--limit N] ...", "Speed and peak memory against length.", 0,
+        0,       0};
     ScalingOptions o = {.out = "results/scaling.tsv", .lengths = "1K,2K,4K,8K,16K,32K,64K,128K", .batch = 1};
     char message[1024] = "a measurement failed", command[1024];
     Tsv tsv;

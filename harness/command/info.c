@@ -8,11 +8,50 @@
 #include <stdlib.h>
 #include <string.h>
 
+typedef struct {
+    const char *file, *config;
+} InfoOptions;
+
+static const struct argp_option options[] = {
+    {"config", 'c', "FILE", 0, "number of weights that a configuration makes, for every mixer", 0}, {0}};
+
 static error_t parse(int key, char *arg, struct argp_state *state) {
-    const char **file = state->input;
-    if (key != ARGP_KEY_ARG) return ARGP_ERR_UNKNOWN;
-    if (*file) argp_error(state, "more than one file: '%s'", arg);
-    *file = arg;
+    InfoOptions *o = state->input;
+    switch (key) {
+    case 'c':
+        o->config = arg;
+        break;
+    case ARGP_KEY_ARG:
+        if (o->file) argp_error(state, "more than one file: '%s'", arg);
+        o->file = arg;
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+static int about_config(const char *path) {
+    Config config;
+    TrainConfig train;
+    char message[1024];
+    config_defaults(&config, &train);
+    config.vocab = 256;
+    if (config_from_file(path, &config, &train, message, sizeof message)) {
+        fprintf(stderr, "titans info: %s\n", message);
+        return 1;
+    }
+    printf("%lld blocks x %lld x %lld heads, %lld tokens\n", (long long)config.layers,
+           (long long)config.width, (long long)config.heads, (long long)config.vocab);
+    for (int i = 0; mixer_at(i); i++) {
+        int64_t weights;
+        snprintf(config.mixer, sizeof config.mixer, "%s", mixer_at(i)->name);
+        if (model_count(&config, &weights, message, sizeof message))
+            printf("  %-10s %s\n", config.mixer, message);
+        else
+            printf("  %-10s %12lld weights, %.2f GiB\n", config.mixer, (long long)weights,
+                   (double)weights * sizeof(float) / (1 << 30));
+    }
     return 0;
 }
 
@@ -53,12 +92,13 @@ static int about_checkpoint(const char *path) {
 }
 
 static int run(int argc, char **argv) {
-    const struct argp argp = {0, parse, "[FILE]", "What this program can do, or what a checkpoint holds.",
-                              0, 0,     0};
-    const char *file = 0;
+    const struct argp argp = {
+        options, parse, "[FILE]", "What this program can do, or what a checkpoint holds.", 0, 0, 0};
+    InfoOptions o = {0};
     argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, 0, &file);
-    if (file) return about_checkpoint(file);
+    argp_parse(&argp, argc, argv, 0, 0, &o);
+    if (o.config) return about_config(o.config);
+    if (o.file) return about_checkpoint(o.file);
     about_program();
     return 0;
 }

@@ -1,5 +1,6 @@
 /* The binary as a user meets it: what it prints and how it ends on good and on bad command lines. */
 #include "ledger.h"
+#include "model/safetensors.h"
 #include "test_reference.h"
 
 #include <libgen.h>
@@ -185,4 +186,75 @@ Test(commands, write_text_and_show_surprise, .init = enter_folder, .fini = leave
     expect("generate p.safetensors --prompt a", 1, "byte-level");
     expect("surprise text.txt --checkpoint p.safetensors", 1, "byte-level");
     ledger_record("commands", "text", 15, 0);
+}
+
+/* Input file of memory_read with one layer of 3 x 2: y = q M. */
+static void write_read_case(const char *path, double last, int64_t count) {
+    const double M[] = {1, 2, 3, 4, 5, last}, q[] = {0.5, 0.25, 2};
+    const SafeTensor tensors[] = {
+        {.name = "M", .is_double = 1, .dims = 2, .shape = {3, count / 3}, .count = count, .data = M},
+        {.name = "q", .is_double = 1, .dims = 1, .shape = {3}, .count = 3, .data = q}};
+    const SafeMetadata about[] = {{"dims", "L=1 n0=3 n1=2"}};
+    char message[512];
+    cr_assert(!safetensors_write(path, tensors, 2, about, 1, message, sizeof message), "%s", message);
+}
+
+static double read_number(const char *path, const char *name, int64_t i) {
+    SafeFile f;
+    char message[512];
+    cr_assert(!safetensors_read(&f, path, message, sizeof message), "%s", message);
+    const SafeTensor *t = safetensors_find(&f, name);
+    cr_assert(t && t->is_double && i < t->count, "%s in %s", name, path);
+    const double x = ((const double *)t->data)[i];
+    safetensors_close(&f);
+    return x;
+}
+
+Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini = leave_folder) {
+    const double cotangent[] = {1, 10};
+    const SafeTensor y = {
+        .name = "y", .is_double = 1, .dims = 1, .shape = {2}, .count = 2, .data = cotangent};
+    char message[512];
+    write_read_case("in.safetensors", 6, 6);
+    cr_assert(!safetensors_write("cot.safetensors", &y, 1, 0, 0, message, sizeof message), "%s", message);
+    expect("equation --list", 0, "mixer_mac");
+    expect("equation --describe memory_read", 0, "L n0 n1");
+    static const char *const how[] = {"--precision float", "--precision double", "--precision long_double",
+                                      "--impl scalar", ""};
+    for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
+        char line[256];
+        snprintf(line, sizeof line,
+                 "equation memory_read --in in.safetensors --out out.safetensors --grad cot.safetensors %s",
+                 how[i]);
+        expect(line, 0, "");
+        cr_assert(read_number("out.safetensors", "y", 0) == 11.25 &&
+                  read_number("out.safetensors", "y", 1) == 14.0);
+        cr_assert(read_number("out.safetensors", "grad/q", 1) == 43.0 &&
+                  read_number("out.safetensors", "grad/M", 5) == 20.0);
+    }
+    expect("equation memory_read --in in.safetensors --out out.safetensors --dims L=1,n0=2,n1=3", 1,
+           "dimensions want 2");
+    expect("equation memory_read --in in.safetensors --out out.safetensors --dims L=1,wings=2", 1,
+           "no dimension 'wings'");
+    expect("equation memory_read --in in.safetensors --out out.safetensors --dims L=one", 1,
+           "'one' is not a number");
+    expect("equation fly --in in.safetensors --out out.safetensors", 1, "no equation 'fly'");
+    expect(
+        "equation chunk_linear --in in.safetensors --out out.safetensors --impl scalar --dims T=1,n0=1,n1=1",
+        1, "missing");
+    expect("equation silu --in in.safetensors --out out.safetensors --impl mmx --dims n=3", 1, "missing");
+    expect("equation memory_read --in in.safetensors --out out.safetensors --impl mmx", 1, "mmx");
+    write_read_case("nan.safetensors", NAN, 6);
+    expect("equation memory_read --in nan.safetensors --out out.safetensors", 1, "not finite");
+    expect("equation", 2, "NAME, --in FILE");
+    expect("info --config nothing.json", 1, "nothing.json");
+    cr_assert(!system("echo '{\"preset\": \"neurips 170m\"}' > p.json"));
+    expect("info --config p.json", 0, "134105856 weights");
+    cr_assert(!system("echo '{\"preset\": \"170b\"}' > p.json"));
+    expect("info --config p.json", 1, "unknown preset \"170b\"");
+    cr_assert(!system("echo '{\"mixer\": \"lmm\", \"chunk\": 8}' > r.json"));
+    expect("bench scaling r.json --lengths 64,128 -o s.tsv", 0, "tokens/s");
+    expect("bench training -c r.json --mixers lmm,mac --lengths 64 --tokens 64 --repeats 1 -o t.tsv", 0,
+           "of FMA peak");
+    ledger_record("commands", "equation", 32, 0);
 }

@@ -88,7 +88,8 @@ static void model_angles(const Config *c, int64_t position, int64_t rows, float 
     }
 }
 
-int model_create(Model *m, const Config *config, uint64_t seed, char *message, size_t size) {
+/* Everything but the numbers. */
+static int model_plan(Model *m, const Config *config, char *message, size_t size) {
     *m = (Model){.config = *config};
     if (config_validate(config, message, size)) return -1;
     if (m->config.theta_max <= 0.0) m->config.theta_max = 0.5 / (double)config->chunk;
@@ -103,6 +104,19 @@ int model_create(Model *m, const Config *config, uint64_t seed, char *message, s
         return -1;
     }
     model_parameters(m);
+    return 0;
+}
+
+int model_count(const Config *config, int64_t *weights, char *message, size_t size) {
+    Model m;
+    const int status = model_plan(&m, config, message, size);
+    *weights = m.list.floats;
+    model_free(&m);
+    return status;
+}
+
+int model_create(Model *m, const Config *config, uint64_t seed, char *message, size_t size) {
+    if (model_plan(m, config, message, size)) return -1;
     if (m->mixer->positions == POSITIONS_SEGMENT) {
         const int64_t rows = config->persistent + 2 * config->segment, width = config->width / config->heads;
         m->segment_angles = malloc((size_t)(rows * width) * sizeof(float));
