@@ -1,4 +1,4 @@
-# Two commands: `make verify` proves the numbers, `make bench` trains, measures and draws. `make help` lists the rest.
+# Two commands: `make verify` proves the numbers, `make bench` measures and draws. `make help` lists the rest.
 # Registries come from folder listings: a kernel, mixer, task, subcommand or plot is added by adding its file.
 
 MAKEFLAGS += --no-builtin-rules
@@ -73,11 +73,11 @@ all: $(BUILD)/titans
 
 help:
 	@echo 'make verify         every numerical check (two minutes; JOBS=n)'
-	@echo 'make bench          train, find needles, measure scaling and kernels, draw (five minutes; QUICK=1: two)'
+	@echo 'make bench          find needles with the committed models, measure speed, memory, kernels, draw (QUICK=1: two minutes)'
 	@echo 'make plots          redraw results/figures from results/*.tsv'
 	@echo 'make verify-faults  each seeded fault must turn a named check red'
 	@echo 'make verify-full    gcc and clang, sanitizers, NEON under qemu, AVX-512 source, all 2^32 floats of exp'
-	@echo 'make bench-full     the long runs: needles at 2,097,152 tokens, retraining of the committed checkpoints'
+	@echo 'make bench-full     trains every committed model again, needles to ten million tokens (hours)'
 	@echo 'make lint format clean deps deps-full'
 
 # ---- system packages ------------------------------------------------------------------------------------------------

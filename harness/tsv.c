@@ -2,6 +2,7 @@
 #include "dispatch.h"
 
 #include <omp.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
@@ -41,6 +42,29 @@ int tsv_open(Tsv *t, const char *path, const char *command, const char *columns,
             commit);
     fprintf(t->file, "# command: %s\n%s\n", command, columns);
     return 0;
+}
+
+void tsv_keep(Tsv *t, int key, double last) {
+    char line[4096];
+    int header = 1;
+    FILE *old = fopen(t->path, "r");
+    while (old && fgets(line, sizeof line, old)) {
+        const char *field = line;
+        if (*line == '#' || header) {
+            header &= *line == '#';
+            continue;
+        }
+        for (int i = 0; i < key && field; i++) field = (field = strchr(field, '\t')) ? field + 1 : 0;
+        if (field && strtod(field, 0) <= last) fputs(line, t->file);
+    }
+    if (old) fclose(old);
+}
+
+void tsv_discard(Tsv *t) {
+    if (!t->file) return;
+    fclose(t->file);
+    unlink(t->temporary);
+    t->file = 0;
 }
 
 int tsv_close(Tsv *t, char *message, size_t size) {

@@ -10,6 +10,12 @@ typedef struct {
 
 int tsv_open(Tsv *tsv, const char *path, const char *command, const char *columns, char *message,
              size_t size);
+
+/* Copies the rows that an earlier run left at the same path, as long as the number in column `key` (from 0)
+ * is at most `last`. Nothing when there is no such file. */
+void tsv_keep(Tsv *tsv, int key, double last);
+
+void tsv_discard(Tsv *tsv); /* leaves the file at `path` as it was */
 int tsv_close(Tsv *tsv, char *message, size_t size);
 
 /* The command line as one string, for `command`. */

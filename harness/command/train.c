@@ -1,4 +1,5 @@
 #include "command.h"
+#include "interrupt.h"
 #include "options.h"
 #include "progress.h"
 #include "trainer.h"
@@ -16,6 +17,7 @@ typedef struct {
 } TrainOptions;
 
 enum { OPTION_RESUME = 256, OPTION_LOG, OPTION_HAYSTACK };
+enum { COLUMN_STEP = 2 }; /* of the log */
 static const struct argp_option options[] = {
     {"mixer", 'm', "M", 0, "sequence mixer", 0},
     {"task", 't', "T", 0, "task to train on", 0},
@@ -67,6 +69,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case ARGP_KEY_END:
         if (!o->out) argp_error(state, "--out FILE is missing");
+        if (o->resume && (o->mixer || o->task || o->config || o->steps || o->seed >= 0 || o->haystack))
+            argp_error(state,
+                       "--resume goes on with what the checkpoint says; only --log and --threads go with it");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -94,8 +99,18 @@ static int begin(Trainer *t, const TrainOptions *o, char *message, size_t size) 
 }
 
 static int finish(Trainer *t, Tsv *log, const char *path, char *message, size_t size) {
-    const int failed = trainer_save(t, path, message, size) || (log->file && tsv_close(log, message, size));
+    if (trainer_save(t, path, message, size)) return fail(message);
+    const int failed = log->file && tsv_close(log, message, size);
+    log->file = 0;
     return failed ? fail(message) : 0;
+}
+
+/* Ctrl-C: what was trained is kept. The log's rows would be lost with the process, so it is written too. */
+static int interrupted(Trainer *t, Tsv *log, const char *path, char *message, size_t size) {
+    if (finish(t, log, path, message, size)) return 1;
+    fprintf(stderr, "titans train: stopped at step %lld of %lld; go on with --resume\n",
+            (long long)t->progress.step, (long long)t->steps);
+    return 1;
 }
 
 /* Steps until done, saving on the way; the log holds a row every tenth step. */
@@ -126,6 +141,8 @@ static int loop(Trainer *t, const TrainOptions *o, Tsv *log, char *message, size
         }
         if (t->progress.step % t->train.save_every == 0 && trainer_save(t, o->out, message, size))
             return fail(message);
+        if (interrupt_requested() && t->progress.step < t->steps)
+            return interrupted(t, log, o->out, message, size);
     }
     progress_end(&progress);
     fprintf(stderr, "trained %lld steps, %.0f tokens/s, recent exact match %.3f\n",
@@ -158,7 +175,10 @@ static int run(int argc, char **argv) {
     if (!status) {
         fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t.model.config.mixer,
                 t.train.task, (long long)t.model.list.floats, (long long)t.steps, K->isa);
+        if (log.file && o.resume) tsv_keep(&log, COLUMN_STEP, (double)t.progress.step);
+        interrupt_catch();
         status = loop(&t, &o, &log, message, sizeof message);
+        if (status) tsv_discard(&log);
     }
     trainer_free(&t);
     return status;

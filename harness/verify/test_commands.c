@@ -117,6 +117,9 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     cr_assert(!unsetenv("TITANS_ISA"));
     cr_assert(!system("cmp a.safetensors c.safetensors"), "the instruction set changed the checkpoint");
     expect("info a.safetensors", 0, "layer.1.mixer.m0");
+    expect("train --resume --out a.safetensors --log a.tsv", 0, "trained 0 steps");
+    cr_assert(!system("test $(grep -c '^lmm' a.tsv) -eq 1"), "resuming lost the log");
+    expect("train --resume --out a.safetensors --steps 9", 2, "--resume goes on with");
     expect("eval a.safetensors --task passkey --length 200 --samples 3 --seed 1 --depth 0.5 -q", 0,
            "correct=0 total=3 accuracy=0.0000");
     expect("eval a.safetensors --task niah1 --length 2000", 1, "token classes");
@@ -127,7 +130,7 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     cr_assert(!system("grep -q '^# isa:' n.tsv && grep -q '^# commit:' s.tsv && grep -q '^layer' u.tsv && "
                       "grep -q '^lmm' a.tsv"));
     expect("eval a.safetensors --length 200 --samples 3 -q > /dev/full", 1, "");
-    ledger_record("commands", "end to end", 14, 0);
+    ledger_record("commands", "end to end", 17, 0);
 }
 
 Test(commands, stop_and_go_on_with_the_same_state, .init = enter_folder, .fini = leave_folder) {

@@ -105,6 +105,17 @@ static int checkpoint_copy(const SafeFile *f, const Model *model, int group, flo
     return 0;
 }
 
+/* A damaged configuration can ask for any amount of memory; the file says how much there can be. */
+static int checkpoint_weights(const SafeFile *f, const Config *config, char *message, size_t size) {
+    int64_t wanted, held = 0;
+    if (model_count(config, &wanted, message, size)) return -1;
+    for (int i = 0; i < f->tensor_count; i++) held += f->tensors[i].count;
+    if (held == wanted || held == GROUPS * wanted) return 0;
+    snprintf(message, size, "%lld numbers, the configuration wants %lld, or %lld with the optimizer's",
+             (long long)held, (long long)wanted, (long long)(GROUPS * wanted));
+    return -1;
+}
+
 static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainConfig *train,
                            Progress *progress, char *message, size_t size) {
     const char *format = safetensors_metadata(f, "format");
@@ -124,7 +135,8 @@ static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainC
         return -1;
     progress->step = (int64_t)step;
     progress->penalised = (int64_t)penalised;
-    if (model_create(model, &config, 0, message, size)) return -1;
+    if (checkpoint_weights(f, &config, message, size) || model_allocate(model, &config, message, size))
+        return -1;
     int wanted = 0;
     for (int i = 0; i < model->list.count; i++) wanted += parameter_count(&model->list.items[i]) > 0;
     if (f->tensor_count != wanted && f->tensor_count != GROUPS * wanted) {

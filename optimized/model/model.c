@@ -115,7 +115,7 @@ int model_count(const Config *config, int64_t *weights, char *message, size_t si
     return status;
 }
 
-int model_create(Model *m, const Config *config, uint64_t seed, char *message, size_t size) {
+int model_allocate(Model *m, const Config *config, char *message, size_t size) {
     if (model_plan(m, config, message, size)) return -1;
     if (m->mixer->positions == POSITIONS_SEGMENT) {
         const int64_t rows = config->persistent + 2 * config->segment, width = config->width / config->heads;
@@ -134,6 +134,11 @@ int model_create(Model *m, const Config *config, uint64_t seed, char *message, s
         const Parameter *p = &m->list.items[i];
         m->tensors[i] = (Tensor){p->rows, p->cols, m->weights + p->offset, 0};
     }
+    return 0;
+}
+
+int model_create(Model *m, const Config *config, uint64_t seed, char *message, size_t size) {
+    if (model_allocate(m, config, message, size)) return -1;
     model_initialise(m, seed);
     return 0;
 }

@@ -90,6 +90,8 @@ typedef struct {
 
 /* Weights initialised from seed. 0, or -1 with a message; model_free releases. */
 int model_create(Model *model, const Config *config, uint64_t seed, char *message, size_t size);
+int model_allocate(Model *model, const Config *config, char *message,
+                   size_t size); /* weights uninitialised */
 /* Number of weights of a configuration, without making them. 0, or -1 with a message. */
 int model_count(const Config *config, int64_t *weights, char *message, size_t size);
 void model_gradients(Model *model); /* allocates the gradient array, zero */
