@@ -58,7 +58,7 @@ REF_MIX  := $(call listing,reference/mixer)
 OPT_SRC  := $(wildcard optimized/*.c optimized/autograd/*.c optimized/model/*.c optimized/branch/*.c \
   optimized/mixer/*.c)
 HAR_SRC  := $(wildcard harness/*.c harness/task/*.c harness/command/*.c harness/bench/*.c)
-VER_SRC  := $(wildcard harness/verify/*.c)
+VER_SRC  := $(wildcard harness/verify/*.c harness/verify/oracle/*.c)
 VER_SHARED := harness/verify/oracle.c harness/verify/kernel_adapters.c
 object    = $(patsubst %.c,$(BUILD)/%.o,$(1))
 ISA_OBJ  := $(ISAS:%=$(BUILD)/kernels_%.o)
@@ -188,11 +188,12 @@ plots: deps
 	@harness/plots.sh results
 
 # ---- style ----------------------------------------------------------------------------------------------------------
-SOURCES := $(wildcard reference/*.[ch] reference/*/*.[ch] optimized/*.[ch] optimized/*/*.[ch] harness/*.[ch] harness/*/*.[ch])
+SOURCES := $(wildcard reference/*.[ch] reference/*/*.[ch] optimized/*.[ch] optimized/*/*.[ch] harness/*.[ch] harness/*/*.[ch] \
+  harness/verify/oracle/*.[ch])
 format: ; clang-format -i $(SOURCES)
 lint: deps-full $(GENERATED) $(ISAS:%=$(GEN)/kernels_%.c)
 	@harness/lint.sh "$(INCLUDE) -Ireference -Iharness/verify" "$(ARCH)" $(SOURCES)
 
--include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d)
+-include $(wildcard $(BUILD)/*.d $(BUILD)/*/*.d $(BUILD)/*/*/*.d $(BUILD)/*/*/*/*.d)
 
 clean: ; rm -rf $(BUILD)
