@@ -30,7 +30,7 @@ NATIVE   := $(if $(filter x86_64,$(ARCH)),-march=native)
 IS_CLANG := $(findstring clang,$(shell $(CC) --version | head -1))
 ifneq ($(ARCH)$(IS_CLANG),aarch64)
 ifeq ($(IS_CLANG),)
-VARIANTS += quad
+VARIANTS += quad complex_quad
 QUAD     := -DHAVE_QUAD
 endif
 endif
@@ -68,7 +68,7 @@ LIB_OBJ  := $(call object,$(OPT_SRC)) $(ISA_OBJ)
 LIBS     := -lcjson -lm
 GSL      := -lgsl -lgslcblas -lz
 
-.PHONY: all help deps deps-full verify verify-full verify-faults bench bench-full plots lint format clean
+.PHONY: all help deps deps-full verify verify-full verify-faults golden bench bench-full plots lint format clean
 all: $(BUILD)/titans
 
 help:
@@ -76,6 +76,7 @@ help:
 	@echo 'make bench          find needles with the committed models, measure speed, memory, kernels, draw (QUICK=1: two minutes)'
 	@echo 'make plots          redraw results/figures from results/*.tsv'
 	@echo 'make verify-faults  each seeded fault must turn a named check red'
+	@echo 'make golden         writes results/golden again: inputs, outputs and gradients for other implementations'
 	@echo 'make verify-full    gcc and clang, sanitizers, NEON under qemu, AVX-512 source, all 2^32 floats of exp'
 	@echo 'make bench-full     trains every committed model again, needles to ten million tokens (hours)'
 	@echo 'make lint format clean deps deps-full'
@@ -143,7 +144,7 @@ $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile
 	@echo '  CC    reference in $*'
 	@$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify \
 	  -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
-$(call object,$(VER_SRC) harness/bench/drift.c harness/command/equation.c): INCLUDE += -Ireference -Iharness/verify
+$(call object,$(VER_SRC) harness/bench/drift.c harness/command/equation.c harness/golden.c harness/golden_cases.c): INCLUDE += -Ireference -Iharness/verify
 
 $(BUILD)/titans: $(call object,$(HAR_SRC)) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ) $(call object,$(VER_SHARED))
 	@echo '  LINK  $@'
@@ -176,6 +177,13 @@ FAULT ?=
 
 verify-full: deps-full
 	@harness/verify/full.sh
+
+# Golden vectors for other implementations (docs/interop.md): the same bytes from every compiler and CPU.
+golden: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/titans
+	@mkdir -p results/golden
+	@$(BUILD)/titans golden write results/golden
+	@cd results/golden && sha256sum *.json *.safetensors > MANIFEST.sha256
 
 # ---- benchmarks and plots -------------------------------------------------------------------------------------------
 bench: deps

@@ -3,6 +3,7 @@
  *   REAL_FLOAT, REAL_DOUBLE, REAL_LONG_DOUBLE   the C types
  *   REAL_QUAD            _Float128, or long double where that is IEEE binary128 (aarch64)
  *   REAL_COMPLEX_DOUBLE  value + i h tangent with h = 2^-100: a directional derivative without cancellation
+ *   REAL_COMPLEX_QUAD    the same on REAL_QUAD's type
  *   REAL_BOUND           C++: value, tangent and bounds of the float32 error of both (bounded.h)
  *
  * What keeps the complex step honest: branches look at RE(x) and select whole values; no fabs, conj, pow,
@@ -20,9 +21,6 @@
 #include <float.h>
 #include <tgmath.h>
 #undef I
-#ifndef CMPLX
-#define CMPLX(a, b) __builtin_complex((double)(a), (double)(b))
-#endif
 #endif
 
 #if defined REAL_FLOAT
@@ -44,6 +42,13 @@ typedef _Float128 real;
 #elif defined REAL_COMPLEX_DOUBLE
 typedef double _Complex real;
 #define REFERENCE_NAME complex_double
+#elif defined REAL_COMPLEX_QUAD
+#if LDBL_MANT_DIG == 113
+typedef long double _Complex real;
+#else
+typedef _Complex _Float128 real;
+#endif
+#define REFERENCE_NAME complex_quad
 #elif defined REAL_BOUND
 #include "bounded.h"
 typedef Bounded real;
@@ -53,8 +58,9 @@ typedef Bounded real;
 #endif
 
 /* RE(x): the part of x that branches may look at. */
-#if defined REAL_COMPLEX_DOUBLE
-#define RE(x) creal(x)
+#if defined REAL_COMPLEX_DOUBLE || defined REAL_COMPLEX_QUAD
+#define REAL_IS_COMPLEX
+#define RE(x) __real__(x)
 #elif defined REAL_BOUND
 #define RE(x) ((x).v)
 #else
@@ -92,8 +98,9 @@ static inline void real_from_double(void *dst, const double *value, const double
     real *x = (real *)dst;
     for (size_t i = 0; i < n; i++) {
         double t = tangent ? tangent[i] : 0;
-#if defined REAL_COMPLEX_DOUBLE
-        x[i] = CMPLX(value[i], t * 0x1p-100);
+#if defined REAL_IS_COMPLEX
+        __real__ x[i] = value[i];
+        __imag__ x[i] = t * 0x1p-100;
 #elif defined REAL_BOUND
         x[i] = Bounded(value[i], t, 0, 0);
 #else
@@ -108,8 +115,8 @@ static inline void real_to_double(const void *src, double *value, double *tangen
     const real *x = (const real *)src;
     for (size_t i = 0; i < n; i++) {
         double t = 0, e = 0, te = 0;
-#if defined REAL_COMPLEX_DOUBLE
-        t = cimag(x[i]) * 0x1p100;
+#if defined REAL_IS_COMPLEX
+        t = (double)(__imag__ x[i] * 0x1p100);
 #elif defined REAL_BOUND
         t = x[i].d;
         e = x[i].ev;

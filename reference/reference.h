@@ -37,7 +37,7 @@ typedef struct Reference {
 } Reference;
 
 extern const Reference reference_float, reference_double, reference_long_double, reference_quad;
-extern const Reference reference_complex_double, reference_bound;
+extern const Reference reference_complex_double, reference_complex_quad, reference_bound;
 
 #ifdef __cplusplus
 }

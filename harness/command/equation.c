@@ -29,7 +29,7 @@ enum {
 };
 static const struct argp_option options[] = {
     {"in", OPTION_IN, "FILE", 0,
-     "safetensors with the inputs, by name; F32 or F64, any shape of the right size", 0},
+     "safetensors with the inputs, by name; any floating-point type and shape of the right size", 0},
     {"out", OPTION_OUT, "FILE", 0,
      "safetensors to write: the outputs by name, gradients as grad/NAME, all F64", 0},
     {"dims", OPTION_DIMS, "T=4,b=2,..", 0,
@@ -189,7 +189,7 @@ static int read_tensor(const SafeFile *f, const char *path, const char *name, in
                         name, (long long)t->count, (long long)wanted),
                -1;
     for (int64_t i = 0; i < wanted; i++) {
-        x[i] = t->is_double ? ((const double *)t->data)[i] : (double)((const float *)t->data)[i];
+        x[i] = safetensors_number(t, i);
         if (!isfinite(x[i]))
             return snprintf(message, size, "%s: tensor '%s' is not finite at %lld", path, name, (long long)i),
                    -1;
@@ -296,14 +296,20 @@ static int run_write(const Run *r, const EquationOptions *o, char *message, size
     int n = 0;
     for (int i = 0; i < r->outputs; i++) {
         if (!r->out_size[i]) continue;
-        t[n] = (SafeTensor){
-            .is_double = 1, .dims = 1, .shape = {r->out_size[i]}, .count = r->out_size[i], .data = r->out[i]};
+        t[n] = (SafeTensor){.type = SAFE_F64,
+                            .dims = 1,
+                            .shape = {r->out_size[i]},
+                            .count = r->out_size[i],
+                            .data = r->out[i]};
         name_at(r->e->out, i, t[n++].name, sizeof t->name);
     }
     for (int i = 0; r->grad[0] && i < r->inputs; i++) {
         if (!r->in_size[i]) continue;
-        t[n] = (SafeTensor){
-            .is_double = 1, .dims = 1, .shape = {r->in_size[i]}, .count = r->in_size[i], .data = r->grad[i]};
+        t[n] = (SafeTensor){.type = SAFE_F64,
+                            .dims = 1,
+                            .shape = {r->in_size[i]},
+                            .count = r->in_size[i],
+                            .data = r->grad[i]};
         name_at(r->e->in, i, name, sizeof name);
         snprintf(t[n++].name, sizeof t->name, "grad/%s", name);
     }

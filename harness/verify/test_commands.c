@@ -195,8 +195,8 @@ Test(commands, write_text_and_show_surprise, .init = enter_folder, .fini = leave
 static void write_read_case(const char *path, double last, int64_t count) {
     const double M[] = {1, 2, 3, 4, 5, last}, q[] = {0.5, 0.25, 2};
     const SafeTensor tensors[] = {
-        {.name = "M", .is_double = 1, .dims = 2, .shape = {3, count / 3}, .count = count, .data = M},
-        {.name = "q", .is_double = 1, .dims = 1, .shape = {3}, .count = 3, .data = q}};
+        {.name = "M", .type = SAFE_F64, .dims = 2, .shape = {3, count / 3}, .count = count, .data = M},
+        {.name = "q", .type = SAFE_F64, .dims = 1, .shape = {3}, .count = 3, .data = q}};
     const SafeMetadata about[] = {{"dims", "L=1 n0=3 n1=2"}};
     char message[512];
     cr_assert(!safetensors_write(path, tensors, 2, about, 1, message, sizeof message), "%s", message);
@@ -207,7 +207,7 @@ static double read_number(const char *path, const char *name, int64_t i) {
     char message[512];
     cr_assert(!safetensors_read(&f, path, message, sizeof message), "%s", message);
     const SafeTensor *t = safetensors_find(&f, name);
-    cr_assert(t && t->is_double && i < t->count, "%s in %s", name, path);
+    cr_assert(t && t->type == SAFE_F64 && i < t->count, "%s in %s", name, path);
     const double x = ((const double *)t->data)[i];
     safetensors_close(&f);
     return x;
@@ -216,7 +216,7 @@ static double read_number(const char *path, const char *name, int64_t i) {
 Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini = leave_folder) {
     const double cotangent[] = {1, 10};
     const SafeTensor y = {
-        .name = "y", .is_double = 1, .dims = 1, .shape = {2}, .count = 2, .data = cotangent};
+        .name = "y", .type = SAFE_F64, .dims = 1, .shape = {2}, .count = 2, .data = cotangent};
     char message[512];
     write_read_case("in.safetensors", 6, 6);
     cr_assert(!safetensors_write("cot.safetensors", &y, 1, 0, 0, message, sizeof message), "%s", message);

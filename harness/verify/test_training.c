@@ -171,7 +171,7 @@ Test(training, damaged_files_are_refused, .init = enter_folder, .fini = leave_fo
     expect_replaced(bytes, n, "checkpoint 1", "checkpoint 9", "not a checkpoint of this program");
     expect_replaced(bytes, n, "\"layer.0.norm2\"", "\"layer.0.norm1\"", "twice");
     expect_replaced(bytes, n, "\"layer.0.norm2\"", "\"layer.0.norm3\"", "missing");
-    expect_replaced(bytes, n, "\"dtype\":\"F32\"", "\"dtype\":\"F16\"", "dtype");
+    expect_replaced(bytes, n, "\"dtype\":\"F32\"", "\"dtype\":\"I32\"", "dtype");
     expect_replaced(bytes, n, "[1,16]", "[16,1]", "the configuration wants");
     expect_replaced(bytes, n, "[1,16]", "[1,17]", "do not fit its shape");
     expect_replaced(bytes, n, "[1,16]", "[1,-1]", "not a size");

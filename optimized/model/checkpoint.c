@@ -87,9 +87,10 @@ static int checkpoint_copy(const SafeFile *f, const Model *model, int group, flo
             snprintf(message, size, "tensor '%s' is missing", want.name);
             return -1;
         }
-        if (t->is_double || t->dims != 2 || t->shape[0] != want.shape[0] || t->shape[1] != want.shape[1]) {
+        if (t->type != SAFE_F32 || t->dims != 2 || t->shape[0] != want.shape[0] ||
+            t->shape[1] != want.shape[1]) {
             snprintf(message, size, "tensor '%s' is %s %lld x %lld, the configuration wants F32 %lld x %lld",
-                     want.name, t->is_double ? "F64" : "F32", (long long)t->shape[0], (long long)t->shape[1],
+                     want.name, safetensors_type(t->type), (long long)t->shape[0], (long long)t->shape[1],
                      (long long)want.shape[0], (long long)want.shape[1]);
             return -1;
         }

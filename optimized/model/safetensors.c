@@ -15,7 +15,12 @@
 
 #define FAIL(...) return snprintf(message, size, __VA_ARGS__), -1
 
-static int64_t tensor_bytes(const SafeTensor *t) { return t->count * (t->is_double ? 8 : 4); }
+static const struct {
+    const char *name;
+    int64_t bytes;
+} types[SAFE_TYPES] = {{"F32", 4}, {"F64", 8}, {"BF16", 2}, {"F16", 2}};
+
+static int64_t tensor_bytes(const SafeTensor *t) { return t->count * types[t->type].bytes; }
 
 /* Header text, padded with blanks so that the data begin at a multiple of 8. */
 static char *header_text(const SafeTensor *tensors, int tensor_count, const SafeMetadata *metadata,
@@ -26,7 +31,7 @@ static char *header_text(const SafeTensor *tensors, int tensor_count, const Safe
         cJSON_AddStringToObject(about, metadata[i].key, metadata[i].value);
     for (int i = 0; i < tensor_count; i++) {
         cJSON *entry = cJSON_AddObjectToObject(header, tensors[i].name);
-        cJSON_AddStringToObject(entry, "dtype", tensors[i].is_double ? "F64" : "F32");
+        cJSON_AddStringToObject(entry, "dtype", types[tensors[i].type].name);
         cJSON *shape = cJSON_AddArrayToObject(entry, "shape");
         for (int d = 0; d < tensors[i].dims; d++)
             cJSON_AddItemToArray(shape, cJSON_CreateNumber((double)tensors[i].shape[d]));
@@ -133,9 +138,10 @@ static int read_entry(const cJSON *entry, SafeTensor *t, const char *data, int64
     *t = (SafeTensor){.dims = 0};
     if (strlen(entry->string) >= sizeof t->name) FAIL("tensor name '%.40s...' is too long", entry->string);
     snprintf(t->name, sizeof t->name, "%s", entry->string);
-    if (!cJSON_IsString(dtype) || (strcmp(dtype->valuestring, "F32") && strcmp(dtype->valuestring, "F64")))
-        FAIL("tensor '%s': dtype must be F32 or F64", t->name);
-    t->is_double = !strcmp(dtype->valuestring, "F64");
+    while (t->type < SAFE_TYPES &&
+           !(cJSON_IsString(dtype) && !strcmp(dtype->valuestring, types[t->type].name)))
+        t->type++;
+    if (t->type == SAFE_TYPES) FAIL("tensor '%s': dtype must be F32, F64, BF16 or F16", t->name);
     if (read_shape(entry, t, message, size)) return -1;
     if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 ||
         whole(cJSON_GetArrayItem(offsets, 0), begin) || whole(cJSON_GetArrayItem(offsets, 1), &end))
@@ -143,7 +149,7 @@ static int read_entry(const cJSON *entry, SafeTensor *t, const char *data, int64
     if (*begin > end || end > data_size)
         FAIL("tensor '%s': data_offsets lie outside the file (truncated?)", t->name);
     if (end - *begin != tensor_bytes(t)) FAIL("tensor '%s': data_offsets do not fit its shape", t->name);
-    if (*begin % (t->is_double ? 8 : 4)) FAIL("tensor '%s': data are not aligned", t->name);
+    if (*begin % types[t->type].bytes) FAIL("tensor '%s': data are not aligned", t->name);
     t->data = data + *begin;
     return 0;
 }
@@ -252,3 +258,34 @@ const char *safetensors_metadata(const SafeFile *f, const char *key) {
     const cJSON *value = about ? cJSON_GetObjectItemCaseSensitive(about, key) : 0;
     return value && cJSON_IsString(value) ? value->valuestring : 0;
 }
+
+/* IEEE half: 1 sign, 5 exponent, 10 fraction bits. */
+static double half_number(uint16_t bits) {
+    const int exponent = bits >> 10 & 31, fraction = bits & 1023;
+    const double size = exponent == 31  ? fraction ? (double)NAN : (double)INFINITY
+                        : exponent == 0 ? ldexp(fraction, -24)
+                                        : ldexp(1024 + fraction, exponent - 25);
+    return bits >> 15 ? -size : size;
+}
+
+double safetensors_number(const SafeTensor *t, int64_t i) {
+    uint16_t bits;
+    uint32_t wide;
+    float single;
+    switch (t->type) {
+    case SAFE_F64:
+        return ((const double *)t->data)[i];
+    case SAFE_F16:
+        memcpy(&bits, (const char *)t->data + 2 * i, sizeof bits);
+        return half_number(bits);
+    case SAFE_BF16:
+        memcpy(&bits, (const char *)t->data + 2 * i, sizeof bits);
+        wide = (uint32_t)bits << 16;
+        memcpy(&single, &wide, sizeof single);
+        return (double)single;
+    default:
+        return (double)((const float *)t->data)[i];
+    }
+}
+
+const char *safetensors_type(SafeType type) { return types[type].name; }

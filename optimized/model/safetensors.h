@@ -2,12 +2,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The safetensors file format: 8-byte little-endian header length, JSON header, data. Only F32 and F64,
- * row-major. Files are written to PATH.tmp, synced and renamed, so that PATH is always a whole file: the old
- * or the new one. */
+/* The safetensors file format: 8-byte little-endian header length, JSON header, data; row-major.
+ * Floating-point types only: F32 (the default, 0), F64, BF16, F16. Files are written to PATH.tmp, synced and
+ * renamed, so that PATH is always a whole file: the old or the new one. */
+typedef enum { SAFE_F32, SAFE_F64, SAFE_BF16, SAFE_F16, SAFE_TYPES } SafeType;
 typedef struct {
     char name[96];
-    int is_double, dims;
+    SafeType type;
+    int dims;
     int64_t shape[8], count;
     const void *data;
 } SafeTensor;
@@ -33,4 +35,6 @@ typedef struct {
 int safetensors_read(SafeFile *file, const char *path, char *message, size_t size);
 void safetensors_close(SafeFile *file);
 const SafeTensor *safetensors_find(const SafeFile *file, const char *name);
+double safetensors_number(const SafeTensor *tensor, int64_t i);          /* element i of any type */
+const char *safetensors_type(SafeType type);                             /* "F32" */
 const char *safetensors_metadata(const SafeFile *file, const char *key); /* or NULL */

@@ -72,7 +72,7 @@ static int state_number(const SafeFile *f, const char *key, int64_t low, int64_t
 
 static int state_copy(const SafeFile *f, const SafeTensor *want, char *message, size_t size) {
     const SafeTensor *t = safetensors_find(f, want->name);
-    if (!t || t->is_double || t->dims != 2 || t->shape[0] != want->shape[0] ||
+    if (!t || t->type != SAFE_F32 || t->dims != 2 || t->shape[0] != want->shape[0] ||
         t->shape[1] != want->shape[1]) {
         snprintf(message, size, "tensor '%s' is missing or not F32 %lld x %lld", want->name,
                  (long long)want->shape[0], (long long)want->shape[1]);

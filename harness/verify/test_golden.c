@@ -1,0 +1,224 @@
+/* The golden vectors that are committed: they are what this program writes, our own kernels pass them, and a
+ * wrong number, a wrong file or another version does not. */
+#include "golden_cases.h"
+#include "kernel_adapters.h"
+#include "ledger.h"
+#include "model/safetensors.h"
+#include "test_reference.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <unistd.h>
+
+static char folder[64];
+
+static void make_folder(void) {
+    snprintf(folder, sizeof folder, "/tmp/titans-golden-XXXXXX");
+    cr_assert(mkdtemp(folder) != NULL);
+}
+
+static void remove_folder(void) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    cr_assert(!system(command));
+}
+
+#if defined HAVE_QUAD
+Test(golden, committed_files_are_what_the_program_writes, .init = make_folder, .fini = remove_folder) {
+    char message[512], command[256];
+    int64_t cases = 0, gradients = 0;
+    for (int i = 0; golden_family(i); i++) {
+        cr_assert(!golden_write(folder, golden_family(i), &cases, &gradients, message, sizeof message), "%s",
+                  message);
+        for (int k = 0; k < 2; k++) {
+            snprintf(command, sizeof command, "cmp results/golden/%s.%s %s/%s.%s", golden_family(i),
+                     k ? "json" : "safetensors", folder, golden_family(i), k ? "json" : "safetensors");
+            cr_assert(!system(command), "make golden writes something else for %s", golden_family(i));
+        }
+    }
+    ledger_record("golden", "cases", cases, 0);
+    ledger_record("golden", "gradients", gradients, 0);
+}
+#endif
+
+/* Numbers of the kernel behind a case, as somebody else's file. */
+typedef struct {
+    SafeTensor list[256];
+    int count;
+    KernelRun run[64];
+} Answers;
+
+static const KernelAdapter *adapter_of(const char *equation) {
+    for (const KernelAdapter *a = kernel_adapters; a->equation; a++)
+        if (!strcmp(a->equation, equation)) return a;
+    return NULL;
+}
+
+static float *tensor_floats(const SafeFile *f, int id, const char *part, const char *names, int i,
+                            int64_t n) {
+    char name[128], bare[64];
+    const char *at = names;
+    for (int k = 0; k < i; k++) at += strcspn(at, " ") + 1;
+    snprintf(bare, sizeof bare, "%.*s", (int)strcspn(at, " "), at);
+    snprintf(name, sizeof name, "tc%04d/%s/%s", id, part, bare);
+    float *x = calloc((size_t)n + 16, sizeof *x);
+    const SafeTensor *t = n ? safetensors_find(f, name) : NULL;
+    for (int64_t j = 0; t && j < n; j++) x[j] = (float)safetensors_number(t, j);
+    return x;
+}
+
+static void answer(Answers *a, const char *equation, int id, const char *part, int64_t n, const float *x,
+                   const char *names, int i) {
+    const char *at = names;
+    (void)equation;
+    if (!n || !x) return;
+    for (int k = 0; k < i; k++) at += strcspn(at, " ") + 1;
+    SafeTensor *t = &a->list[a->count++];
+    *t = (SafeTensor){.dims = 1, .shape = {n}, .count = n, .data = x};
+    snprintf(t->name, sizeof t->name, "tc%04d/%s/%.*s", id, part, (int)strcspn(at, " "), at);
+}
+
+/* Backward passes of attention want the whole sequence in one call; decay per channel has no cotangent for
+ * alpha's index. */
+static int has_gradient(const GoldenCase *c) {
+    if (!strcmp(c->equation, "attention")) return c->dims[0] == c->dims[1];
+    if (!strcmp(c->equation, "window_attention")) return c->dims[0] + c->dims[4] == c->dims[1];
+    return strcmp(c->equation, "language_model") != 0;
+}
+
+static void answer_case(Answers *a, const SafeFile *golden, const GoldenCase *c, int id) {
+    const Equation *e = oracle_find(&reference_double, c->equation);
+    static int64_t in_size[64][EQUATION_TENSORS], out_size[64][EQUATION_TENSORS];
+    KernelRun *r = &a->run[id];
+    const int inputs = oracle_count(e->in), outputs = oracle_count(e->out), gradient = has_gradient(c);
+    e->shape(c->dims, in_size[id], out_size[id]);
+    *r = (KernelRun){.dims = c->dims, .in_size = in_size[id], .out_size = out_size[id]};
+    for (int i = 0; i < inputs; i++) {
+        r->in[i] = tensor_floats(golden, id, "in", e->in, i, in_size[id][i]);
+        if (gradient) r->grad[i] = calloc((size_t)in_size[id][i] + 16, sizeof(float));
+    }
+    for (int i = 0; i < outputs; i++) {
+        r->out[i] = calloc((size_t)out_size[id][i] + 16, sizeof(float));
+        if (gradient) r->cotangent[i] = tensor_floats(golden, id, "cot", e->out, i, out_size[id][i]);
+    }
+    adapter_of(c->equation)->run(r);
+    for (int i = 0; i < outputs; i++)
+        answer(a, c->equation, id, "out", out_size[id][i], r->out[i], e->out, i);
+    for (int i = 0; gradient && i < inputs; i++) {
+        const char *at = e->in;
+        for (int k = 0; k < i; k++) at += strcspn(at, " ") + 1;
+        /* indices and the largest step have no gradient in the kernels */
+        if (strncmp(at, "theta_max", 9) && strncmp(at, "target", 6))
+            answer(a, c->equation, id, "grad", in_size[id][i], r->grad[i], e->in, i);
+    }
+}
+
+static int64_t answer_family(const char *family, const char *path, int spoil) {
+    static Answers a;
+    SafeFile golden;
+    char name[128], message[512];
+    int id = 0;
+    int64_t cases = 0;
+    a = (Answers){.count = 0};
+    snprintf(name, sizeof name, "results/golden/%s.safetensors", family);
+    cr_assert(!safetensors_read(&golden, name, message, sizeof message), "%s", message);
+    for (const GoldenCase *c = golden_cases; c->family; c++) {
+        if (strcmp(c->family, family)) continue;
+        id++;
+        if (!adapter_of(c->equation)) continue;
+        answer_case(&a, &golden, c, id);
+        cases++;
+    }
+    if (spoil && a.count) ((float *)(uintptr_t)a.list[0].data)[0] *= 1.001f;
+    const SafeMetadata about[] = {{"family", family}};
+    if (cases)
+        cr_assert(!safetensors_write(path, a.list, a.count, about, 1, message, sizeof message), "%s",
+                  message);
+    safetensors_close(&golden);
+    for (int k = 0; k < 64; k++)
+        for (int i = 0; i < EQUATION_TENSORS; i++)
+            free(a.run[k].in[i]), free(a.run[k].out[i]), free(a.run[k].grad[i]), free(a.run[k].cotangent[i]);
+    return cases;
+}
+
+Test(golden, our_kernels_pass_and_a_spoilt_number_does_not, .init = make_folder, .fini = remove_folder) {
+    char path[128], message[512];
+    int64_t total = 0;
+    snprintf(path, sizeof path, "%s/answers.safetensors", folder);
+    for (int i = 0; golden_family(i); i++) {
+        int64_t cases = 0;
+        const int64_t wanted = answer_family(golden_family(i), path, 0);
+        if (!wanted) continue;
+        const int failed = golden_check("results/golden", path, &cases, message, sizeof message);
+        cr_assert(failed == 0 && cases == wanted, "%s: %d of %lld failed (%lld wanted) %s", golden_family(i),
+                  failed, (long long)cases, (long long)wanted, failed < 0 ? message : "");
+        total += cases;
+        answer_family(golden_family(i), path, 1);
+        cases = 0;
+        cr_assert(golden_check("results/golden", path, &cases, message, sizeof message) == 1,
+                  "%s: a wrong number passed", golden_family(i));
+    }
+    ledger_record("golden", "kernels", total, 0);
+}
+
+/* A file of one tensor. */
+static int judge_one(const char *family, const char *name, SafeType type, int64_t n, const void *data,
+                     char *message) {
+    char path[128];
+    int64_t cases = 0;
+    const SafeTensor t = {.type = type, .dims = 1, .shape = {n}, .count = n, .data = data};
+    SafeTensor list[1] = {t};
+    const SafeMetadata about[] = {{"family", family}};
+    snprintf(list[0].name, sizeof list[0].name, "%s", name);
+    snprintf(path, sizeof path, "%s/one.safetensors", folder);
+    cr_assert(!safetensors_write(path, list, 1, about, 1, message, 512), "%s", message);
+    return golden_check("results/golden", path, &cases, message, 512);
+}
+
+Test(golden, bad_files_are_refused, .init = make_folder, .fini = remove_folder) {
+    char message[512] = "", path[128];
+    int64_t cases = 0;
+    const double zeros[64] = {0}, nothing[64] = {NAN};
+    cr_assert(judge_one("eq01_02_attention", "tc0001/out/q", SAFE_F64, 15, zeros, message) == 1);
+    cr_assert(judge_one("eq01_02_attention", "tc0001/out/q", SAFE_F64, 15, nothing, message) == 1,
+              "NaN passed");
+    cr_assert(judge_one("eq01_02_attention", "tc0001/out/q", SAFE_F64, 14, zeros, message) < 0 &&
+              strstr(message, "14 numbers"));
+    cr_assert(judge_one("eq01_02_attention", "tc0001/out/wings", SAFE_F64, 15, zeros, message) < 0 &&
+              strstr(message, "no golden tensor"));
+    cr_assert(judge_one("eq01_02_attention", "q", SAFE_F64, 15, zeros, message) < 0 &&
+              strstr(message, "tc0001"));
+    cr_assert(judge_one("wings", "tc0001/out/q", SAFE_F64, 15, zeros, message) < 0 &&
+              strstr(message, "family"));
+    snprintf(path, sizeof path, "%s/nothing", folder);
+    cr_assert(golden_check("results/golden", path, &cases, message, sizeof message) < 0);
+    snprintf(path, sizeof path, "%s/one.safetensors", folder);
+    cr_assert(judge_one("eq01_02_attention", "tc0001/out/q", SAFE_F64, 15, zeros, message) == 1);
+    cr_assert(golden_check("/nonexistent", path, &cases, message, sizeof message) < 0 &&
+              strstr(message, "/nonexistent"));
+    ledger_record("golden", "bad files", 9, 0);
+}
+
+/* The same numbers in half the bits are judged with half the bits' tolerance. */
+Test(golden, a_type_is_judged_by_its_own_precision, .init = make_folder, .fini = remove_folder) {
+    SafeFile golden;
+    char message[512];
+    uint16_t rounded[64];
+    cr_assert(
+        !safetensors_read(&golden, "results/golden/eq01_02_attention.safetensors", message, sizeof message));
+    const SafeTensor *q = safetensors_find(&golden, "tc0001/out/q");
+    cr_assert(q && q->count == 15);
+    float single[64];
+    for (int64_t i = 0; i < q->count; i++) {
+        const float x = (float)safetensors_number(q, i);
+        uint32_t bits;
+        memcpy(&bits, &x, sizeof bits);
+        rounded[i] = (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+        bits = (uint32_t)rounded[i] << 16;
+        memcpy(&single[i], &bits, sizeof bits);
+    }
+    cr_assert(judge_one("eq01_02_attention", "tc0001/out/q", SAFE_BF16, 15, rounded, message) == 0);
+    cr_assert(judge_one("eq01_02_attention", "tc0001/out/q", SAFE_F32, 15, single, message) == 1);
+    safetensors_close(&golden);
+    ledger_record("golden", "precisions", 2, 0);
+}
