@@ -13,7 +13,7 @@
 
 #define FORMAT "titans.c golden vectors"
 
-enum { PER_CASE = 6 * EQUATION_TENSORS };
+enum { PER_CASE = 6 * EQUATION_TENSORS, NORMWISE_OUT = 64, NORMWISE_GRAD = 256 };
 
 const GoldenFlag *golden_flag(const char *name) {
     for (const GoldenFlag *f = golden_flags; f->name; f++)
@@ -146,7 +146,19 @@ static void quad_gradient(Vectors *v, int i) {
     for (int k = 0; k < v->outputs; k++) free(slope[k]);
 }
 
-/* Units of 2^-24 in the running bounds become the gauges. */
+static double largest(int64_t n, const double *x) {
+    double most = 0.0;
+    for (int64_t j = 0; j < n; j++) most = fmax(most, fabs(x[j]));
+    return most;
+}
+
+/* The running bound in units of 2^-24; where it compounds until it says nothing, a normwise one takes its
+ * place. */
+static void gauge(int64_t n, double *bound, const double *value, double normwise) {
+    const double most = normwise * largest(n, value);
+    for (int64_t j = 0; j < n; j++) bound[j] = power_above(fmin(bound[j] * 0x1p24, most));
+}
+
 static void fill_gauges(Vectors *v) {
     double *grad[EQUATION_TENSORS] = {0}, *out[EQUATION_TENSORS] = {0};
     for (int i = 0; i < v->outputs; i++) out[i] = numbers(v->out_size[i]);
@@ -154,12 +166,9 @@ static void fill_gauges(Vectors *v) {
         if (v->grad[i]) grad[i] = numbers(v->in_size[i]);
     oracle_run(&reference_bound, v->e->name, v->c->dims, constant(v->in), 0, out, 0, v->gauge_out, 0);
     oracle_gradient(v->e->name, v->c->dims, constant(v->in), constant(v->cot), grad, v->gauge_grad);
-    for (int i = 0; i < v->outputs; i++)
-        for (int64_t j = 0; j < v->out_size[i]; j++)
-            v->gauge_out[i][j] = power_above(v->gauge_out[i][j] * 0x1p24);
+    for (int i = 0; i < v->outputs; i++) gauge(v->out_size[i], v->gauge_out[i], v->out[i], NORMWISE_OUT);
     for (int i = 0; i < v->inputs; i++)
-        for (int64_t j = 0; v->grad[i] && j < v->in_size[i]; j++)
-            v->gauge_grad[i][j] = power_above(v->gauge_grad[i][j] * 0x1p24);
+        if (v->grad[i]) gauge(v->in_size[i], v->gauge_grad[i], v->grad[i], NORMWISE_GRAD);
     for (int i = 0; i < EQUATION_TENSORS; i++) free(grad[i]), free(out[i]);
 }
 
