@@ -17,4 +17,5 @@ sort "$ledger" | awk -F '\t' '
             printf "%-18s %12d  %s\n", s, checks[s], (worst[s] > 0 ? sprintf("%.3f (%s)", worst[s], of[s]) : "exact")
         printf "%-18s %12d\n", "all", total
     }'
+[ "$filter" != '*/*' ] || harness/verify/docs.sh "$build" || status=1
 exit $status

@@ -1,0 +1,35 @@
+#!/bin/sh
+# docs/equations.md and docs/errata.md name tests, functions, kernels and files: each must exist. Usage: docs.sh BUILD
+build=$1
+docs="docs/equations.md docs/errata.md"
+tests=$("$build/verify" --list 2>/dev/null | sed 's/\x1b\[[0-9;]*m//g' |
+    awk '/: [0-9]+ tests?$/ { sub(":", "", $1); suite = $1; print suite "/*"; next } { print suite "/" $NF }')
+bad=0 checked=0
+complain() { echo "docs: $1 is named in $docs and does not exist" >&2; bad=$((bad + 1)); }
+suites=$(echo "$tests" | sed 's#/.*##' | sort -u | tr '\n' '|' | sed 's/|$//')
+for name in $(grep -ohE "\b($suites)/[A-Za-z0-9_*]+" $docs | grep -vE '\.[ch]$' | sort -u); do
+    checked=$((checked + 1))
+    echo "$tests" | grep -qxF "$name" || complain "test $name"
+done
+# a list "suite/first, second" leaves out the suite: any word of four parts or more must be a test or a name in the sources
+for name in $(grep -ohE '\b[a-z0-9]+(_[A-Za-z0-9]+){3,}\b' $docs | sort -u); do
+    checked=$((checked + 1))
+    echo "$tests" | grep -qE "/$name\$" || grep -rqw "$name" reference optimized harness || complain "$name"
+done
+# functions in back quotes, files, seeded faults
+for name in $(grep -ohE '`[a-z_0-9]+`' docs/equations.md | tr -d '`' | sort -u); do
+    checked=$((checked + 1))
+    grep -rqw "$name" reference || complain "function $name"
+done
+for name in $(grep -ohE '\b[a-z_0-9]+\.c\b' docs/equations.md | sort -u); do
+    checked=$((checked + 1))
+    [ -n "$(find reference optimized harness -name "$name")" ] || complain "file $name"
+done
+for name in $(grep -ohE 'seeded fault [a-z-]+' docs/errata.md | awk '{ print $3 }' | sort -u); do
+    checked=$((checked + 1))
+    grep -q "^$name	" harness/verify/faults.tsv || complain "fault $name"
+done
+numbers=$(grep -ohE '^\| [0-9]+(-[0-9]+)? ' docs/equations.md | tr -d '| ' | awk -F- '{ for (i = $1; i <= ($2 ? $2 : $1); i++) print i }' | sort -nu | wc -l)
+[ "$numbers" -eq 35 ] || { echo "docs: docs/equations.md covers $numbers of the 35 equations" >&2; bad=$((bad + 1)); }
+printf 'docs: %d names checked, %d wrong, %d of 35 equations covered\n' $checked $bad "$numbers"
+[ $bad -eq 0 ]
