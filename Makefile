@@ -196,7 +196,7 @@ plots: deps
 	@harness/plots.sh results
 
 # ---- style ----------------------------------------------------------------------------------------------------------
-SOURCES := $(wildcard reference/*.[ch] reference/*/*.[ch] optimized/*.[ch] optimized/*/*.[ch] harness/*.[ch] harness/*/*.[ch] \
+SOURCES := $(wildcard reference/*.[ch] reference/*/*.[ch] optimized/*.[ch] optimized/*/*.[ch] optimized/*/*/*.[ch] harness/*.[ch] harness/*/*.[ch] \
   harness/verify/oracle/*.[ch])
 format: ; clang-format -i $(SOURCES)
 lint: deps-full $(GENERATED) $(ISAS:%=$(GEN)/kernels_%.c)

@@ -10,18 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_ASSIGNMENTS = 16 };
 typedef struct {
     const char *mixer, *task, *config, *out, *log, *haystack;
     int64_t steps, seed, threads;
-    int resume;
+    int resume, assignments;
+    const char *assignment[MOST_ASSIGNMENTS];
 } TrainOptions;
 
-enum { OPTION_RESUME = 256, OPTION_LOG, OPTION_HAYSTACK };
+enum { OPTION_RESUME = 256, OPTION_LOG, OPTION_HAYSTACK, OPTION_SET };
 enum { COLUMN_STEP = 2 }; /* of the log */
 static const struct argp_option options[] = {
     {"mixer", 'm', "M", 0, "sequence mixer", 0},
     {"task", 't', "T", 0, "task to train on", 0},
     {"config", 'c', "FILE", 0, "JSON with the keys listed below", 0},
+    {"set", OPTION_SET, "KEY=VALUE", 0, "one key over the configuration; may be repeated", 0},
     {"out", 'o', "FILE", 0, "checkpoint to write (safetensors)", 0},
     {"steps", 'n', "N", 0, "optimizer steps; the curriculum is scaled to them", 0},
     {"seed", 's', "S", 0, "seed of weights and samples", 0},
@@ -55,6 +58,11 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'k':
         o->threads = option_integer("threads", arg, 1, 4096);
         break;
+    case OPTION_SET:
+        if (o->assignments == MOST_ASSIGNMENTS)
+            argp_error(state, "more than %d times --set", MOST_ASSIGNMENTS);
+        o->assignment[o->assignments++] = arg;
+        break;
     case OPTION_RESUME:
         o->resume = 1;
         break;
@@ -69,7 +77,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case ARGP_KEY_END:
         if (!o->out) argp_error(state, "--out FILE is missing");
-        if (o->resume && (o->mixer || o->task || o->config || o->steps || o->seed >= 0 || o->haystack))
+        if (o->resume &&
+            (o->mixer || o->task || o->config || o->steps || o->seed >= 0 || o->haystack || o->assignments))
             argp_error(state,
                        "--resume goes on with what the checkpoint says; only --log and --threads go with it");
         break;
@@ -95,6 +104,8 @@ static int begin(Trainer *t, const TrainOptions *o, char *message, size_t size) 
     if (o->haystack) snprintf(train.haystack, sizeof train.haystack, "%s", o->haystack);
     if (o->steps) train.steps = o->steps;
     if (o->seed >= 0) train.seed = o->seed;
+    for (int i = 0; i < o->assignments; i++)
+        if (config_assign(o->assignment[i], &config, &train, message, size)) return -1;
     return trainer_create(t, &config, &train, message, size);
 }
 

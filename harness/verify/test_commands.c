@@ -92,6 +92,9 @@ Test(commands, refuse_what_the_outside_world_gets_wrong, .init = enter_folder, .
     expect("train --config bad.json --out x.safetensors", 1, "\"width\" must be a whole number");
     cr_assert(!system("echo '{\"width\": ' > bad.json"));
     expect("train --config bad.json --out x.safetensors", 1, "not valid JSON");
+    expect("train --set wings=2 --out x.safetensors", 1, "unknown key \"wings\"");
+    expect("train --set taps=many --out x.safetensors", 1, "\"taps\" must be a whole number");
+    expect("train --set taps --out x.safetensors", 1, "KEY=VALUE");
     cr_assert(!system("echo '{\"curriculum\": \"64\"}' > bad.json"));
     expect("train --config bad.json --out x.safetensors", 1, "must read like");
     cr_assert(!system("echo '{\"curriculum\": \"16:5\"}' > bad.json"));
@@ -102,7 +105,7 @@ Test(commands, refuse_what_the_outside_world_gets_wrong, .init = enter_folder, .
     cr_assert(!setenv("TITANS_ISA", "mmx", 1));
     expect("info", 2, "instruction set 'mmx' is unknown");
     cr_assert(!unsetenv("TITANS_ISA"));
-    ledger_record("commands", "bad files", 13, 0);
+    ledger_record("commands", "bad files", 16, 0);
 }
 
 Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fini = leave_folder) {

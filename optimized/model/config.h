@@ -53,6 +53,9 @@ int config_from_json(const struct cJSON *object, Config *model, TrainConfig *tra
                      size_t size);
 int config_from_file(const char *path, Config *model, TrainConfig *train, char *message, size_t size);
 
+/* One assignment "key=value". */
+int config_assign(const char *assignment, Config *model, TrainConfig *train, char *message, size_t size);
+
 /* JSON text (malloc) of one of them, keys in table order; the other may be NULL. */
 char *config_to_json(const Config *model, const TrainConfig *train);
 

@@ -77,6 +77,25 @@ int config_from_file(const char *path, Config *model, TrainConfig *train, char *
     return status;
 }
 
+int config_assign(const char *assignment, Config *model, TrainConfig *train, char *message, size_t size) {
+    const char *equals = strchr(assignment, '=');
+    char key[64], *end;
+    if (!equals || equals == assignment || equals - assignment >= (ptrdiff_t)sizeof key) {
+        snprintf(message, size, "'%s': KEY=VALUE is wanted", assignment);
+        return -1;
+    }
+    snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
+    const double number = strtod(equals + 1, &end);
+    cJSON *object = cJSON_CreateObject();
+    if (end != equals + 1 && !*end)
+        cJSON_AddNumberToObject(object, key, number);
+    else
+        cJSON_AddStringToObject(object, key, equals + 1);
+    const int status = config_from_json(object, model, train, message, size);
+    cJSON_Delete(object);
+    return status;
+}
+
 char *config_to_json(const Config *model, const TrainConfig *train) {
     cJSON *object = cJSON_CreateObject();
     const ConfigField *f;
