@@ -68,7 +68,7 @@ LIB_OBJ  := $(call object,$(OPT_SRC)) $(ISA_OBJ)
 LIBS     := -lcjson -lm
 GSL      := -lgsl -lgslcblas -lz
 
-.PHONY: all help deps deps-full verify verify-full verify-faults golden bench bench-full plots lint format clean
+.PHONY: all help deps deps-full verify verify-full verify-faults fuzz golden bench bench-full plots lint format clean
 all: $(BUILD)/titans
 
 help:
@@ -76,6 +76,7 @@ help:
 	@echo 'make bench          find needles with the committed models, measure speed, memory, kernels, draw (QUICK=1: two minutes)'
 	@echo 'make plots          redraw results/figures from results/*.tsv'
 	@echo 'make verify-faults  each seeded fault must turn a named check red'
+	@echo 'make fuzz           every reader of files under libFuzzer (FUZZ=seconds)'
 	@echo 'make golden         writes results/golden again: inputs, outputs and gradients for other implementations'
 	@echo 'make verify-full    gcc and clang, sanitizers, NEON under qemu, AVX-512 source, all 2^32 floats of exp'
 	@echo 'make bench-full     trains every committed model again, needles to ten million tokens (hours)'
@@ -177,6 +178,17 @@ FAULT ?=
 
 verify-full: deps-full
 	@harness/verify/full.sh
+
+# Every reader of files under libFuzzer, address and undefined-behaviour sanitizers; FUZZ=seconds.
+FUZZ ?= 600
+FUZZ_MAKE := $(MAKE) --no-print-directory -j$(JOBS) BUILD=build/fuzz CC=clang CXX=clang++ OPT=-O1 ISAS=scalar
+fuzz: deps-full
+	@$(FUZZ_MAKE) EXTRA="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=function,vptr -fno-sanitize-recover=undefined" build/fuzz/fuzz build/fuzz/titans
+	@harness/fuzz/run.sh build/fuzz $(FUZZ)
+$(BUILD)/fuzz: $(call object,harness/fuzz/fuzz.c $(filter-out harness/main.c,$(HAR_SRC))) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ) \
+  $(call object,$(VER_SHARED))
+	@echo '  LINK  $@'
+	@$(CC) $(CFLAGS) -fsanitize=fuzzer $^ -o $@ $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
 
 # Golden vectors for other implementations (docs/interop.md): the same bytes from every compiler and CPU.
 golden: deps

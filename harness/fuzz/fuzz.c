@@ -1,0 +1,102 @@
+/* libFuzzer target: every kind of file the program opens. The first byte chooses what the rest is read as. Whatever the bytes,
+ * the readers must refuse with a message or accept a whole, consistent file: no crash, no leak, no undefined behaviour. */
+#include "check.h"
+#include "data.h"
+#include "golden.h"
+#include "model/checkpoint.h"
+#include "model/state_file.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static char path[64];
+static int fd = -1;
+static Model small;
+
+/* A file in memory that readers can open by name. */
+static void file_set(const uint8_t *bytes, size_t size) {
+    if (fd < 0) {
+        fd = memfd_create("fuzz", 0);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    }
+    CHECK(!ftruncate(fd, 0) && pwrite(fd, bytes, size, 0) == (ssize_t)size, "memory file of %zu bytes", size);
+}
+
+static void read_checkpoint(int with_optimizer) {
+    Model model;
+    Optimizer optimizer;
+    TrainConfig train;
+    Progress progress;
+    char message[1024] = "";
+    if (checkpoint_load(path, &model, with_optimizer ? &optimizer : 0, &train, &progress, message, sizeof message)) {
+        CHECK(*message, "refused without a message");
+        return;
+    }
+    if (with_optimizer) optimizer_free(&optimizer);
+    model_free(&model);
+}
+
+static void read_state(void) {
+    SafeFile file;
+    State state;
+    char message[1024] = "";
+    if (!small.list.count) {
+        Config config;
+        TrainConfig train;
+        config_defaults(&config, &train);
+        config.vocab = 4, config.width = 4, config.heads = 2, config.layers = 1, config.ffn = 4, config.chunk = 2;
+        CHECK(!model_create(&small, &config, 1, message, sizeof message), "%s", message);
+    }
+    if (safetensors_read(&file, path, message, sizeof message)) return;
+    if (!state_load(&file, &state, &small, message, sizeof message)) state_free(&state);
+    safetensors_close(&file);
+}
+
+static void read_config(void) {
+    Config config;
+    TrainConfig train;
+    char message[1024] = "";
+    config_defaults(&config, &train);
+    if (config_from_file(path, &config, &train, message, sizeof message)) CHECK(*message, "refused without a message");
+}
+
+static void read_text(void) {
+    char message[1024] = "", origin[256];
+    int64_t length;
+    free(data_prose(path, &length, origin, sizeof origin, message, sizeof message));
+}
+
+static void read_golden(void) {
+    char message[1024] = "";
+    int64_t cases = 0;
+    golden_check("results/golden", path, &cases, message, sizeof message);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    if (size < 1) return 0;
+    file_set(bytes + 1, size - 1);
+    switch (bytes[0] % 6) {
+    case 0:
+        read_checkpoint(0);
+        break;
+    case 1:
+        read_checkpoint(1);
+        break;
+    case 2:
+        read_state();
+        break;
+    case 3:
+        read_config();
+        break;
+    case 4:
+        read_text();
+        break;
+    default:
+        read_golden();
+    }
+    return 0;
+}
