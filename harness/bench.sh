@@ -49,7 +49,7 @@ if [ "$mode" = full ]; then
     for mixer in $mixers; do
         for seed in $seeds; do train $mixer-passkey-s$seed $mixer-passkey --seed $seed; done
     done
-    for task in niah1 niah2 niah3; do train lmm-$task-s0 lmm-$task; done
+    for task in niah1 niah2; do train lmm-$task-s0 lmm-$task; done
 fi
 
 # Every committed checkpoint of a task; attention only as far as it is worth reading.
@@ -68,6 +68,27 @@ if [ "$mode" = full ]; then
     say "needles to ten million tokens"
     $titans bench needle $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 \
         --batch 5 -o $out/needle-long.tsv
+fi
+# ablate NAME [OPTION..]: the LMM's recipe with something changed, as rows of ablation.tsv.
+ablate() {
+    name=$1
+    shift
+    say "ablation: $name"
+    $titans train --config $recipe/lmm-passkey.json "$@" --out build/ablation.full
+    $titans bench needle build/ablation.full --lengths 256,1K,4K,16K --samples 40 --batch 8 -o build/ablation.tsv
+    [ -f build/ablations.tsv ] || { grep '^#' build/ablation.tsv; printf 'variant\tlength\tsamples\tcorrect\taccuracy\tlow\thigh\n'; } >build/ablations.tsv
+    awk -F'\t' -v OFS='\t' -v name="$name" '$4 == "all" { print name, $3, $5, $6, $7, $8, $9 }' build/ablation.tsv >>build/ablations.tsv
+}
+if [ "$mode" = full ]; then
+    rm -f build/ablations.tsv
+    ablate full_recipe
+    ablate sigmoid_gates --set gate=sigmoid --set penalty=0
+    ablate no_momentum --set momentum=0
+    ablate no_decay --set forget=0
+    ablate no_convolution --set taps=0
+    ablate no_persistent --set persistent=0
+    ablate two_layers --set memory_layers=2
+    mv build/ablations.tsv $out/ablation.tsv
 fi
 say "speed and memory against length"
 $titans bench scaling $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors $models/mag-passkey-s0.safetensors \

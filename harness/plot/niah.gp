@@ -8,7 +8,7 @@ tasks = "niah1 niah2 niah3"
 titles = "S-NIAH-1_(number_in_noise) S-NIAH-2_(number_in_prose) S-NIAH-3_(uuid_in_prose)"
 do for [k=1:3] {
     set title system(sprintf("echo '%s' | tr _ ' '", word(titles, k))) font ",13"
-    if (k == 1) set ylabel "samples right"; else unset ylabel
-    plot for [i=1:4] pooled("needle-niah.tsv", word(mixers, i), word(tasks, k)) using 1:(100*$2):(100*$3):(100*$4) with yerrorlines lw 2 pt 4+i ps 0.8 lc rgb color(word(mixers, i)) title word(names, i)
+    if (k == 1) { set ylabel "samples right" } else { unset ylabel }
+    plot for [i=1:4] pooled("needle-niah*.tsv", word(mixers, i), word(tasks, k)) using 1:(100*$2):(100*$3):(100*$4) with yerrorlines lw 2 pt 4+i ps 0.8 lc rgb color(word(mixers, i)) title word(names, i)
 }
 unset multiplot
