@@ -2,7 +2,7 @@
 # The paper's Table 5 on our task: one thing left out of the LMM at a time; 95 % intervals over samples, one training seed.
 set title "Passkey with one thing changed (after the paper's Table 5; LMM, one seed, 40 samples)" font ",14"
 set ylabel "samples right"; set format y "%.0f %%"; set yrange [0:109]
-set style fill solid 0.9 noborder; set boxwidth 0.24; set xtics rotate by -20 scale 0; set grid noxtics
+set style fill solid 0.9 noborder; set boxwidth 0.24; set xtics () rotate by -20 scale 0; set grid noxtics
 set key top center horizontal outside
 variants = system(sprintf("awk -F'\\t' '!/^#/ && $1 != \"variant\" && !seen[$1]++ { print $1 }' %s/ablation.tsv", results))
 lengths = "256 4096 16384"; labels = "256 4K 16K"; colors = "#9ecae1 #4292c6 #08306b"
