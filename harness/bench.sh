@@ -63,11 +63,13 @@ needles() {
 say "passkey by length and depth"
 needles passkey --lengths 256,512,1K,2K,4K,8K,16K,128K --samples 40 -o $out/needle.tsv
 say "S-NIAH on bytes"
-$titans bench needle $models/*-niah?-s0.safetensors --lengths 2K,4K,8K,16K,128K --samples 40 --batch 8 -o $out/needle-niah.tsv
+[ "$mode" = full ] && samples=500 || samples=40
+$titans bench needle $models/*-niah?-s0.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/needle-niah.tsv
+$titans bench needle $models/*-niah?-s0.safetensors --lengths 64K,128K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
 if [ "$mode" = full ]; then
     say "needles to ten million tokens"
-    $titans bench needle $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 \
-        --batch 5 -o $out/needle-long.tsv
+    $titans bench needle $models/lmm-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long.tsv
+    $titans bench needle $models/mac-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long-mac.tsv
 fi
 # ablate NAME [OPTION..]: the LMM's recipe with something changed, as rows of ablation.tsv.
 ablate() {
