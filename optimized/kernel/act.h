@@ -1,10 +1,11 @@
 #pragma once
 #include <stdint.h>
 
-/* Elementwise: SwiGLU product silu(a) b of the channel mixer, the gate a sigma(b) of erratum E13, residual
- * sum, sum of squares, exp. all arrays: n floats; backward adds to da, db; add: y += x. square_sum adds fixed
- * blocks of 4096 in a fixed order in double: the same for any number of threads. exp exposes vec_exp for the
- * exhaustive accuracy check. Reference: swiglu, titans_gate. */
+/* Elementwise, all arrays n floats:
+ *   swiglu   silu(a) b of the channel mixer             gate   a sigma(b) of erratum E13
+ *   add      y += x, the residual sum                   exp    vec_exp, for the exhaustive accuracy check
+ *   square_sum adds fixed blocks of 4096 in a fixed order in double: the same for any number of threads
+ * backward adds to da, db. Reference: swiglu, titans_gate. */
 struct act_kernel {
     void (*swiglu)(int64_t n, const float *a, const float *b, float *y);
     void (*swiglu_backward)(int64_t n, const float *a, const float *b, const float *dy, float *da, float *db);

@@ -8,17 +8,17 @@
  *   sequence keys lo .. hi - 1, hi = lead + stride (i + 1), lo = window ? max(0, hi - window) : 0.
  *
  * Plain attention: prefix = lead = window = 0, stride 1. Sliding window with prefix (eq 27): window, prefix.
- * Segment attention (eqs 22-23): stride 2 with keys h_1, S_1, h_2, S_2, .. for the causal mask (E6), or lead
- * = segment and keys h_1 .. h_C, S_1 .. S_C for the literal one.
+ * Segment attention (eqs 22-23): stride 2 with keys h_1, S_1, h_2, S_2, .. for the causal mask (E6), or
+ * lead = segment and keys h_1 .. h_C, S_1 .. S_C for the literal one.
  *
  *   q, y         batch x tokens x heads x width, row-major; a call handles rows first .. first + count - 1
- *   k, v         batch x key_rows x heads x width: those of all `tokens`, key_rows = stride tokens + (past ?
- * 0 : lead) kp, vp       prefix x heads x width, the same for all sequences cache        batch x heads x
- * cache_floats: keys in blocks of 64, each block transposed (width x 64), so that Q K' needs no
- * transposition; then values, rows of padded(width). The prefix comes first, in blocks of its own; sequence
- * key a lies in row a mod capacity, so that a window needs constant memory. statistics   batch x heads x
- * tokens x 2: row maximum m and 1 / sum exp(s - m); NULL if no backward follows workspace    threads x
- * workspace_floats(shape)
+ *   k, v         batch x key_rows x heads x width: those of all `tokens`, key_rows = stride tokens + (past ? 0 : lead)
+ *   kp, vp       prefix x heads x width, the same for all sequences
+ *   cache        batch x heads x cache_floats: keys in blocks of 64, each block transposed (width x 64), so that
+ *                Q K' needs no transposition; then values, rows of padded(width). The prefix comes first, in blocks
+ *                of its own; sequence key a lies in row a mod capacity, so that a window needs constant memory.
+ *   statistics   batch x heads x tokens x 2: row maximum m and 1 / sum exp(s - m); NULL if no backward follows
+ *   workspace    threads x workspace_floats(shape)
  *
  * append_prefix and append write the cache; forward then reads it: capacity must hold every key that the rows
  * of the call see. backward (past = 0, first = 0, count = tokens, capacity >= all keys) adds to dq, dk, dv;

@@ -2,9 +2,10 @@
 #include <stdint.h>
 
 /* Row lookup and rotary positions.
- *   gather: y[r] = table[index[r]]; scatter: dtable[index[r]] += dy[r], rows in ascending order; width floats
- * a row. rope (section 4, attention): rotates pairs (i, i + width/2) of each head by angle[t][i]; table
- * tokens x width of cosines then sines (width/2 each); direction +1 forward, -1 backward; y may be x.
+ *   gather    y[r] = table[index[r]]; width floats a row
+ *   scatter   dtable[index[r]] += dy[r], rows in ascending order
+ *   rope      (section 4, attention) rotates pairs (i, i + width/2) of each head by angle[t][i]; angles tokens x width of
+ *             cosines then sines (width/2 each); direction +1 forward, -1 backward; y may be x
  * Reference: rope. */
 struct embed_kernel {
     void (*gather)(int64_t rows, int64_t width, const int32_t *index, const float *table, float *y);

@@ -5,13 +5,17 @@
  * rounded IEEE operation or pure data movement. With fused multiply-add always explicit, contraction off and
  * one fixed reduction tree, a kernel gives the same bits on every instruction set.
  *
- *   vec_load/store(p)          16 floats, any alignment      vec_load_n/store_n(p, n)  first n lanes, rest 0
- *   vec_fma(a, b, c)           a b + c, one rounding         vec_fnma(a, b, c)         c - a b, one rounding
- *   vec_max(a, b)              a > b ? a : b (NaN: b)        vec_less(a, b, x, y)      a < b ? x : y
- *   vec_sum(a), vec_top(a)     lanes 8 apart, then 4, 2, 1   vec_scale2(p, t)          p 2^n, n in low bits
- * of t vec_transpose(s, ls, d, ld)  16 x 16 block, d[j][i] = s[i][j] GEMM_ROWS, GEMM_VECS       register tile
- * of the matrix product (rows x 16-lane vectors) SCAN_ROWS                  rows of (W, S) held in registers
- * by the memory scan
+ *   vec_load/store(p)             16 floats, any alignment
+ *   vec_load_n/store_n(p, n)      first n lanes, rest 0
+ *   vec_fma(a, b, c)              a b + c, one rounding
+ *   vec_fnma(a, b, c)             c - a b, one rounding
+ *   vec_max(a, b)                 a > b ? a : b (NaN: b)
+ *   vec_less(a, b, x, y)          a < b ? x : y
+ *   vec_sum(a), vec_top(a)        lanes 8 apart, then 4, 2, 1
+ *   vec_scale2(p, t)              p 2^n, n in the low bits of t
+ *   vec_transpose(s, ls, d, ld)   16 x 16 block, d[j][i] = s[i][j]
+ *   GEMM_ROWS, GEMM_VECS          register tile of the matrix product (rows x 16-lane vectors)
+ *   SCAN_ROWS                     rows of (W, S) held in registers by the memory scan
  */
 #include <math.h>
 #include <stdint.h>
