@@ -19,21 +19,10 @@ export TITANS_DATA ?=
 ARCH := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 GEN  := $(BUILD)/gen
 
-ifeq ($(ARCH),aarch64)
-ISAS     := scalar neon
-VARIANTS := float double long_double complex_double
-else
-ISAS     := scalar avx2 avx512
-VARIANTS := float double long_double complex_double bound
-endif
+ISAS     := $(if $(filter aarch64,$(ARCH)),scalar neon,scalar avx2 avx512)
+VARIANTS := float double long_double quad complex_double complex_quad bound
 NATIVE   := $(if $(filter x86_64,$(ARCH)),-march=native)
 IS_CLANG := $(findstring clang,$(shell $(CC) --version | head -1))
-ifneq ($(ARCH)$(IS_CLANG),aarch64)
-ifeq ($(IS_CLANG),)
-VARIANTS += quad complex_quad
-QUAD     := -DHAVE_QUAD
-endif
-endif
 
 ISA_FLAGS_avx2   := -mavx2 -mfma
 ISA_FLAGS_avx512 ?= -mavx512f -mavx2 -mfma
@@ -84,7 +73,7 @@ help:
 
 # ---- system packages ------------------------------------------------------------------------------------------------
 DEPS      := gcc g++ make git libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev
-DEPS_FULL := $(DEPS) clang clang-format clang-tidy cppcheck libomp-dev qemu-user gcc-aarch64-linux-gnu libc6-dev-arm64-cross libsimde-dev
+DEPS_FULL := $(DEPS) clang clang-format clang-tidy cppcheck libomp-dev qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu libc6-dev-arm64-cross libsimde-dev
 deps:      ; @harness/deps.sh $(DEPS)
 deps-full: ; @harness/deps.sh $(DEPS_FULL)
 
@@ -127,7 +116,7 @@ GENERATED := $(addprefix $(GEN)/,kernels.h kernel_tables.h mixers.h tasks.h comm
 $(BUILD)/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
-	@$(CC) $(CFLAGS) $(INCLUDE) $(QUAD) -c $< -o $@
+	@$(CC) $(CFLAGS) $(INCLUDE) -c $< -o $@
 $(BUILD)/kernels_%.o: $(GEN)/kernels_%.c Makefile | $(GENERATED)
 	@echo '  CC    kernels for $*'
 	@$(CC) $(CFLAGS) $(KERNEL) $(ISA_FLAGS_$*) $(INCLUDE) -DVEC_HEADER='"vec/$*.h"' -Wno-unused-function -c $< -o $@
@@ -145,15 +134,15 @@ $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile
 	@echo '  CC    reference in $*'
 	@$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify \
 	  -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
-$(call object,$(VER_SRC) harness/bench/drift.c harness/command/equation.c harness/golden.c harness/golden_cases.c): INCLUDE += -Ireference -Iharness/verify
+$(call object,$(VER_SRC) harness/bench/drift.c harness/command/equation.c $(wildcard harness/golden*.c) harness/bits/golden.c): INCLUDE += -Ireference -Iharness/verify
 
 $(BUILD)/titans: $(call object,$(HAR_SRC)) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ) $(call object,$(VER_SHARED))
 	@echo '  LINK  $@'
-	@$(CC) $(CFLAGS) $^ -o $@ $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
+	@$(CC) $(CFLAGS) $^ -o $@ $(GSL) -ldl $(LIBS) -lstdc++
 VERIFY_OBJ := $(call object,$(VER_SRC)) $(filter-out %/main.o,$(call object,$(HAR_SRC)))
 $(BUILD)/verify: $(VERIFY_OBJ) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ)
 	@echo '  LINK  $@'
-	@$(CC) $(CFLAGS) $^ -o $@ -lcriterion $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
+	@$(CC) $(CFLAGS) $^ -o $@ -lcriterion $(GSL) -ldl $(LIBS) -lstdc++
 
 
 # ---- verification ---------------------------------------------------------------------------------------------------
@@ -165,6 +154,12 @@ $(call object,harness/bits/bits.c): INCLUDE += -Ireference -Iharness/verify
 $(BUILD)/bits: $(BITS_OBJ)
 	@echo '  LINK  $@'
 	@$(CC) $(CFLAGS) $^ -o $@ -lm
+
+# The same for the golden vectors.
+GOLDEN_OBJ := $(call object,harness/bits/golden.c harness/golden_vectors.c harness/golden_cases.c harness/verify/oracle.c) $(REF_OBJ)
+$(BUILD)/golden: $(GOLDEN_OBJ)
+	@echo '  LINK  $@'
+	@$(CC) $(CFLAGS) $^ -o $@ -lstdc++ -lm
 
 verify: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/verify $(BUILD)/titans
@@ -188,7 +183,7 @@ fuzz: deps-full
 $(BUILD)/fuzz: $(call object,harness/fuzz/fuzz.c $(filter-out harness/main.c,$(HAR_SRC))) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ) \
   $(call object,$(VER_SHARED))
 	@echo '  LINK  $@'
-	@$(CC) $(CFLAGS) -fsanitize=fuzzer $^ -o $@ $(GSL) -ldl $(LIBS) $(if $(filter bound,$(VARIANTS)),-lstdc++)
+	@$(CC) $(CFLAGS) -fsanitize=fuzzer $^ -o $@ $(GSL) -ldl $(LIBS) -lstdc++
 
 # Golden vectors for other implementations (docs/interop.md): the same bytes from every compiler and CPU.
 golden: deps

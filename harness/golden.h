@@ -1,4 +1,6 @@
 #pragma once
+#include "model/safetensors.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -10,6 +12,7 @@
  * A family is a safetensors file and a JSON index beside it. Tensors are named tc0007/in/k, /out/y, /cot/y,
  * /grad/k, /gauge/out/y, /gauge/grad/k. Case numbers never change meaning. The bytes depend on no compiler,
  * CPU or date. */
+#define GOLDEN_FORMAT "titans.c golden vectors"
 enum { GOLDEN_VERSION = 1, GOLDEN_K = 4 };
 
 /* What a failing case of that flag usually means. */
@@ -21,8 +24,17 @@ const GoldenFlag *golden_flag(const char *name);
 /* The i-th family's name, NULL past the end. */
 const char *golden_family(int i);
 
-/* Writes FOLDER/FAMILY.json and .safetensors. 0, or -1 with a message. cases, gradients: counters to add to.
- */
+/* All tensors of a family as they are written. */
+typedef struct {
+    SafeTensor *list;
+    int count;
+    int64_t cases, gradients;
+    void *owned;
+} GoldenNumbers;
+GoldenNumbers golden_numbers(const char *family);
+void golden_numbers_free(GoldenNumbers *numbers);
+
+/* Writes FOLDER/FAMILY.safetensors and .json. 0, or -1 with a message. cases, gradients: counters to add to. */
 int golden_write(const char *folder, const char *family, int64_t *cases, int64_t *gradients, char *message,
                  size_t size);
 

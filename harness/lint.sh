@@ -5,7 +5,7 @@ shift 2
 failed=0
 clang-format --dry-run -Werror "$@" || failed=1
 case $arch in aarch64) isa=neon ;; *) isa=avx2 ;; esac
-flags="-D_GNU_SOURCE -DHAVE_QUAD -DREAL_DOUBLE -DVEC_HEADER=\"vec/$isa.h\" -DNAIVE_NAME=naive_plain"
+flags="-D_GNU_SOURCE -DREAL_DOUBLE -DVEC_HEADER=\"vec/$isa.h\" -DNAIVE_NAME=naive_plain"
 sources=""
 for file in "$@"; do
     case $file in *.h | optimized/kernel/*.c) ;; *) sources="$sources $file" ;; esac

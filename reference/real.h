@@ -1,7 +1,7 @@
 /* `real`: the number type this compilation uses, chosen by -DREAL_<X>.
  *
  *   REAL_FLOAT, REAL_DOUBLE, REAL_LONG_DOUBLE   the C types
- *   REAL_QUAD            _Float128, or long double where that is IEEE binary128 (aarch64)
+ *   REAL_QUAD            IEEE binary128: _Float128 (gcc), __float128 (clang) or long double (aarch64)
  *   REAL_COMPLEX_DOUBLE  value + i h tangent with h = 2^-100: a directional derivative without cancellation
  *   REAL_COMPLEX_QUAD    the same on REAL_QUAD's type
  *   REAL_BOUND           C++: value, tangent and bounds of the float32 error of both (bounded.h)
@@ -35,6 +35,9 @@ typedef long double real;
 #elif defined REAL_QUAD
 #if LDBL_MANT_DIG == 113
 typedef long double real;
+#elif defined __clang__
+typedef __float128 real;
+#define LIBM(f) f##f128
 #else
 typedef _Float128 real;
 #endif
@@ -45,6 +48,9 @@ typedef double _Complex real;
 #elif defined REAL_COMPLEX_QUAD
 #if LDBL_MANT_DIG == 113
 typedef long double _Complex real;
+#elif defined __clang__
+typedef _Complex __float128 real;
+#define LIBM(f) c##f##f128
 #else
 typedef _Complex _Float128 real;
 #endif
@@ -55,6 +61,18 @@ typedef Bounded real;
 #define REFERENCE_NAME bound
 #else
 #error "choose one arithmetic with -DREAL_<X>; the list is above"
+#endif
+
+#ifdef LIBM /* clang has the type but no <tgmath.h> for it: libm's functions under their own names */
+#undef exp
+#undef log
+#undef tanh
+#undef sqrt
+#define exp LIBM(exp)
+#define log LIBM(log)
+#define tanh LIBM(tanh)
+#define sqrt LIBM(sqrt)
+real exp(real), log(real), tanh(real), sqrt(real);
 #endif
 
 /* RE(x): the part of x that branches may look at. */

@@ -85,31 +85,16 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-#if defined HAVE_QUAD
 static const Reference *const precisions[] = {&reference_float, &reference_double, &reference_long_double,
                                               &reference_quad, 0};
-#else
-static const Reference *const precisions[] = {&reference_float, &reference_double, &reference_long_double, 0};
-#endif
 
-static const Equation *equation_named(const char *name) {
-    for (const Equation *const *file = reference_double.files; *file; file++)
-        for (const Equation *e = *file; e->name; e++)
-            if (!strcmp(e->name, name)) return e;
-    return 0;
-}
-
-static const KernelAdapter *adapter_named(const char *name) {
-    for (const KernelAdapter *a = kernel_adapters; a->equation; a++)
-        if (!strcmp(a->equation, name)) return a;
-    return 0;
-}
+static const Equation *equation_named(const char *name) { return oracle_lookup(&reference_double, name); }
 
 static int list(void) {
     for (const Equation *const *file = reference_double.files; *file; file++)
         for (const Equation *e = *file; e->name; e++)
             printf("%-20s %-45s %s\n", e->name, e->source,
-                   adapter_named(e->name) ? "reference, kernel" : "reference");
+                   kernel_adapter_find(e->name) ? "reference, kernel" : "reference");
     return 0;
 }
 
@@ -121,7 +106,7 @@ static int describe(const char *name) {
     }
     printf("%s: %s\ndimensions: %s\ninputs:     %s\noutputs:    %s\n", e->name, e->source, e->dims, e->in,
            e->out);
-    printf("kernel:     %s\n", adapter_named(name) ? adapter_named(name)->kernel : "none");
+    printf("kernel:     %s\n", kernel_adapter_find(name) ? kernel_adapter_find(name)->kernel : "none");
     printf("Tensors are row-major, tokens are rows, weights are [in][out]. docs/equations.md names the "
            "source file,\n"
            "where shapes and conventions are documented; docs/errata.md says where the paper is read in "
@@ -138,18 +123,6 @@ typedef struct {
         *grad[EQUATION_TENSORS];
 } Run;
 
-static double *numbers(int64_t n) {
-    double *x = calloc((size_t)n + 1, sizeof *x);
-    CHECK(x, "no memory for %ld numbers", n);
-    return x;
-}
-
-/* The i-th of names separated by blanks. */
-static void name_at(const char *names, int i, char *name, size_t size) {
-    for (; i > 0; i--) names += strcspn(names, " ") + 1;
-    snprintf(name, size, "%.*s", (int)strcspn(names, " "), names);
-}
-
 /* "T=4,b=2" (or with blanks) into the equation's order. */
 static int read_dims(Run *r, const char *text, char *message, size_t size) {
     char copy[1024], *rest = copy;
@@ -161,7 +134,7 @@ static int read_dims(Run *r, const char *text, char *message, size_t size) {
         if (!equals) return snprintf(message, size, "dimension '%s': NAME=NUMBER is wanted", word), -1;
         *equals = 0;
         for (; i < oracle_count(r->e->dims); i++) {
-            name_at(r->e->dims, i, name, sizeof name);
+            oracle_name(r->e->dims, i, name, sizeof name);
             if (!strcmp(name, word)) break;
         }
         if (i == oracle_count(r->e->dims))
@@ -205,8 +178,8 @@ static int read_tensors(const char *path, const char *names, int count, const in
     if (safetensors_read(&f, path, message, size)) return -1;
     for (int i = 0; !status && i < count; i++) {
         char name[64];
-        name_at(names, i, name, sizeof name);
-        to[i] = numbers(sizes[i]);
+        oracle_name(names, i, name, sizeof name);
+        to[i] = oracle_zeros(sizes[i]);
         if (sizes[i] > 0) status = read_tensor(&f, path, name, sizes[i], to[i], message, size);
     }
     safetensors_close(&f);
@@ -225,10 +198,10 @@ static int run_begin(Run *r, const EquationOptions *o, char *message, size_t siz
     r->outputs = oracle_count(r->e->out);
     if (r->dims[0] < 1) return snprintf(message, size, "which dimensions? --dims with %s", r->e->dims), -1;
     r->e->shape(r->dims, r->in_size, r->out_size);
-    for (int i = 0; i < r->outputs; i++) r->out[i] = numbers(r->out_size[i]);
+    for (int i = 0; i < r->outputs; i++) r->out[i] = oracle_zeros(r->out_size[i]);
     if (read_tensors(o->in, r->e->in, r->inputs, r->in_size, r->in, message, size)) return -1;
     if (!o->cotangent) return 0;
-    for (int i = 0; i < r->inputs; i++) r->grad[i] = numbers(r->in_size[i]);
+    for (int i = 0; i < r->inputs; i++) r->grad[i] = oracle_zeros(r->in_size[i]);
     return read_tensors(o->cotangent, r->e->out, r->outputs, r->out_size, r->cotangent, message, size);
 }
 
@@ -237,8 +210,6 @@ static void run_end(Run *r) {
         free(r->in[i]), free(r->out[i]), free(r->cotangent[i]), free(r->grad[i]);
 }
 
-static const double *const *constant(double *const *x) { return (const double *const *)x; }
-
 /* The gradient is a complex step for every input number, in double. */
 static int run_reference(Run *r, const char *precision, char *message, size_t size) {
     int i = 0;
@@ -246,7 +217,7 @@ static int run_reference(Run *r, const char *precision, char *message, size_t si
     if (!precisions[i]) return snprintf(message, size, "precision '%s' is not in this build", precision), -1;
     oracle_run(precisions[i], r->e->name, r->dims, constant(r->in), 0, r->out, 0, 0, 0);
     double *bound[EQUATION_TENSORS] = {0};
-    for (int k = 0; r->grad[0] && k < r->inputs; k++) bound[k] = numbers(r->in_size[k]);
+    for (int k = 0; r->grad[0] && k < r->inputs; k++) bound[k] = oracle_zeros(r->in_size[k]);
     if (r->grad[0])
         oracle_gradient(r->e->name, r->dims, constant(r->in), constant(r->cotangent), r->grad, bound);
     for (int k = 0; k < r->inputs; k++) free(bound[k]);
@@ -266,7 +237,7 @@ static void widen(int64_t n, float *x, double *y) {
 }
 
 static int run_kernel(Run *r, const char *isa, char *message, size_t size) {
-    const KernelAdapter *a = adapter_named(r->e->name);
+    const KernelAdapter *a = kernel_adapter_find(r->e->name);
     if (!a) return snprintf(message, size, "%s has no kernel; --impl reference", r->e->name), -1;
     if (kernels_select(isa, message, size)) return -1;
     KernelRun k = {.dims = r->dims, .in_size = r->in_size, .out_size = r->out_size};
@@ -301,7 +272,7 @@ static int run_write(const Run *r, const EquationOptions *o, char *message, size
                             .shape = {r->out_size[i]},
                             .count = r->out_size[i],
                             .data = r->out[i]};
-        name_at(r->e->out, i, t[n++].name, sizeof t->name);
+        oracle_name(r->e->out, i, t[n++].name, sizeof t->name);
     }
     for (int i = 0; r->grad[0] && i < r->inputs; i++) {
         if (!r->in_size[i]) continue;
@@ -310,7 +281,7 @@ static int run_write(const Run *r, const EquationOptions *o, char *message, size
                             .shape = {r->in_size[i]},
                             .count = r->in_size[i],
                             .data = r->grad[i]};
-        name_at(r->e->in, i, name, sizeof name);
+        oracle_name(r->e->in, i, name, sizeof name);
         snprintf(t[n++].name, sizeof t->name, "grad/%s", name);
     }
     const SafeMetadata metadata[] = {

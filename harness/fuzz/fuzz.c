@@ -32,7 +32,8 @@ static void read_checkpoint(int with_optimizer) {
     TrainConfig train;
     Progress progress;
     char message[1024] = "";
-    if (checkpoint_load(path, &model, with_optimizer ? &optimizer : 0, &train, &progress, message, sizeof message)) {
+    if (checkpoint_load(path, &model, with_optimizer ? &optimizer : 0, &train, &progress, message,
+                        sizeof message)) {
         CHECK(*message, "refused without a message");
         return;
     }
@@ -48,7 +49,8 @@ static void read_state(void) {
         Config config;
         TrainConfig train;
         config_defaults(&config, &train);
-        config.vocab = 4, config.width = 4, config.heads = 2, config.layers = 1, config.ffn = 4, config.chunk = 2;
+        config.vocab = 4, config.width = 4, config.heads = 2, config.layers = 1, config.ffn = 4,
+        config.chunk = 2;
         CHECK(!model_create(&small, &config, 1, message, sizeof message), "%s", message);
     }
     if (safetensors_read(&file, path, message, sizeof message)) return;
@@ -61,7 +63,8 @@ static void read_config(void) {
     TrainConfig train;
     char message[1024] = "";
     config_defaults(&config, &train);
-    if (config_from_file(path, &config, &train, message, sizeof message)) CHECK(*message, "refused without a message");
+    if (config_from_file(path, &config, &train, message, sizeof message))
+        CHECK(*message, "refused without a message");
 }
 
 static void read_text(void) {

@@ -386,6 +386,12 @@ const KernelAdapter kernel_adapters[] = {
     {0, 0, 0},
 };
 
+const KernelAdapter *kernel_adapter_find(const char *equation) {
+    for (const KernelAdapter *a = kernel_adapters; a->equation; a++)
+        if (!strcmp(a->equation, equation)) return a;
+    return 0;
+}
+
 const KernelSizes kernel_sizes[] = {
     {"qkv", {1, 1}, USE_ALL},
     {"qkv", {7, 5}, USE_ALL},

@@ -19,6 +19,9 @@ typedef struct {
 
 extern const KernelAdapter kernel_adapters[]; /* ends with a NULL equation */
 
+/* The first adapter of an equation, or NULL: it has no kernel. */
+const KernelAdapter *kernel_adapter_find(const char *equation);
+
 /* What is checked at some sizes: everything; not the gradient (too many inputs for one complex step each);
  * only bits; or everything against a normwise tolerance, where the running bound compounds until it says
  * nothing. */

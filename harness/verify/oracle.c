@@ -14,7 +14,7 @@ typedef struct Call {
     void *in[EQUATION_TENSORS], *out[EQUATION_TENSORS];
 } Call;
 
-static const Equation *equation_find(const Reference *r, const char *name) {
+const Equation *oracle_lookup(const Reference *r, const char *name) {
     for (const Equation *const *file = r->files; *file; file++)
         for (const Equation *e = *file; e->name; e++)
             if (!strcmp(e->name, name)) return e;
@@ -22,7 +22,7 @@ static const Equation *equation_find(const Reference *r, const char *name) {
 }
 
 const Equation *oracle_find(const Reference *r, const char *name) {
-    const Equation *e = equation_find(r, name);
+    const Equation *e = oracle_lookup(r, name);
     if (!e) {
         fprintf(stderr, "oracle: reference_%s has no equation \"%s\"\n", r->name, name);
         abort();
@@ -36,6 +36,11 @@ int oracle_count(const char *names) {
     return count;
 }
 
+void oracle_name(const char *names, int i, char *name, size_t size) {
+    for (; i > 0; i--) names += strcspn(names, " ") + 1;
+    snprintf(name, size, "%.*s", (int)strcspn(names, " "), names);
+}
+
 static void *zeros(int64_t n, size_t size) {
     void *p = calloc(n > 0 ? (size_t)n : 1, size);
     if (!p) {
@@ -44,6 +49,8 @@ static void *zeros(int64_t n, size_t size) {
     }
     return p;
 }
+
+double *oracle_zeros(int64_t n) { return zeros(n, sizeof(double)); }
 
 static Call call_open(const Reference *r, const char *name, const int64_t *dims, const double *const *in,
                       const double *const *tangent) {

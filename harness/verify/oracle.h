@@ -2,13 +2,23 @@
 #pragma once
 #include "reference.h"
 
-/* The exported tables come from reference.h; reference_quad is linked only where HAVE_QUAD is defined. */
+/* The equation of that name, or NULL. */
+const Equation *oracle_lookup(const Reference *r, const char *name);
 
-/* The equation of that name; aborts, naming it, if there is none. */
+/* The same for names that must exist: aborts, naming it, if there is none. */
 const Equation *oracle_find(const Reference *r, const char *name);
 
 /* How many names a list such as Equation.in holds. */
 int oracle_count(const char *names);
+
+/* The i-th of them. */
+void oracle_name(const char *names, int i, char *name, size_t size);
+
+/* n zeros, to be given to free(); aborts without memory. */
+double *oracle_zeros(int64_t n);
+
+/* C converts double ** to no const double *const * by itself. */
+static inline const double *const *constant(double *const *x) { return (const double *const *)x; }
 
 /* Runs one equation. in: one array per input. tangent: NULL, or one array or NULL per input.
  * out, and the last three where they are not NULL: one array or NULL per output. Arithmetics without a

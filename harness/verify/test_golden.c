@@ -23,7 +23,6 @@ static void remove_folder(void) {
     cr_assert(!system(command));
 }
 
-#if defined HAVE_QUAD
 Test(golden, committed_files_are_what_the_program_writes, .init = make_folder, .fini = remove_folder) {
     char message[512], command[256];
     int64_t cases = 0, gradients = 0;
@@ -39,7 +38,6 @@ Test(golden, committed_files_are_what_the_program_writes, .init = make_folder, .
     ledger_record("golden", "cases", cases, 0);
     ledger_record("golden", "gradients", gradients, 0);
 }
-#endif
 
 /* Numbers of the kernel behind a case, as somebody else's file. */
 typedef struct {
@@ -48,18 +46,10 @@ typedef struct {
     KernelRun run[64];
 } Answers;
 
-static const KernelAdapter *adapter_of(const char *equation) {
-    for (const KernelAdapter *a = kernel_adapters; a->equation; a++)
-        if (!strcmp(a->equation, equation)) return a;
-    return NULL;
-}
-
 static float *tensor_floats(const SafeFile *f, int id, const char *part, const char *names, int i,
                             int64_t n) {
     char name[128], bare[64];
-    const char *at = names;
-    for (int k = 0; k < i; k++) at += strcspn(at, " ") + 1;
-    snprintf(bare, sizeof bare, "%.*s", (int)strcspn(at, " "), at);
+    oracle_name(names, i, bare, sizeof bare);
     snprintf(name, sizeof name, "tc%04d/%s/%s", id, part, bare);
     float *x = calloc((size_t)n + 16, sizeof *x);
     const SafeTensor *t = n ? safetensors_find(f, name) : NULL;
@@ -67,15 +57,11 @@ static float *tensor_floats(const SafeFile *f, int id, const char *part, const c
     return x;
 }
 
-static void answer(Answers *a, const char *equation, int id, const char *part, int64_t n, const float *x,
-                   const char *names, int i) {
-    const char *at = names;
-    (void)equation;
+static void answer(Answers *a, int id, const char *part, int64_t n, const float *x, const char *name) {
     if (!n || !x) return;
-    for (int k = 0; k < i; k++) at += strcspn(at, " ") + 1;
     SafeTensor *t = &a->list[a->count++];
     *t = (SafeTensor){.dims = 1, .shape = {n}, .count = n, .data = x};
-    snprintf(t->name, sizeof t->name, "tc%04d/%s/%.*s", id, part, (int)strcspn(at, " "), at);
+    snprintf(t->name, sizeof t->name, "tc%04d/%s/%s", id, part, name);
 }
 
 /* Backward passes of attention want the whole sequence in one call; decay per channel has no cotangent for
@@ -101,15 +87,17 @@ static void answer_case(Answers *a, const SafeFile *golden, const GoldenCase *c,
         r->out[i] = calloc((size_t)out_size[id][i] + 16, sizeof(float));
         if (gradient) r->cotangent[i] = tensor_floats(golden, id, "cot", e->out, i, out_size[id][i]);
     }
-    adapter_of(c->equation)->run(r);
-    for (int i = 0; i < outputs; i++)
-        answer(a, c->equation, id, "out", out_size[id][i], r->out[i], e->out, i);
+    kernel_adapter_find(c->equation)->run(r);
+    char name[64];
+    for (int i = 0; i < outputs; i++) {
+        oracle_name(e->out, i, name, sizeof name);
+        answer(a, id, "out", out_size[id][i], r->out[i], name);
+    }
     for (int i = 0; gradient && i < inputs; i++) {
-        const char *at = e->in;
-        for (int k = 0; k < i; k++) at += strcspn(at, " ") + 1;
+        oracle_name(e->in, i, name, sizeof name);
         /* indices and the largest step have no gradient in the kernels */
-        if (strncmp(at, "theta_max", 9) && strncmp(at, "target", 6))
-            answer(a, c->equation, id, "grad", in_size[id][i], r->grad[i], e->in, i);
+        if (!is_index_name(name) && strcmp(name, "theta_max"))
+            answer(a, id, "grad", in_size[id][i], r->grad[i], name);
     }
 }
 
@@ -125,7 +113,7 @@ static int64_t answer_family(const char *family, const char *path, int spoil) {
     for (const GoldenCase *c = golden_cases; c->family; c++) {
         if (strcmp(c->family, family)) continue;
         id++;
-        if (!adapter_of(c->equation)) continue;
+        if (!kernel_adapter_find(c->equation)) continue;
         answer_case(&a, &golden, c, id);
         cases++;
     }

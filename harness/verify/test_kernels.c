@@ -1,38 +1,14 @@
 /* Every kernel that has an equation, on every instruction set that runs here: forward and backward inside the
- * derived bound, the same bits on every instruction set and with 1, 2 and 3 threads. */
-#include "kernel_adapters.h"
+ * derived bound, which is tested from both sides; exact where float32 is; the same bits on every instruction set
+ * and with 1, 2 and 3 threads. */
+#include "kernel_runs.h"
 #include "ledger.h"
-#include "test_reference.h"
 
 #include <omp.h>
 #include <stdio.h>
 
 enum { SEEDS = 2 };
 enum { NORMWISE_FORWARD = 64, NORMWISE_GRADIENT = 256 }; /* units of 2^-24 of the largest value */
-
-static void run_new(KernelRun *r, const Case *c, int gradient) {
-    *r = (KernelRun){.dims = c->dims, .in_size = c->in_size, .out_size = c->out_size};
-    for (int i = 0; i < c->inputs; i++) {
-        r->in[i] = calloc((size_t)c->in_size[i] + 16, sizeof(float));
-        for (int64_t j = 0; j < c->in_size[i]; j++) r->in[i][j] = (float)c->in[i][j];
-        if (gradient) r->grad[i] = calloc((size_t)c->in_size[i] + 16, sizeof(float));
-    }
-    uint64_t state = c->seed + 77;
-    for (int i = 0; i < c->outputs; i++) {
-        r->out[i] = calloc((size_t)c->out_size[i] + 16, sizeof(float));
-        for (int64_t j = 0; j < c->out_size[i]; j++) r->out[i][j] = NAN;
-        if (!gradient) continue;
-        r->cotangent[i] = calloc((size_t)c->out_size[i] + 16, sizeof(float));
-        const int logits = !strcmp(c->name, "language_model") && i == 1;
-        for (int64_t j = 0; j < c->out_size[i] && !logits; j++)
-            r->cotangent[i][j] = (float)(2 * uniform(&state) - 1);
-    }
-}
-
-static void run_free(KernelRun *r, const Case *c) {
-    for (int i = 0; i < c->inputs; i++) free(r->in[i]), free(r->grad[i]);
-    for (int i = 0; i < c->outputs; i++) free(r->out[i]), free(r->cotangent[i]);
-}
 
 static const char *case_dims(const Case *c) {
     static char text[512];
@@ -43,30 +19,31 @@ static const char *case_dims(const Case *c) {
     return text;
 }
 
-/* Largest |got - want| / bound; the bound is float32's running error of the same evaluation, plus one
- * rounding. */
-static double worst_ratio(const KernelAdapter *a, const Case *c, const char *what, int64_t n,
-                          const float *got, const double *want, const double *bound) {
-    double worst = 0;
-    for (int64_t j = 0; j < n; j++) {
-        const double allowed = bound[j] + 0x1p-24 * fabs(want[j]) + 0x1p-126;
-        const double ratio = fabs((double)got[j] - want[j]) / allowed;
-        cr_assert(ratio <= 1.0,
-                  "%s (%s %s) on %s, seed %llu: %s[%lld] = %.9g, want %.9g +- %.3g (ratio %.3g)", a->kernel,
-                  a->equation, case_dims(c), K->isa, (unsigned long long)c->seed, what, (long long)j,
-                  (double)got[j], want[j], allowed, ratio);
-        if (!(ratio <= worst)) worst = ratio;
-    }
+/* What float32's running error of the same evaluation allows, and one rounding of the result. */
+static void allow(int64_t n, const double *want, double *bound) {
+    for (int64_t j = 0; j < n; j++) bound[j] += 0x1p-24 * fabs(want[j]) + 0x1p-126;
+}
+
+/* Largest |got - want| / allowed, which is at most 1; and twice as much would have been refused. */
+static double worst_ratio(const KernelAdapter *a, const Case *c, const char *what, int64_t n, float *got,
+                          const double *want, const double *allowed) {
+    int64_t at;
+    const double worst = largest_ratio(n, got, want, allowed, &at);
+    cr_assert(worst <= 1.0, "%s (%s %s) on %s, seed %llu: %s[%lld] = %.9g, want %.9g +- %.3g (ratio %.3g)",
+              a->kernel, a->equation, case_dims(c), K->isa, (unsigned long long)c->seed, what, (long long)at,
+              (double)got[at], want[at], allowed[at], worst);
+    expect_refusals(a->kernel, n, got, want, allowed);
     return worst;
 }
 
-static int64_t bounds_of(const KernelAdapter *a, const Case *c, const double *const *bound, double *worst) {
+static int64_t bounds_of(const KernelAdapter *a, const Case *c, const double *const *allowed, double *worst) {
     KernelRun r;
     int64_t checks = 0;
     run_new(&r, c, 0);
     a->run(&r);
+    run_expect_tidy(&r, c, a->kernel);
     for (int i = 0; i < c->outputs; i++) {
-        const double ratio = worst_ratio(a, c, "out", c->out_size[i], r.out[i], c->out[i], bound[i]);
+        const double ratio = worst_ratio(a, c, "out", c->out_size[i], r.out[i], c->out[i], allowed[i]);
         if (ratio > *worst) *worst = ratio;
         checks += c->out_size[i];
     }
@@ -135,6 +112,7 @@ static int64_t check_forward(const KernelAdapter *a, Case *c, double *worst) {
         cr_assert(largest(c->tolerance[i], c->out_size[i]) <=
                       0.01 * largest(c->out[i], c->out_size[i]) + 1e-6,
                   "%s: the bound of output %d says nothing (%s)", c->name, i, case_dims(c));
+    for (int i = 0; i < c->outputs; i++) allow(c->out_size[i], c->out[i], c->tolerance[i]);
     for (int i = 0; kernels_at(i); i++) {
         if (!kernels_supported(kernels_at(i))) continue;
         K = kernels_at(i);
@@ -172,12 +150,15 @@ static int64_t check_gradient(const KernelAdapter *a, Case *c, double *worst) {
                       largest(bound[i], c->in_size[i]) <= 0.05 * largest(grad[i], c->in_size[i]) + 1e-5,
                   "%s (%s): the gradient's bound of input %d says nothing: %g of %g", c->name, case_dims(c),
                   i, largest(bound[i], c->in_size[i]), largest(grad[i], c->in_size[i]));
+    for (int i = 0; i < c->inputs; i++)
+        if (grad[i]) allow(c->in_size[i], grad[i], bound[i]);
     run_free(&r, c);
     for (int k = 0; kernels_at(k); k++) {
         if (!kernels_supported(kernels_at(k))) continue;
         K = kernels_at(k);
         run_new(&r, c, 1);
         a->run(&r);
+        run_expect_tidy(&r, c, a->kernel);
         for (int i = 0; i < c->inputs; i++) {
             if (!grad[i]) continue;
             const double ratio = worst_ratio(a, c, "gradient", c->in_size[i], r.grad[i], grad[i], bound[i]);
@@ -191,6 +172,248 @@ static int64_t check_gradient(const KernelAdapter *a, Case *c, double *worst) {
     return checks;
 }
 Test(kernels, gradient_equals_complex_step) { for_every_case("kernel gradient", check_gradient); }
+
+/* ---- the bound from the other side ------------------------------------------------------------------------ */
+
+/* The largest element of input i grows by 2^-8 of itself: which outputs leave their bound? */
+static int leaves_its_bound(const KernelAdapter *a, Case *c, int i) {
+    int64_t most = 0, at;
+    int left = 0;
+    for (int64_t j = 1; j < c->in_size[i]; j++)
+        if (fabs(c->in[i][j]) > fabs(c->in[i][most])) most = j;
+    const double was = c->in[i][most];
+    KernelRun r;
+    c->in[i][most] += ldexp(was, -8);
+    run_new(&r, c, 0);
+    c->in[i][most] = was;
+    a->run(&r);
+    for (int o = 0; o < c->outputs; o++)
+        left |= largest_ratio(c->out_size[o], r.out[o], c->out[o], c->tolerance[o], &at) > 1.0;
+    run_free(&r, c);
+    return left;
+}
+
+/* No input of any kernel may be a little wrong unnoticed, in at least one of the sizes checked. */
+Test(kernels, a_slightly_wrong_input_leaves_the_bound) {
+    K = kernels_at(0);
+    for (const KernelAdapter *a = kernel_adapters; a->equation; a++) {
+        int seen[EQUATION_TENSORS] = {0}, inputs = 0;
+        for (int i = 0; kernel_sizes[i].equation; i++) {
+            if (strcmp(kernel_sizes[i].equation, a->equation) != 0 || kernel_sizes[i].use == USE_BITS)
+                continue;
+            Case c = case_new(a->equation, 1, kernel_sizes[i].dims);
+            shrink(&c, kernel_sizes[i].shrink);
+            oracle_run(&reference_bound, c.name, c.dims, constant(c.in), NULL, c.out, NULL, c.tolerance,
+                       NULL);
+            for (int o = 0; o < c.outputs; o++) {
+                normwise(&c, c.out_size[o], c.out[o], NORMWISE_FORWARD, c.tolerance[o]);
+                allow(c.out_size[o], c.out[o], c.tolerance[o]);
+            }
+            inputs = c.inputs;
+            for (int n = 0; n < inputs; n++)
+                seen[n] |= is_index(&c, n) || (c.in_size[n] && leaves_its_bound(a, &c, n));
+            case_free(&c);
+        }
+        for (int n = 0; n < inputs; n++)
+            cr_assert(seen[n], "%s: no size shows that input %d is wrong by 2^-8", a->kernel, n);
+        ledger_record("wrong input", a->kernel, inputs, 0);
+    }
+}
+
+/* Errors against the widest arithmetic in units in the last place of the largest number, summed over outputs and
+ * cases. */
+typedef struct {
+    double ours, plain;
+    int64_t outputs;
+} Errors;
+
+static void add_errors(const KernelAdapter *a, const Case *c, Errors *sum) {
+    double *single[EQUATION_TENSORS] = {0};
+    KernelRun r;
+    for (int o = 0; o < c->outputs; o++) single[o] = calloc((size_t)c->out_size[o] + 1, sizeof(double));
+    oracle_run(&reference_quad, c->name, c->dims, constant(c->in), NULL, c->out, NULL, NULL, NULL);
+    oracle_run(&reference_float, c->name, c->dims, constant(c->in), NULL, single, NULL, NULL, NULL);
+    run_new(&r, c, 0);
+    a->run(&r);
+    for (int o = 0; o < c->outputs; o++) {
+        double plain = 0, ours = 0;
+        const double ulp = 0x1p-23 * largest(c->out[o], c->out_size[o]) + 0x1p-126;
+        for (int64_t j = 0; j < c->out_size[o]; j++) {
+            plain = fmax(plain, fabs(single[o][j] - c->out[o][j]));
+            ours = fmax(ours, fabs((double)r.out[o][j] - c->out[o][j]));
+        }
+        sum->ours += ours / ulp, sum->plain += plain / ulp, sum->outputs++;
+        free(single[o]);
+    }
+    run_free(&r, c);
+}
+
+/* On average over its cases no kernel is more than twice as far off as the plain loops of the reference in float32
+ * are, and two units in the last place: also where the running bound says nothing. */
+Test(kernels, error_is_at_most_twice_that_of_plain_float) {
+    enum { MANY = 6 };
+    K = kernels_at(0);
+    for (const KernelAdapter *a = kernel_adapters; a->equation; a++) {
+        Errors sum = {0, 0, 0};
+        for (int i = 0; kernel_sizes[i].equation; i++)
+            for (uint64_t seed = 1; seed <= MANY && !strcmp(kernel_sizes[i].equation, a->equation); seed++) {
+                if (kernel_sizes[i].use == USE_BITS || (kernel_sizes[i].use == USE_FORWARD && seed > 1))
+                    continue;
+                Case c = case_new(a->equation, seed, kernel_sizes[i].dims);
+                shrink(&c, kernel_sizes[i].shrink);
+                add_errors(a, &c, &sum);
+                case_free(&c);
+            }
+        const double ratio = sum.ours / (2 * sum.plain + 2 * (double)sum.outputs);
+        cr_assert(sum.outputs > 0 && ratio <= 1.0, "%s: %.3g ulp off on average, plain float32 %.3g",
+                  a->kernel, sum.ours / (double)sum.outputs, sum.plain / (double)sum.outputs);
+        ledger_record("twice plain", a->kernel, sum.outputs, ratio);
+    }
+}
+
+/* ---- where float32 is exact ------------------------------------------------------------------------------- */
+
+static void expect_exact(const KernelAdapter *a, const Case *c) {
+    for (int k = 0; kernels_at(k); k++) {
+        if (!kernels_supported(kernels_at(k))) continue;
+        KernelRun r;
+        K = kernels_at(k);
+        run_new(&r, c, 0);
+        a->run(&r);
+        for (int o = 0; o < c->outputs; o++)
+            for (int64_t j = 0; j < c->out_size[o]; j++)
+                cr_assert((double)r.out[o][j] == c->out[o][j],
+                          "%s (%s) on %s: output %d[%lld] = %.9g, exactly %.9g", a->kernel, case_dims(c),
+                          K->isa, o, (long long)j, (double)r.out[o][j], c->out[o][j]);
+        run_free(&r, c);
+    }
+}
+
+/* Integers, decay and momentum 0, 1/2 or 1, theta a power of 2: every product and every sum is a float32 number, so
+ * that no order of evaluation can show, and one wrong index does. */
+static void make_dyadic(Case *c) {
+    static const double decay[] = {0, 1, 0.5, 0}, carry[] = {1, 0, 0.5, 1};
+    for (int i = 0; i < c->inputs; i++)
+        for (int64_t j = 0; j < c->in_size[i]; j++) c->in[i][j] = floor(c->in[i][j] * 2.5 + 0.5);
+    if (name_index(c->e->in, "alpha") < 0) return;
+    for (int64_t t = 0; t < case_in_size(c, "alpha"); t++) {
+        case_in(c, "alpha")[t] = decay[(t + (int64_t)c->seed) % 4];
+        case_in(c, "eta")[t] = carry[(t / 2 + (int64_t)c->seed) % 4];
+        case_in(c, "theta")[t] = t % 3 ? 0.5 : 0.25;
+    }
+}
+
+Test(kernels, are_exact_where_float32_is) {
+    static const KernelSizes dyadic[] = {
+        {"qkv", {1, 1}},
+        {"qkv", {7, 17}},
+        {"qkv", {37, 300}},
+        {"memory_read", {1, 33, 17}},
+        {"memory_chunk", {4, 4, 1, 3, 3}},
+        {"memory_chunk", {7, 8, 1, 5, 17}},
+        {"memory_chunk", {6, 3, 1, 2, 33}},
+        {"memory_chunk", {7, 3, 1, 2, 15}},
+        {0, {0}},
+    };
+    int64_t checks = 0;
+    for (const KernelSizes *s = dyadic; s->equation; s++)
+        for (uint64_t seed = 1; seed <= 4; seed++) {
+            Case c = case_new(s->equation, seed, s->dims);
+            make_dyadic(&c);
+            case_run(&c);
+            for (int o = 0; o < c.outputs; o++) { /* exact indeed: float32 makes the same numbers */
+                double *single = calloc((size_t)c.out_size[o] + 1, sizeof *single);
+                double *only[EQUATION_TENSORS] = {0};
+                for (int other = 0; other < c.outputs; other++)
+                    only[other] = other == o ? single : calloc((size_t)c.out_size[other] + 1, sizeof *single);
+                oracle_run(&reference_float, c.name, c.dims, constant(c.in), NULL, only, NULL, NULL, NULL);
+                cr_assert(same_bits(single, c.out[o], c.out_size[o]), "%s (%s) is no exact case", c.name,
+                          case_dims(&c));
+                for (int other = 0; other < c.outputs; other++) free(only[other]);
+                checks += c.out_size[o];
+            }
+            for (const KernelAdapter *a = kernel_adapters; a->equation; a++)
+                if (!strcmp(a->equation, c.name)) expect_exact(a, &c);
+            case_free(&c);
+        }
+    ledger_record("exact", "gemm, memory", checks, 0);
+}
+
+/* Decay 0, 1 and the float32 next to 1, chunks of 64 and 512 with a rest: finite, and within the bound. Where the
+ * products of decays underflow, nothing may divide by them. */
+Test(kernels, gates_at_their_ends_stay_within_the_bound) {
+    static const double ends[] = {0, 1, 1 - 0x1p-24};
+    for (const KernelAdapter *a = kernel_adapters; a->equation; a++) {
+        double worst = 0;
+        int64_t checks = 0;
+        for (int i = 0; i < 6 && !strcmp(a->equation, "memory_chunk"); i++) {
+            const int64_t chunk = i < 3 ? 64 : 512;
+            Case c =
+                case_new("memory_chunk", (uint64_t)i, (int64_t[EQUATION_DIMS]){chunk + 7, chunk, 1, 5, 17});
+            case_set(&c, "alpha", ends[i % 3]);
+            shrink(&c, 5);
+            oracle_run(&reference_bound, c.name, c.dims, constant(c.in), NULL, c.out, NULL, c.tolerance,
+                       NULL);
+            expect_finite(&c);
+            for (int o = 0; o < c.outputs; o++) {
+                cr_assert(largest(c.tolerance[o], c.out_size[o]) <= 0.01 * largest(c.out[o], c.out_size[o]),
+                          "the bound says nothing at alpha = %g, chunk %d", ends[i % 3], (int)chunk);
+                allow(c.out_size[o], c.out[o], c.tolerance[o]);
+            }
+            K = kernels_at(0);
+            checks += bounds_of(a, &c, constant(c.tolerance), &worst);
+            case_free(&c);
+        }
+        if (checks) ledger_record("gates at their ends", a->kernel, checks, worst);
+    }
+}
+
+/* <J v, w> = <v, J' w> for a direction v of all inputs at once, J v by one complex step: also at sizes too large for
+ * one step an input. Right and left differ by the forward tangent's bound and the backward's, which associates the
+ * same products otherwise: twice the bound. */
+static int64_t check_adjoint(const KernelAdapter *a, Case *c, double *worst) {
+    double *v[EQUATION_TENSORS], *tangent[EQUATION_TENSORS], *bound[EQUATION_TENSORS];
+    uint64_t state = c->seed + 5;
+    KernelRun r;
+    double left = 0, right = 0, allowed = 0, size = 0;
+    if (sizes_use(c) == USE_BITS || has_no_backward(c)) return 0;
+    for (int i = 0; i < c->inputs; i++) {
+        v[i] = calloc((size_t)c->in_size[i] + 1, sizeof(double));
+        for (int64_t j = 0; j < c->in_size[i] && !is_index(c, i); j++)
+            v[i][j] = floor(uniform(&state) * 17 - 8) / 8;
+    }
+    for (int o = 0; o < c->outputs; o++) {
+        tangent[o] = calloc((size_t)c->out_size[o] + 1, sizeof(double));
+        bound[o] = calloc((size_t)c->out_size[o] + 1, sizeof(double));
+    }
+    oracle_run(&reference_bound, c->name, c->dims, constant(c->in), constant(v), c->out, tangent, NULL,
+               bound);
+    K = kernels_at(0);
+    run_new(&r, c, 1);
+    a->run(&r);
+    for (int o = 0; o < c->outputs; o++)
+        for (int64_t j = 0; j < c->out_size[o]; j++) {
+            const double w = (double)r.cotangent[o][j];
+            left += w * tangent[o][j], size += fabs(w * tangent[o][j]), allowed += fabs(w) * bound[o][j];
+        }
+    for (int i = 0; i < c->inputs; i++)
+        for (int64_t j = 0; j < c->in_size[i] && !is_index(c, i); j++)
+            right += v[i][j] * (double)r.grad[i][j],
+                allowed += 0x1p-24 * fabs(v[i][j] * (double)r.grad[i][j]);
+    allowed = sizes_use(c) == USE_NORMWISE ? NORMWISE_GRADIENT * 0x1p-24 * size
+                                           : 2 * allowed + 0x1p-24 * size + 0x1p-126;
+    cr_assert(fabs(left - right) <= allowed,
+              "%s (%s), seed %llu: <Jv, w> = %.9g, <v, J'w> = %.9g, allowed %g", a->kernel, case_dims(c),
+              (unsigned long long)c->seed, left, right, allowed);
+    *worst = fmax(*worst, fabs(left - right) / allowed);
+    run_free(&r, c);
+    for (int i = 0; i < c->inputs; i++) free(v[i]);
+    for (int o = 0; o < c->outputs; o++) free(tangent[o]), free(bound[o]);
+    return 1;
+}
+Test(kernels, gradient_is_the_adjoint_of_the_tangent) { for_every_case("adjoint", check_adjoint); }
+
+/* ---- the same bits ---------------------------------------------------------------------------------------- */
 
 static int64_t same_run(const KernelAdapter *a, const Case *c, const KernelRun *x, const KernelRun *y,
                         const char *what) {

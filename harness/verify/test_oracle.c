@@ -134,11 +134,9 @@ static void check_sizes(const OracleEquation *o, const int64_t *dims, uint64_t s
         o->run(dims, (const double *const *)in, out);
         compare(&reference_double, real_tolerance(o->name), o, e, dims, (const double *const *)in, out_size,
                 out, d, &d->real);
-#ifdef HAVE_QUAD
         if (oracle_rounds_constants)
             compare(&reference_quad, 0x1p-52, o, e, dims, (const double *const *)in, out_size, out, d,
                     &d->quad);
-#endif
         for (int i = 0; i < inputs; i++) free(in[i]);
         for (int i = 0; i < outputs; i++) free(out[i]);
     }

@@ -56,8 +56,6 @@ static inline void case_free(Case *c) {
     for (int i = 0; i < c->outputs; i++) free(c->out[i]), free(c->tolerance[i]);
 }
 
-static inline const double *const *constant(double *const *x) { return (const double *const *)x; }
-
 /* Results in double, and their tolerance: the float32 bound scaled from u = 2^-24 to 2^-53, plus one rounding
  * of the result itself. */
 static inline void case_run(Case *c) {

@@ -1,12 +1,6 @@
 /* The arithmetics against each other, for every equation there is: each bound is derived, none is chosen. */
 #include "test_reference.h"
 
-#ifdef HAVE_QUAD
-#define WIDEST reference_quad
-#else
-#define WIDEST reference_long_double
-#endif
-
 typedef struct Sizes {
     const char *name;
     int64_t dims[EQUATION_DIMS];
@@ -126,7 +120,7 @@ Test(reference_arithmetic, double_agrees_with_the_widest_within_the_bound) {
             outputs_new(&c, wide);
             case_run(&c);
             expect_finite(&c);
-            oracle_run(&WIDEST, c.name, c.dims, constant(c.in), NULL, wide, NULL, NULL, NULL);
+            oracle_run(&reference_quad, c.name, c.dims, constant(c.in), NULL, wide, NULL, NULL, NULL);
             for (int o = 0; o < c.outputs; o++)
                 for (int64_t j = 0; j < c.out_size[o]; j++)
                     expect_near(&c, j, c.out[o][j], wide[o][j], c.tolerance[o][j]);
@@ -216,7 +210,7 @@ Test(reference_arithmetic, complex_step_is_the_limit_of_central_differences) {
             outputs_new(&c, side[s]);
             for (int k = 0; k < c.inputs; k++)
                 for (int64_t j = 0; j < c.in_size[k]; j++) c.in[k][j] += (s ? -2 : 1) * h * t[k][j];
-            oracle_run(&WIDEST, c.name, c.dims, constant(c.in), NULL, side[s], NULL, NULL, NULL);
+            oracle_run(&reference_quad, c.name, c.dims, constant(c.in), NULL, side[s], NULL, NULL, NULL);
         }
         for (int o = 0; o < c.outputs; o++) {
             double size = 1 + largest(step[o], c.out_size[o]);
