@@ -57,7 +57,7 @@ LIB_OBJ  := $(call object,$(OPT_SRC)) $(ISA_OBJ)
 LIBS     := -lcjson -lm
 GSL      := -lgsl -lgslcblas -lz
 
-.PHONY: all help deps deps-full verify verify-full verify-faults fuzz golden bench bench-full plots lint format clean
+.PHONY: all help deps deps-full verify verify-full verify-faults ledger mutants fuzz golden bench bench-full plots lint format clean
 all: $(BUILD)/titans
 
 help:
@@ -65,7 +65,8 @@ help:
 	@echo 'make bench          find needles with the committed models, measure speed, memory, kernels, draw (QUICK=1: two minutes)'
 	@echo 'make plots          redraw results/figures from results/*.tsv'
 	@echo 'make verify-faults  each seeded fault must turn a named check red'
-	@echo 'make fuzz           every reader of files under libFuzzer (FUZZ=seconds)'
+	@echo 'make mutants        small mutations of reference/ and optimized/kernel/ must be killed (MUTANTS=n, hours)'
+	@echo 'make fuzz           every reader of files under libFuzzer (FUZZ=seconds each)'
 	@echo 'make golden         writes results/golden again: inputs, outputs and gradients for other implementations'
 	@echo 'make verify-full    gcc and clang, sanitizers, NEON under qemu, AVX-512 source, all 2^32 floats of exp'
 	@echo 'make bench-full     trains every committed model again, needles to ten million tokens (hours)'
@@ -166,6 +167,11 @@ verify: deps
 	@harness/verify/run.sh $(BUILD) $(JOBS) $(SUITES)
 SUITES ?=
 
+# What the last whole `make verify` used of every bound becomes what the next is held against.
+ledger:
+	@cp $(BUILD)/ledger.tsv results/ledger.tsv
+	@echo "results/ledger.tsv: $$(($$(wc -l <results/ledger.tsv) - 1)) rows"
+
 # Each seeded fault (harness/verify/faults.tsv) must turn the check it names red; FAULT=name for one of them.
 verify-faults: deps
 	@harness/verify/faults.sh "$(FAULT)"
@@ -174,7 +180,7 @@ FAULT ?=
 verify-full: deps-full
 	@harness/verify/full.sh
 
-# Every reader of files under libFuzzer, address and undefined-behaviour sanitizers; FUZZ=seconds.
+# Every reader of files under libFuzzer, address and undefined-behaviour sanitizers; FUZZ=seconds for each.
 FUZZ ?= 600
 FUZZ_MAKE := $(MAKE) --no-print-directory -j$(JOBS) BUILD=build/fuzz CC=clang CXX=clang++ OPT=-O1 ISAS=scalar
 fuzz: deps-full
