@@ -11,6 +11,7 @@ CXX   := g++
 endif
 JOBS  ?= $(shell nproc)
 OPT   ?= -O3
+REF_OPT ?= -O2
 EXTRA ?=
 RUN   ?=
 QUICK ?=
@@ -89,7 +90,7 @@ $(GEN)/kernels.h: optimized/kernel Makefile | $(GEN)
 	  echo 'typedef struct {'; echo '    const char *isa;'; \
 	  for k in $(KERNELS); do echo "    const struct $${k}_kernel *$$k;"; done; echo '} Kernels;'; } > $@
 $(GEN)/kernel_tables.h: Makefile | $(GEN)
-	@{ echo '#define EMULATED_AVX512 $(EMULATED_AVX512)'; } > $@.1
+	@{ echo '#define EMULATED_AVX512 $(EMULATED_AVX512)'; echo '#define KERNELS_FIRST kernels_$(firstword $(ISAS))'; } > $@.1
 	@$(call registry,kernel_tables.h.2,Kernels,kernels_,kernel_tables,$(ISAS))
 	@cat $@.1 $@.2 > $@; rm $@.1 $@.2
 $(GEN)/kernels_%.c: optimized/kernel Makefile | $(GEN)
@@ -130,10 +131,10 @@ $(BUILD)/naive_tuned.o: harness/naive/memory_naive.c Makefile
 REF_WARN := $(WARNINGS) -Wconversion
 $(BUILD)/reference_bound.o: $(GEN)/reference.c Makefile
 	@echo '  CXX   reference with error bounds'
-	@$(CXX) -std=gnu++17 -x c++ -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify -DREAL_BOUND -c $< -o $@
+	@$(CXX) -std=gnu++17 -x c++ $(REF_OPT) -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify -DREAL_BOUND -c $< -o $@
 $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile
 	@echo '  CC    reference in $*'
-	@$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify \
+	@$(CC) -std=c11 -D_GNU_SOURCE $(REF_OPT) -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify \
 	  -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
 $(call object,$(VER_SRC) harness/bench/drift.c harness/command/equation.c $(wildcard harness/golden*.c) harness/bits/golden.c): INCLUDE += -Ireference -Iharness/verify
 
@@ -176,6 +177,12 @@ ledger:
 verify-faults: deps
 	@harness/verify/faults.sh "$(FAULT)"
 FAULT ?=
+
+# MUTANTS mutants drawn at random (or all), each built and held against the suites; MUTANT_SEED draws others.
+MUTANTS     ?= 300
+MUTANT_SEED ?= 1
+mutants: deps
+	@harness/mutants/run.sh $(MUTANTS) $(MUTANT_SEED) $(JOBS)
 
 verify-full: deps-full
 	@harness/verify/full.sh

@@ -6,7 +6,7 @@
 
 #include "kernel_tables.h"
 
-const Kernels *K = &kernels_scalar;
+const Kernels *K = &KERNELS_FIRST;
 
 const Kernels *kernels_at(int i) { return kernel_tables[i]; }
 

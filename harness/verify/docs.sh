@@ -1,7 +1,8 @@
 #!/bin/sh
-# docs/equations.md and docs/errata.md name tests, functions, kernels and files: each must exist. Usage: docs.sh BUILD
+# docs/equations.md, errata.md and verification.md name tests, functions, kernels, files and seeded faults: each must exist.
+# Usage: docs.sh BUILD
 build=$1
-docs="docs/equations.md docs/errata.md"
+docs="docs/equations.md docs/errata.md docs/verification.md"
 tests=$("$build/verify" --list 2>/dev/null | sed 's/\x1b\[[0-9;]*m//g' |
     awk '/: [0-9]+ tests?$/ { sub(":", "", $1); suite = $1; print suite "/*"; next } { print suite "/" $NF }')
 bad=0 checked=0
@@ -25,7 +26,9 @@ for name in $(grep -ohE '\b[a-z_0-9]+\.c\b' docs/equations.md | sort -u); do
     checked=$((checked + 1))
     [ -n "$(find reference optimized harness -name "$name")" ] || complain "file $name"
 done
-for name in $(grep -ohE 'seeded fault [a-z-]+' docs/errata.md | awk '{ print $3 }' | sort -u); do
+for name in $({ grep -ohE 'seeded fault [a-z-]+' docs/errata.md | awk '{ print $3 }'
+    awk -F ' \\| ' '/^\|/ && !/seeded fault/ && !/^\|-/ { sub(/ *\|$/, "", $NF); gsub(/,/, "", $NF); print $NF }' docs/verification.md | tr ' ' '\n'; } |
+    grep . | sort -u); do
     checked=$((checked + 1))
     grep -q "^$name	" harness/verify/faults.tsv || complain "fault $name"
 done

@@ -398,6 +398,7 @@ const KernelSizes kernel_sizes[] = {
     {"qkv", {3, 17}, USE_ALL},
     {"qkv", {70, 33}, USE_FORWARD},
     {"qkv", {37, 300}, USE_FORWARD},
+    {"qkv", {130, 150}, USE_FORWARD}, /* packs both sides of a weight gradient, in several blocks */
     {"conv_silu", {6, 2, 2, 3}, USE_ALL},
     {"conv_silu", {5, 1, 17, 4}, USE_ALL},
     {"conv_silu_l2", {1, 1, 3, 1}, USE_ALL},

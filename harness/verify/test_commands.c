@@ -1,4 +1,5 @@
 /* The binary as a user meets it: what it prints and how it ends on good and on bad command lines. */
+#include "dispatch.h"
 #include "ledger.h"
 #include "model/safetensors.h"
 #include "test_reference.h"
@@ -114,9 +115,9 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 1 --out b.safetensors", 0,
            "trained 4 steps");
     cr_assert(!system("cmp a.safetensors b.safetensors"), "threads changed the checkpoint");
-    cr_assert(!setenv("TITANS_ISA", "scalar", 1));
+    cr_assert(!setenv("TITANS_ISA", kernels_at(0)->isa, 1));
     expect("train --mixer lmm --task passkey --steps 4 --seed 3 --threads 2 --out c.safetensors", 0,
-           "scalar kernels");
+           " kernels");
     cr_assert(!unsetenv("TITANS_ISA"));
     cr_assert(!system("cmp a.safetensors c.safetensors"), "the instruction set changed the checkpoint");
     expect("info a.safetensors", 0, "layer.1.mixer.m0");
@@ -225,8 +226,10 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     cr_assert(!safetensors_write("cot.safetensors", &y, 1, 0, 0, message, sizeof message), "%s", message);
     expect("equation --list", 0, "mixer_mac");
     expect("equation --describe memory_read", 0, "L n0 n1");
-    static const char *const how[] = {"--precision float", "--precision double", "--precision long_double",
-                                      "--impl scalar", ""};
+    char kernel[32];
+    snprintf(kernel, sizeof kernel, "--impl %s", kernels_at(0)->isa);
+    const char *const how[] = {
+        "--precision float", "--precision double", "--precision long_double", "--precision quad", kernel, ""};
     for (size_t i = 0; i < sizeof how / sizeof *how; i++) {
         char line[256];
         snprintf(line, sizeof line,
@@ -245,9 +248,8 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     expect("equation memory_read --in in.safetensors --out out.safetensors --dims L=one", 1,
            "'one' is not a number");
     expect("equation fly --in in.safetensors --out out.safetensors", 1, "no equation 'fly'");
-    expect(
-        "equation chunk_linear --in in.safetensors --out out.safetensors --impl scalar --dims T=1,n0=1,n1=1",
-        1, "missing");
+    expect("equation chunk_linear --in in.safetensors --out out.safetensors --dims T=1,n0=1,n1=1", 1,
+           "missing");
     expect("equation silu --in in.safetensors --out out.safetensors --impl mmx --dims n=3", 1, "missing");
     expect("equation memory_read --in in.safetensors --out out.safetensors --impl mmx", 1, "mmx");
     write_read_case("nan.safetensors", NAN, 6);

@@ -97,6 +97,21 @@ Test(reference_memory, a_small_step_descends) {
     }
 }
 
+/* v = M(k): no surprise, to the bit. */
+Test(reference_memory, a_memory_that_knows_learns_nothing) {
+    for (int64_t L = 1; L <= 4; L++) {
+        Case known = memory_case("memory_read", 2, 0, 0, L), c = memory_case("surprise", 2, 0, 0, L);
+        memcpy(known.in[0], c.in[0], (size_t)c.in_size[0] * sizeof(double));
+        memcpy(known.in[1], c.in[1], (size_t)c.in_size[1] * sizeof(double));
+        case_run(&known);
+        memcpy(c.in[2], known.out[0], (size_t)c.in_size[2] * sizeof(double));
+        case_run(&c);
+        cr_assert(c.out[0][0] == 0 && largest(c.out[1], c.out_size[1]) == 0, "L %lld", (long long)L);
+        case_free(&known);
+        case_free(&c);
+    }
+}
+
 Test(reference_memory, gates_at_their_ends_reduce_the_rule) {
     for (int64_t L = 1; L <= 4; L++) {
         Case full = memory_case("memory_step", 1, 0, 0, L),

@@ -1,0 +1,106 @@
+#!/bin/sh
+# Mutates reference/ and optimized/kernel/, one small mistake at a time (mutate.c), and demands that the suites notice.
+# Usage: run.sh COUNT|all SEED JOBS
+#   COUNT mutants drawn at random by SEED from all there are. A mutant that the compiler turns into the same machine code, or
+#   that does not compile, is none; one that equivalent.tsv explains cannot be noticed. Of the others 98 % must be killed.
+count=$1 seed=$2 jobs=$3
+top=$(pwd) work=$(pwd)/build/mutants here=harness/mutants
+isa=avx2
+[ "$(uname -m)" = x86_64 ] || isa=neon
+mkdir -p "$work"
+gcc -std=c11 -D_GNU_SOURCE -O1 $here/mutate.c -o "$work/mutate" || exit 1
+for file in reference/*.c reference/mixer/*.c optimized/kernel/*.c optimized/kernel/memory/*.c; do
+    n=$("$work/mutate" "$file")
+    awk -v f="$file" -v n="$n" 'BEGIN { for (i = 0; i < n; i++) print f, i }'
+done >"$work/all"
+total=$(wc -l <"$work/all")
+[ "$count" = all ] && count=$total
+awk -v seed="$seed" 'BEGIN { srand(seed) } { printf "%.9f %s\n", rand(), $0 }' "$work/all" | sort | head -n "$count" | cut -d' ' -f2- >"$work/drawn"
+
+make_in() { (cd "$1/src" && make -s -j1 BUILD=../out OPT=-O1 REF_OPT=-O0 ISAS=$isa ../out/verify ../out/titans) </dev/null; }
+suites() { # suites DIR THREADS FILTER
+    (cd "$1/src" && ulimit -v 16000000 && export OMP_WAIT_POLICY=passive OMP_NUM_THREADS="$2" &&
+        timeout -s KILL 900 ../out/verify -j1 --fail-fast --timeout 100 --filter "$3") >"$1/check" 2>&1 </dev/null
+}
+# The machine code of the unit that FILE belongs to, without debugging information.
+machine_code() { # machine_code DIR FILE
+    case $2 in
+    reference/*) flags="-Ireference -Iharness/verify -DREAL_DOUBLE" unit=reference ;;
+    *) flags="-mfma -mavx2 -Ioptimized -Iharness -I../out/gen -Wno-unused-function -DVEC_HEADER=\"vec/$isa.h\"" unit=kernels_$isa ;;
+    esac
+    [ $isa = avx2 ] || flags=$(echo "$flags" | sed 's/-mfma -mavx2//')
+    (cd "$1/src" && gcc -std=c11 -D_GNU_SOURCE -O2 -w -ffp-contract=off -fopenmp $flags -c ../out/gen/$unit.c -o ../code.o && cksum <../code.o)
+}
+explained() { # explained FILE MUTATION LINE: the reason, if equivalent.tsv has one
+    awk -F '\t' -v file="$1" -v mutation="$2" -v line="$3" '
+        !/^#/ && file ~ $1 && line ~ $2 && mutation ~ $3 { print $4; exit }' $here/equivalent.tsv
+}
+# The suites that can see the file, those that are fast and see most first.
+filters() {
+    case $1 in
+    reference/*) echo 'reference_*/* kernels/forward* oracle/* golden/committed* gauge/* kernels/gradient*' ;;
+    *) echo 'kernels/@(forward*|are*|gates*) gauge/* kernels/gradient* model/@(split*|no_output*|batch*) functions/* training/*' \
+        'golden/our* kernels/every_number* model/* commands/*' ;;
+    esac
+}
+examine() { # examine DIR FILE N: one line of the result
+    dir=$1 file=$2 n=$3
+    "$work/mutate" "$file" "$n" >"$dir/src/$file" 2>"$dir/what"
+    what=$(cat "$dir/what") verdict=
+    line=$(echo "$what" | cut -f1) mutation=$(echo "$what" | cut -f2) source=$(echo "$what" | cut -f3)
+    if ! make_in "$dir" >"$dir/log" 2>&1; then
+        verdict=invalid
+    else
+        set -f
+        for filter in $(filters "$file"); do
+            suites "$dir" 1 "$filter" || { verdict="killed	$filter" && break; }
+        done
+        set +f
+        if [ -z "$verdict" ] && [ "$(machine_code "$dir" "$file")" = "$(machine_code "$work/clean" "$file")" ]; then
+            verdict="same code"
+        elif [ -z "$verdict" ]; then
+            verdict="survived	$(explained "$file" "$mutation" "$source")"
+        fi
+    fi
+    cp "$top/$file" "$dir/src/$file"
+    printf '%s\t%s\t%s\t%s\t%s\n' "$file" "$line" "$mutation" "$source" "$verdict"
+}
+prepare() { # prepare DIR
+    rm -rf "$1"
+    mkdir -p "$1/src"
+    for part in reference optimized harness results Makefile; do cp -r $part "$1/src/"; done
+    make_in "$1" >"$1/log" 2>&1 || { cat "$1/log"; echo "mutants: the sources do not build"; exit 1; }
+}
+worker() { # worker INDEX
+    awk -v jobs="$jobs" -v i="$1" 'NR % jobs == i' "$work/drawn" | while read -r file n; do examine "$work/$1" "$file" "$n" >>"$work/result.$1"; done
+}
+
+rm -f "$work"/result.*
+prepare "$work/clean"
+suites "$work/clean" 1 '*/!(every_isa_gives_the_same_bits)' || { tail -5 "$work/clean/check"; echo "mutants: the suites fail without any"; exit 1; }
+for i in $(seq 0 $((jobs - 1))); do
+    rm -rf "$work/$i"
+    cp -r "$work/clean" "$work/$i"
+    worker "$i" &
+done
+while [ -n "$(jobs -r)" ]; do
+    sleep 30
+    printf '\rmutants: %d of %d examined ' "$(cat "$work"/result.* 2>/dev/null | wc -l)" "$count" >&2
+done
+wait
+{
+    printf '# %s of %s mutants drawn with seed %s\nfile\tline\tmutation\tsource\tverdict\tby\n' "$count" "$total" "$seed"
+    sort -t "$(printf '\t')" -k1,1 -k2,2n "$work"/result.*
+} >"$work/mutants.tsv"
+awk -F '\t' '
+    /^#/ || $1 == "file" { next }
+    { n[$5]++ }
+    $5 == "survived" && $6 != "" { explained++ }
+    $5 == "survived" && $6 == "" { print "mutants: survived " $1 ":" $2 ": " $3 " in: " $4 }
+    END {
+        valid = n["killed"] + n["survived"] - explained
+        score = valid ? 100 * n["killed"] / valid : 0
+        printf "mutants: %d killed of %d valid: %.1f %%; %d compile to the same code, %d explained as equivalent, %d do not compile\n",
+            n["killed"], valid, score, n["same code"], explained, n["invalid"]
+        exit score < 98
+    }' "$work/mutants.tsv"
