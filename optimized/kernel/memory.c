@@ -9,6 +9,27 @@ static int64_t memory_workspace_floats(const MemoryShape *s) {
     return memory_layout(s, &c, origin);
 }
 
+typedef enum { SCRATCH_FORWARD, SCRATCH_ALL } MemoryScratch;
+
+/* What a pass does with head i (batch x heads + head), and what it needs to know. */
+typedef void (*MemoryWork)(MemoryChunk *c, int64_t i, const void *job);
+
+/* Every head of every batch member, shared among threads; scratch full of zeros. */
+static void memory_each_head(const MemoryShape *s, float *workspace, MemoryScratch scratch, MemoryWork work,
+                             const void *job) {
+    const int64_t heads = s->batch * s->heads, floats = memory_workspace_floats(s);
+    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        MemoryChunk c;
+        float *mine = workspace + parallel_index() * floats;
+        memory_layout(s, &c, mine);
+        memset(mine, 0, (size_t)(scratch == SCRATCH_ALL ? floats : c.forward) * sizeof(float));
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < heads; i++) work(&c, i, job);
+    }
+}
+
 static Vec memory_flush(Vec x) {
     const Vec size = vec_max(x, vec_sub(vec_zero(), x));
     return vec_less(size, vec_set1(MEMORY_TINY), vec_zero(), x);
@@ -43,12 +64,19 @@ static int64_t memory_chunks(const MemoryShape *s) {
     return (s->position + s->tokens + s->chunk - 1) / s->chunk;
 }
 
-static void memory_forward_head(const MemoryShape *s, const MemoryInput *in, float *state,
-                                const MemoryOutput *out, MemoryChunk *c, int64_t b, int64_t h,
-                                MemoryChunkForm form) {
-    const int64_t nl = s->width[s->layers], P = c->weights;
-    float *start = state, *W = state + P, *S = state + 2 * P;
-    float *snapshot = out->snapshots ? out->snapshots + (b * s->heads + h) * memory_chunks(s) * 2 * P : 0;
+typedef struct {
+    const MemoryInput *in;
+    float *state;
+    const MemoryOutput *out;
+    MemoryChunkForm form;
+} MemoryForward;
+
+static void memory_forward_head(MemoryChunk *c, int64_t i, const void *job) {
+    const MemoryForward *f = job;
+    const MemoryShape *s = c->shape;
+    const int64_t nl = s->width[s->layers], P = c->weights, b = i / s->heads, h = i % s->heads;
+    float *start = f->state + i * 3 * P, *W = start + P, *S = start + 2 * P;
+    float *snapshot = f->out->snapshots ? f->out->snapshots + i * memory_chunks(s) * 2 * P : 0;
     int64_t position = s->position;
     for (int64_t t = 0, n; t < s->tokens; t += n) {
         n = s->chunk - position < s->tokens - t ? s->chunk - position : s->tokens - t;
@@ -57,42 +85,28 @@ static void memory_forward_head(const MemoryShape *s, const MemoryInput *in, flo
             memcpy(snapshot + P, S, (size_t)P * sizeof(float));
             snapshot += 2 * P;
         }
-        memory_load(c, in, b, h, t, n, s->channelwise);
+        memory_load(c, f->in, b, h, t, n, s->channelwise);
         memory_inner_gradient(c, start, n);
         const int64_t at = (b * s->tokens + t) * s->heads + h;
-        if (out->surprise) memory_surprise(c, n, out->surprise + at, s->heads);
-        form(c, W, S, n);
+        if (f->out->surprise) memory_surprise(c, n, f->out->surprise + at, s->heads);
+        f->form(c, W, S, n);
         memory_output(c, n, c->O[s->layers], c->Z[0], &c->query, c->Y);
-        rows_save(n, nl, c->Y, c->ld[s->layers], out->y + at * nl, s->heads * nl);
+        rows_save(n, nl, c->Y, c->ld[s->layers], f->out->y + at * nl, s->heads * nl);
         position = (position + n) % s->chunk;
         if (position == 0) memory_close_chunk(P, start, W, S);
     }
 }
 
-static void memory_forward(const MemoryShape *s, const MemoryInput *in, float *state, const MemoryOutput *out,
-                           float *workspace, MemoryChunkForm form) {
-    const int64_t heads = s->batch * s->heads, floats = memory_workspace_floats(s);
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        MemoryChunk c;
-        float *mine = workspace + parallel_index() * floats;
-        memset(mine, 0, (size_t)floats * sizeof(float));
-        memory_layout(s, &c, mine);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++)
-            memory_forward_head(s, in, state + i * 3 * c.weights, out, &c, i / s->heads, i % s->heads, form);
-    }
-}
-
 static void memory_forward_scan(const MemoryShape *s, const MemoryInput *in, float *state,
                                 const MemoryOutput *out, float *workspace) {
-    memory_forward(s, in, state, out, workspace, memory_scan);
+    const MemoryForward job = {in, state, out, memory_scan};
+    memory_each_head(s, workspace, SCRATCH_FORWARD, memory_forward_head, &job);
 }
 
 static void memory_forward_dual(const MemoryShape *s, const MemoryInput *in, float *state,
                                 const MemoryOutput *out, float *workspace) {
-    memory_forward(s, in, state, out, workspace, memory_dual);
+    const MemoryForward job = {in, state, out, memory_dual};
+    memory_each_head(s, workspace, SCRATCH_FORWARD, memory_forward_head, &job);
 }
 
 static void memory_chunk_clear(MemoryChunk *c, int64_t n) {
@@ -156,20 +170,30 @@ static void memory_save_gates(const MemoryChunk *c, const MemoryGradient *d, int
     }
 }
 
-static void memory_backward_chunk(MemoryChunk *c, const MemoryInput *in, const float *snapshot,
-                                  const float *dy, const MemoryGradient *d, float *dstate, int64_t b,
-                                  int64_t h, int64_t t, int64_t n, MemoryBackwardForm form) {
+typedef struct {
+    const MemoryInput *in;
+    const float *snapshots, *dy;
+    const MemoryGradient *d;
+    float *dstate;
+    MemoryBackwardForm form;
+} MemoryBackward;
+
+/* Tokens t .. t + n - 1 of head i, one chunk whose start is the snapshot. */
+static void memory_backward_chunk(MemoryChunk *c, const MemoryBackward *job, const float *snapshot, int64_t i,
+                                  int64_t t, int64_t n) {
     const MemoryShape *s = c->shape;
+    const MemoryGradient *d = job->d;
     const int L = s->layers;
-    const int64_t n0 = s->width[0], nl = s->width[L], token = b * s->tokens + t;
-    const int64_t at0 = (token * s->heads + h) * n0, atl = (token * s->heads + h) * nl;
+    const int64_t n0 = s->width[0], nl = s->width[L], b = i / s->heads, h = i % s->heads;
+    const int64_t token = b * s->tokens + t, at0 = (token * s->heads + h) * n0;
+    const int64_t atl = (token * s->heads + h) * nl;
     const float *W = snapshot, *S = snapshot + c->weights;
-    float *dW = dstate, *dS = dstate + c->weights;
-    memory_load(c, in, b, h, t, n, form == memory_adjoint);
+    float *dW = job->dstate + i * 2 * c->weights, *dS = dW + c->weights;
+    memory_load(c, job->in, b, h, t, n, job->form == memory_adjoint);
     memory_inner_gradient(c, W, n);
     memory_chunk_clear(c, n);
-    rows_load(n, nl, dy + atl, s->heads * nl, c->dY, c->ld[L]);
-    form(c, W, S, dW, dS, n);
+    rows_load(n, nl, job->dy + atl, s->heads * nl, c->dY, c->ld[L]);
+    job->form(c, W, S, dW, dS, n);
     memory_inner_backward(c, W, dW, n);
     rows_add_to(n, n0, 1.0f, c->dZ, c->ld[0], d->q + at0, s->heads * n0);
     if (s->residual) rows_add_to(n, n0, 1.0f, c->dY, c->ld[0], d->q + at0, s->heads * n0);
@@ -178,83 +202,72 @@ static void memory_backward_chunk(MemoryChunk *c, const MemoryInput *in, const f
     memory_save_gates(c, d, token, h, n);
 }
 
-static void memory_run_backward(const MemoryShape *s, const MemoryInput *in, const float *snapshots,
-                                const float *dy, const MemoryGradient *d, float *dstate, float *workspace,
-                                MemoryBackwardForm form) {
-    const int64_t heads = s->batch * s->heads, floats = memory_workspace_floats(s), chunks = memory_chunks(s);
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        MemoryChunk c;
-        float *mine = workspace + parallel_index() * floats;
-        memset(mine, 0, (size_t)floats * sizeof(float));
-        memory_layout(s, &c, mine);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++)
-            for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
-                const int64_t t = chunk * s->chunk, left = s->tokens - t;
-                memory_backward_chunk(&c, in, snapshots + (i * chunks + chunk) * 2 * c.weights, dy, d,
-                                      dstate + i * 2 * c.weights, i / s->heads, i % s->heads, t,
-                                      left < s->chunk ? left : s->chunk, form);
-            }
+static void memory_backward_head(MemoryChunk *c, int64_t i, const void *job) {
+    const MemoryBackward *back = job;
+    const MemoryShape *s = c->shape;
+    const int64_t chunks = memory_chunks(s);
+    for (int64_t chunk = chunks - 1; chunk >= 0; chunk--) {
+        const int64_t t = chunk * s->chunk, left = s->tokens - t;
+        memory_backward_chunk(c, back, back->snapshots + (i * chunks + chunk) * 2 * c->weights, i, t,
+                              left < s->chunk ? left : s->chunk);
     }
 }
 
 static void memory_backward(const MemoryShape *s, const MemoryInput *in, const float *snapshots,
                             const float *dy, const MemoryGradient *d, float *dstate, float *workspace) {
-    memory_run_backward(s, in, snapshots, dy, d, dstate, workspace,
-                        s->channelwise ? memory_adjoint : memory_dual_backward);
+    const MemoryBackward job = {in, snapshots, dy,
+                                d,  dstate,    s->channelwise ? memory_adjoint : memory_dual_backward};
+    memory_each_head(s, workspace, SCRATCH_ALL, memory_backward_head, &job);
 }
 
 static void memory_backward_scan(const MemoryShape *s, const MemoryInput *in, const float *snapshots,
                                  const float *dy, const MemoryGradient *d, float *dstate, float *workspace) {
-    memory_run_backward(s, in, snapshots, dy, d, dstate, workspace, memory_adjoint);
+    const MemoryBackward job = {in, snapshots, dy, d, dstate, memory_adjoint};
+    memory_each_head(s, workspace, SCRATCH_ALL, memory_backward_head, &job);
 }
 
+typedef struct {
+    const float *q, *weights, *dy;
+    int64_t stride, dstride;
+    float *y, *dq, *dweights;
+} MemoryRead;
+
 /* Queries of head i, s->chunk rows at a time; with dy their backward. */
-static void memory_read_head(MemoryChunk *c, const float *W, const float *q, float *y, const float *dy,
-                             float *dq, float *dW, int64_t i) {
+static void memory_read_head(MemoryChunk *c, int64_t i, const void *job) {
+    const MemoryRead *r = job;
     const MemoryShape *s = c->shape;
     const int64_t n0 = s->width[0], nl = s->width[s->layers], h = i % s->heads;
+    const float *W = r->weights + i * r->stride;
     for (int64_t t = 0, n; t < s->tokens; t += n) {
         const int64_t at = (i / s->heads * s->tokens + t) * s->heads + h;
         n = s->tokens - t < s->chunk ? s->tokens - t : s->chunk;
-        rows_load(n, n0, q + at * n0, s->heads * n0, c->Z[0], c->ld[0]);
+        rows_load(n, n0, r->q + at * n0, s->heads * n0, c->Z[0], c->ld[0]);
         memory_read_rows(c, W, n);
-        if (y) rows_save(n, nl, c->Y, c->ld[s->layers], y + at * nl, s->heads * nl);
-        if (!dy) continue;
-        rows_load(n, nl, dy + at * nl, s->heads * nl, c->dY, c->ld[s->layers]);
-        memory_read_rows_backward(c, W, dW, n);
-        rows_add_to(n, n0, 1.0f, c->dZ, c->ld[0], dq + at * n0, s->heads * n0);
-    }
-}
-
-static void memory_read_heads(const MemoryShape *s, const float *q, const float *weights, int64_t stride,
-                              float *y, const float *dy, float *dq, float *dweights, int64_t dstride,
-                              float *workspace) {
-    const int64_t heads = s->batch * s->heads, floats = memory_workspace_floats(s);
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        MemoryChunk c;
-        float *mine = workspace + parallel_index() * floats;
-        memset(mine, 0, (size_t)floats * sizeof(float));
-        memory_layout(s, &c, mine);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++)
-            memory_read_head(&c, weights + i * stride, q, y, dy, dq, dy ? dweights + i * dstride : 0, i);
+        if (r->y) rows_save(n, nl, c->Y, c->ld[s->layers], r->y + at * nl, s->heads * nl);
+        if (!r->dy) continue;
+        rows_load(n, nl, r->dy + at * nl, s->heads * nl, c->dY, c->ld[s->layers]);
+        memory_read_rows_backward(c, W, r->dweights + i * r->dstride, n);
+        rows_add_to(n, n0, 1.0f, c->dZ, c->ld[0], r->dq + at * n0, s->heads * n0);
     }
 }
 
 static void memory_read(const MemoryShape *s, const float *q, const float *weights, int64_t stride, float *y,
                         float *workspace) {
-    memory_read_heads(s, q, weights, stride, y, 0, 0, 0, 0, workspace);
+    const MemoryRead job = {.q = q, .weights = weights, .stride = stride, .y = y};
+    memory_each_head(s, workspace, SCRATCH_FORWARD, memory_read_head, &job);
 }
 
 static void memory_read_backward(const MemoryShape *s, const float *q, const float *weights, int64_t stride,
                                  const float *dy, float *dq, float *dweights, int64_t dstride,
                                  float *workspace) {
-    memory_read_heads(s, q, weights, stride, 0, dy, dq, dweights, dstride, workspace);
+    const MemoryRead job = {.q = q,
+                            .weights = weights,
+                            .stride = stride,
+                            .dy = dy,
+                            .dq = dq,
+                            .dweights = dweights,
+                            .dstride = dstride};
+    memory_each_head(s, workspace, SCRATCH_ALL, memory_read_head, &job);
 }
 
 static const struct memory_kernel memory_kernel = {

@@ -27,7 +27,7 @@ typedef struct {
     const MemoryShape *shape;
     int layers, sets;
     const int64_t *width;
-    int64_t ld[5], ldc, offset[5], weights;
+    int64_t ld[5], ldc, offset[5], weights, forward;
     float *A[5], *H[5], *E[5], *D[5], *Z[5], *O[5], *sigma_a[5], *sigma_o[5], *decay[5], *X, *Y;
     float *dH[5], *dD[5], *dA[5], *ddecay[5], *dE, *dZ, *dO, *dY, *left, *right, *transposed;
     float *F, *N, *coefficient, *trace, *copy;
@@ -54,15 +54,42 @@ static MemoryGates *memory_gates_of(MemoryChunk *c, int l) {
     return &c->gates[c->shape->per_layer ? l - 1 : 0];
 }
 
-static void memory_layout_gates(MemoryGates *g, int64_t rows, float **cursor) {
-    float **row[] = {&g->keep,  &g->theta,  &g->eta,  &g->beta,  &g->a0,  &g->p0,
-                     &g->dkeep, &g->dtheta, &g->deta, &g->dbeta, &g->da0, &g->dp0};
-    float **square[] = {&g->P, &g->C, &g->dP, &g->dC, &g->dCt};
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) *row[i] = memory_take(cursor, rows);
-    for (size_t i = 0; i < sizeof square / sizeof *square; i++) *square[i] = memory_take(cursor, rows * rows);
+static void memory_take_all(float **cursor, int64_t floats, float **const *each, size_t count) {
+    for (size_t i = 0; i < count; i++) *each[i] = memory_take(cursor, floats);
+}
+#define TAKE_ALL(cursor, floats, ...)                                                                        \
+    memory_take_all(cursor, floats, (float **const[]){__VA_ARGS__},                                          \
+                    sizeof((float **const[]){__VA_ARGS__}) / sizeof(float **))
+
+static void memory_layout_forward(MemoryChunk *c, int64_t rows, int64_t widest, float **cursor) {
+    for (int l = 0; l <= c->layers; l++)
+        TAKE_ALL(cursor, rows * c->ld[l], &c->A[l], &c->H[l], &c->E[l], &c->D[l], &c->Z[l], &c->O[l],
+                 &c->decay[l], &c->sigma_a[l], &c->sigma_o[l]);
+    TAKE_ALL(cursor, widest, &c->X, &c->Y, &c->left, &c->transposed, &c->key.hat, &c->query.hat);
+    TAKE_ALL(cursor, rows, &c->coefficient, &c->key.inverse, &c->query.inverse);
+    TAKE_ALL(cursor, rows * rows, &c->F, &c->N);
+    for (int i = 0; i < c->sets; i++) {
+        MemoryGates *g = &c->gates[i];
+        TAKE_ALL(cursor, rows, &g->keep, &g->theta, &g->eta, &g->beta, &g->a0, &g->p0);
+        TAKE_ALL(cursor, rows * rows, &g->P, &g->C);
+    }
 }
 
-/* Lays the scratch out from `base` (a dummy to measure) and returns its size in floats. */
+static void memory_layout_backward(MemoryChunk *c, int64_t rows, int64_t widest, float **cursor) {
+    for (int l = 0; l <= c->layers; l++)
+        TAKE_ALL(cursor, rows * c->ld[l], &c->dH[l], &c->dD[l], &c->dA[l], &c->ddecay[l]);
+    TAKE_ALL(cursor, widest, &c->dE, &c->dZ, &c->dO, &c->dY, &c->right);
+    TAKE_ALL(cursor, (rows + 1) * MEMORY_TRACE * VEC_LANES, &c->trace);
+    TAKE_ALL(cursor, 2 * padded(c->weights), &c->copy);
+    for (int i = 0; i < c->sets; i++) {
+        MemoryGates *g = &c->gates[i];
+        TAKE_ALL(cursor, rows, &g->dkeep, &g->dtheta, &g->deta, &g->dbeta, &g->da0, &g->dp0);
+        TAKE_ALL(cursor, rows * rows, &g->dP, &g->dC, &g->dCt);
+    }
+}
+
+/* Lays the scratch out from `base` (a dummy to measure), first what forward passes use: c->forward floats, which
+ * is all that they touch. Returns its size in floats. */
 static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) {
     float *cursor = base;
     const int64_t rows = padded(s->chunk);
@@ -74,25 +101,14 @@ static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) 
     c->width = s->width;
     c->ldc = rows;
     for (int l = 0; l <= s->layers; l++) {
-        const int64_t size = rows * (c->ld[l] = memory_stride(s->width[l]));
-        float **each[] = {&c->A[l],      &c->H[l],       &c->E[l],      &c->D[l],  &c->Z[l],
-                          &c->O[l],      &c->dH[l],      &c->dD[l],     &c->dA[l], &c->decay[l],
-                          &c->ddecay[l], &c->sigma_a[l], &c->sigma_o[l]};
-        for (size_t i = 0; i < sizeof each / sizeof *each; i++) *each[i] = memory_take(&cursor, size);
-        if (size > widest) widest = size;
+        c->ld[l] = memory_stride(s->width[l]);
+        if (rows * c->ld[l] > widest) widest = rows * c->ld[l];
         c->offset[l] = c->weights;
         if (l > 0) c->weights += s->width[l - 1] * s->width[l];
     }
-    float **wide[] = {&c->X,    &c->Y,     &c->dE,         &c->dZ,      &c->dO,       &c->dY,
-                      &c->left, &c->right, &c->transposed, &c->key.hat, &c->query.hat};
-    for (size_t i = 0; i < sizeof wide / sizeof *wide; i++) *wide[i] = memory_take(&cursor, widest);
-    float **row[] = {&c->coefficient, &c->key.inverse, &c->query.inverse};
-    for (size_t i = 0; i < sizeof row / sizeof *row; i++) *row[i] = memory_take(&cursor, rows);
-    c->F = memory_take(&cursor, rows * rows);
-    c->N = memory_take(&cursor, rows * rows);
-    c->trace = memory_take(&cursor, (rows + 1) * MEMORY_TRACE * VEC_LANES);
-    c->copy = memory_take(&cursor, 2 * padded(c->weights));
-    for (int g = 0; g < c->sets; g++) memory_layout_gates(&c->gates[g], rows, &cursor);
+    memory_layout_forward(c, rows, widest, &cursor);
+    c->forward = cursor - base;
+    memory_layout_backward(c, rows, widest, &cursor);
     return cursor - base;
 }
 
