@@ -1,8 +1,9 @@
 #!/bin/sh
 # Mutates reference/ and optimized/kernel/, one small mistake at a time (mutate.c), and demands that the suites notice.
-# Usage: run.sh COUNT|all SEED JOBS
-#   COUNT mutants drawn at random by SEED from all there are. A mutant that the compiler turns into the same machine code, or
-#   that does not compile, is none; one that equivalent.tsv explains cannot be noticed. Of the others 98 % must be killed.
+# Usage: run.sh COUNT|all|FILE SEED JOBS
+#   COUNT mutants drawn at random by SEED from all there are, or those of FILE (lines "source number", as build/mutants/drawn
+#   has them). A mutant that the compiler refuses (warnings are errors) or turns into the same machine code is none; one that
+#   equivalent.tsv explains cannot be noticed. Of the others 98 % must be killed.
 count=$1 seed=$2 jobs=$3
 top=$(pwd) work=$(pwd)/build/mutants here=harness/mutants
 isa=avx2
@@ -15,7 +16,12 @@ for file in reference/*.c reference/mixer/*.c optimized/kernel/*.c optimized/ker
 done >"$work/all"
 total=$(wc -l <"$work/all")
 [ "$count" = all ] && count=$total
-awk -v seed="$seed" 'BEGIN { srand(seed) } { printf "%.9f %s\n", rand(), $0 }' "$work/all" | sort | head -n "$count" | cut -d' ' -f2- >"$work/drawn"
+if [ -f "$count" ]; then
+    cp "$count" "$work/list" && mv "$work/list" "$work/drawn"
+    count=$(wc -l <"$work/drawn")
+else
+    awk -v seed="$seed" 'BEGIN { srand(seed) } { printf "%.9f %s\n", rand(), $0 }' "$work/all" | sort | head -n "$count" | cut -d' ' -f2- >"$work/drawn"
+fi
 
 make_in() { (cd "$1/src" && make -s -j1 BUILD=../out OPT=-O1 REF_OPT=-O0 ISAS=$isa ../out/verify ../out/titans) </dev/null; }
 suites() { # suites DIR THREADS FILTER
@@ -63,7 +69,7 @@ examine() { # examine DIR FILE N: one line of the result
         fi
     fi
     cp "$top/$file" "$dir/src/$file"
-    printf '%s\t%s\t%s\t%s\t%s\n' "$file" "$line" "$mutation" "$source" "$verdict"
+    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$file" "$n" "$line" "$mutation" "$source" "$verdict"
 }
 prepare() { # prepare DIR
     rm -rf "$1"
@@ -72,7 +78,10 @@ prepare() { # prepare DIR
     make_in "$1" >"$1/log" 2>&1 || { cat "$1/log"; echo "mutants: the sources do not build"; exit 1; }
 }
 worker() { # worker INDEX
-    awk -v jobs="$jobs" -v i="$1" 'NR % jobs == i' "$work/drawn" | while read -r file n; do examine "$work/$1" "$file" "$n" >>"$work/result.$1"; done
+    awk -v jobs="$jobs" -v i="$1" 'NR % jobs == i' "$work/drawn" | while read -r file n; do
+        examine "$work/$1" "$file" "$n" >>"$work/result.$1"
+        printf '\rmutants: %d of %d examined ' "$(cat "$work"/result.* | wc -l)" "$count" >&2
+    done
 }
 
 rm -f "$work"/result.*
@@ -83,24 +92,20 @@ for i in $(seq 0 $((jobs - 1))); do
     cp -r "$work/clean" "$work/$i"
     worker "$i" &
 done
-while [ -n "$(jobs -r)" ]; do
-    sleep 30
-    printf '\rmutants: %d of %d examined ' "$(cat "$work"/result.* 2>/dev/null | wc -l)" "$count" >&2
-done
 wait
 {
-    printf '# %s of %s mutants drawn with seed %s\nfile\tline\tmutation\tsource\tverdict\tby\n' "$count" "$total" "$seed"
-    sort -t "$(printf '\t')" -k1,1 -k2,2n "$work"/result.*
+    printf '# %s of %s mutants drawn with seed %s\nfile\tnumber\tline\tmutation\tsource\tverdict\tby\n' "$count" "$total" "$seed"
+    sort -t "$(printf '\t')" -k1,1 -k3,3n "$work"/result.*
 } >"$work/mutants.tsv"
 awk -F '\t' '
     /^#/ || $1 == "file" { next }
-    { n[$5]++ }
-    $5 == "survived" && $6 != "" { explained++ }
-    $5 == "survived" && $6 == "" { print "mutants: survived " $1 ":" $2 ": " $3 " in: " $4 }
+    { n[$6]++ }
+    $6 == "survived" && $7 != "" { explained++ }
+    $6 == "survived" && $7 == "" { print "mutants: survived " $1 " " $2 " (line " $3 "): " $4 " in: " $5 }
     END {
         valid = n["killed"] + n["survived"] - explained
         score = valid ? 100 * n["killed"] / valid : 0
-        printf "mutants: %d killed of %d valid: %.1f %%; %d compile to the same code, %d explained as equivalent, %d do not compile\n",
-            n["killed"], valid, score, n["same code"], explained, n["invalid"]
+        printf "mutants: %d killed of %d valid: %.1f %%; %d refused by the compiler, %d the same machine code, %d explained as equivalent\n",
+            n["killed"], valid, score, n["invalid"], n["same code"], explained
         exit score < 98
     }' "$work/mutants.tsv"

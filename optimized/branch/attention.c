@@ -54,6 +54,10 @@ Tensor *attention_branch(const MixerCall *call, Tensor *parameter, Tensor *cache
     return op_attention(tape, &shape, &in, cache);
 }
 
+double attention_branch_seen(const Config *c, double context) {
+    return c->window && context > (double)c->window ? (double)c->window : context;
+}
+
 double attention_branch_flops(const Config *c, double keys) {
     const double D = (double)c->width;
     return 6.0 * D * D + 4.0 * D * keys;

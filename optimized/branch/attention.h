@@ -31,3 +31,6 @@ void attention_branch_prefix(const MixerCall *call, Tensor *parameter, Tensor *p
 
 /* Per token: projections, and `keys` visible keys. */
 double attention_branch_flops(const Config *config, double keys);
+
+/* Keys in sight of a query when `context` have passed: at most a window. */
+double attention_branch_seen(const Config *config, double context);

@@ -10,7 +10,7 @@ enum { PERSISTENT, MEMORY, GAIN = MEMORY + MEMORY_BRANCH_PARAMETERS, WZ, WO };
 static void lmm_parameters(ParameterList *list, int layer, const Config *c) {
     persistent_parameter(list, layer, c);
     memory_branch_parameters(list, layer, "mixer.", c);
-    parameter_add(list, layer, "mixer.gain", 1, c->width, 0.0)->shift = 1.0;
+    parameter_gain(list, layer, "mixer.gain", c->width);
     parameter_add(list, layer, "mixer.wz", c->width, c->width, 1.0 / sqrt(3.0 * (double)c->width));
     parameter_add(list, layer, "mixer.wo", c->width, c->width, 0.5 / sqrt((double)c->width));
 }

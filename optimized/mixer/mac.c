@@ -36,10 +36,10 @@ static void mac_parameters(ParameterList *list, int layer, const Config *c) {
     parameter_add(list, layer, "mixer.wr", c->width, c->width, 1.0 / sqrt(3.0 * (double)c->width));
     memory_branch_convolution(list, layer, "mixer.conv_r", c);
     attention_branch_parameters(list, layer, "mixer.attention.", c);
-    parameter_add(list, layer, "mixer.gain_h", 1, c->width, 0.0)->shift = 1.0;
+    parameter_gain(list, layer, "mixer.gain_h", c->width);
     memory_branch_parameters(list, layer, "mixer.memory.", c);
-    parameter_add(list, layer, "mixer.gain_y", 1, c->width, 0.0)->shift = 1.0;
-    parameter_add(list, layer, "mixer.gain_m", 1, c->width, 0.0)->shift = 1.0;
+    parameter_gain(list, layer, "mixer.gain_y", c->width);
+    parameter_gain(list, layer, "mixer.gain_m", c->width);
     parameter_add(list, layer, "mixer.wo", c->width, c->width, 0.5 / sqrt((double)c->width));
 }
 

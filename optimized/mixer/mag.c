@@ -20,8 +20,8 @@ static void mag_parameters(ParameterList *list, int layer, const Config *c) {
     persistent_parameter(list, layer, c);
     attention_branch_parameters(list, layer, "mixer.attention.", c);
     memory_branch_parameters(list, layer, "mixer.memory.", c);
-    parameter_add(list, layer, "mixer.gain_y", 1, c->width, 0.0)->shift = 1.0;
-    parameter_add(list, layer, "mixer.gain_m", 1, c->width, 0.0)->shift = 1.0;
+    parameter_gain(list, layer, "mixer.gain_y", c->width);
+    parameter_gain(list, layer, "mixer.gain_m", c->width);
     parameter_add(list, layer, "mixer.wo", c->width, c->width, 0.5 / sqrt((double)c->width));
 }
 
@@ -57,9 +57,8 @@ static Tensor *mag_forward(const MixerCall *call, Tensor *x) {
 
 static double mag_flops(const Config *c, int layer, double context) {
     (void)layer;
-    const double seen = c->window && context > (double)c->window ? (double)c->window : context;
-    return attention_branch_flops(c, seen + (double)c->persistent) + memory_branch_flops(c) +
-           2.0 * (double)(c->width * c->width);
+    return attention_branch_flops(c, attention_branch_seen(c, context) + (double)c->persistent) +
+           memory_branch_flops(c) + 2.0 * (double)(c->width * c->width);
 }
 
 const Mixer mixer_mag = {.name = "mag",

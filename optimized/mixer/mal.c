@@ -45,9 +45,8 @@ static Tensor *mal_forward(const MixerCall *call, Tensor *x) {
 }
 
 static double mal_flops(const Config *c, int layer, double context) {
-    const double seen = c->window && context > (double)c->window ? (double)c->window : context;
     if (is_memory(layer)) return mixer_lmm.flops(c, layer, context);
-    return attention_branch_flops(c, seen) + 2.0 * (double)(c->width * c->width);
+    return attention_branch_flops(c, attention_branch_seen(c, context)) + 2.0 * (double)(c->width * c->width);
 }
 
 const Mixer mixer_mal = {.name = "mal",

@@ -20,7 +20,7 @@ enum { SLOT_MEMORY, SLOT_CACHE = SLOT_MEMORY + MEMORY_BRANCH_SLOTS };
 static void mal_h3_parameters(ParameterList *list, int layer, const Config *c) {
     persistent_parameter(list, layer, c);
     memory_branch_parameters(list, layer, "mixer.memory.", c);
-    parameter_add(list, layer, "mixer.gain", 1, c->width, 0.0)->shift = 1.0;
+    parameter_gain(list, layer, "mixer.gain", c->width);
     parameter_add(list, layer, "mixer.wz", c->width, c->width, 1.0 / sqrt(3.0 * (double)c->width));
     parameter_add(list, layer, "mixer.wm", c->width, c->width, 1.0 / sqrt((double)c->width));
     attention_branch_parameters(list, layer, "mixer.attention.", c);
@@ -58,8 +58,8 @@ static Tensor *mal_h3_forward(const MixerCall *call, Tensor *x) {
 
 static double mal_h3_flops(const Config *c, int layer, double context) {
     (void)layer;
-    const double seen = c->window && context > (double)c->window ? (double)c->window : context;
-    return memory_branch_flops(c) + attention_branch_flops(c, seen) + 6.0 * (double)(c->width * c->width);
+    return memory_branch_flops(c) + attention_branch_flops(c, attention_branch_seen(c, context)) +
+           6.0 * (double)(c->width * c->width);
 }
 
 const Mixer mixer_mal_h3 = {.name = "mal_h3",

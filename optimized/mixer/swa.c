@@ -31,8 +31,8 @@ static Tensor *swa_forward(const MixerCall *call, Tensor *x) {
 
 static double swa_flops(const Config *c, int layer, double context) {
     (void)layer;
-    const double seen = c->window && context > (double)c->window ? (double)c->window : context;
-    return attention_branch_flops(c, seen + (double)c->persistent) + 2.0 * (double)(c->width * c->width);
+    return attention_branch_flops(c, attention_branch_seen(c, context) + (double)c->persistent) +
+           2.0 * (double)(c->width * c->width);
 }
 
 const Mixer mixer_swa = {.name = "swa",

@@ -30,10 +30,8 @@ Parameter *parameter_add(ParameterList *list, int layer, const char *name, int64
     return p;
 }
 
-static Parameter *parameter_gain(ParameterList *list, int layer, const char *name, int64_t cols) {
-    Parameter *p = parameter_add(list, layer, name, 1, cols, 0.0);
-    p->shift = 1.0;
-    return p;
+void parameter_gain(ParameterList *list, int layer, const char *name, int64_t cols) {
+    parameter_add(list, layer, name, 1, cols, 0.0)->shift = 1.0;
 }
 
 /* Order is part of the file format and of the reference's flat parameter vector. */

@@ -26,6 +26,9 @@ static inline int64_t parameter_count(const Parameter *p) { return p->rows * p->
 Parameter *parameter_add(ParameterList *list, int layer, const char *name, int64_t rows, int64_t cols,
                          double std);
 
+/* A gain of a norm: 1 x cols, all ones at first. */
+void parameter_gain(ParameterList *list, int layer, const char *name, int64_t cols);
+
 /* What a mixer carries from one call to the next. Contents belong to the mixer; size does not depend on the
  * number of tokens seen, except for the key-value cache of attention. */
 enum { MIXER_SLOTS = 8 };
