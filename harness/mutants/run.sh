@@ -5,7 +5,7 @@
 #   has them). A mutant that the compiler refuses (warnings are errors) or turns into the same machine code is none; one that
 #   equivalent.tsv explains cannot be noticed. Of the others 98 % must be killed.
 count=$1 seed=$2 jobs=$3
-top=$(pwd) work=$(pwd)/build/mutants here=harness/mutants
+work=$(pwd)/build/mutants here=harness/mutants
 isa=avx2
 [ "$(uname -m)" = x86_64 ] || isa=neon
 mkdir -p "$work"
@@ -68,7 +68,7 @@ examine() { # examine DIR FILE N: one line of the result
             verdict="survived	$(explained "$file" "$mutation" "$source")"
         fi
     fi
-    cp "$top/$file" "$dir/src/$file"
+    cp "$work/clean/src/$file" "$dir/src/$file"
     printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$file" "$n" "$line" "$mutation" "$source" "$verdict"
 }
 prepare() { # prepare DIR
