@@ -51,7 +51,7 @@ filters() {
 }
 examine() { # examine DIR FILE N: one line of the result
     dir=$1 file=$2 n=$3
-    "$work/mutate" "$file" "$n" >"$dir/src/$file" 2>"$dir/what"
+    "$work/mutate" "$work/clean/src/$file" "$n" >"$dir/src/$file" 2>"$dir/what"
     what=$(cat "$dir/what") verdict=
     line=$(echo "$what" | cut -f1) mutation=$(echo "$what" | cut -f2) source=$(echo "$what" | cut -f3)
     if ! make_in "$dir" >"$dir/log" 2>&1; then
