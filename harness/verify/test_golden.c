@@ -187,6 +187,68 @@ Test(golden, bad_files_are_refused, .init = make_folder, .fini = remove_folder) 
     ledger_record("golden", "bad files", 9, 0);
 }
 
+/* Bytes of a committed golden file, some room behind. */
+static char *golden_bytes(int64_t *n) {
+    FILE *f = fopen("results/golden/eq01_02_attention.safetensors", "rb");
+    char *bytes = calloc(1, 1 << 20);
+    cr_assert(f && bytes);
+    *n = (int64_t)fread(bytes, 1, 1 << 20, f);
+    cr_assert(*n > 0 && *n < 1 << 20);
+    fclose(f);
+    return bytes;
+}
+
+static void put_file(const char *path, const char *bytes, int64_t n) {
+    FILE *f = fopen(path, "wb");
+    cr_assert(f && fwrite(bytes, 1, (size_t)n, f) == (size_t)n && !fclose(f));
+}
+
+/* One text of the header becomes another of the same length; what golden_check says of the file then. */
+static void expect_complaint(char *bytes, int64_t n, const char *from, const char *to,
+                             const char *complaint) {
+    char path[128], message[512] = "";
+    int64_t cases = 0;
+    char *at = from ? memmem(bytes, (size_t)n, from, strlen(from)) : bytes;
+    cr_assert(at != NULL, "'%s' is not in the header", from);
+    if (from) memcpy(at, to, strlen(to));
+    snprintf(path, sizeof path, "%s/eq01_02_attention.safetensors", folder);
+    put_file(path, bytes, n);
+    if (from) memcpy(at, from, strlen(from));
+    cr_assert(golden_check("results/golden", path, &cases, message, sizeof message) < 0 &&
+                  strstr(message, complaint),
+              "'%s' for '%s': %s", to ? to : "", complaint, message);
+}
+
+Test(golden, damaged_files_are_refused, .init = make_folder, .fini = remove_folder) {
+    int64_t n, cases = 0;
+    char message[512] = "", path[128], *bytes = golden_bytes(&n);
+    const uint64_t ten_gigabytes = 10000000000u;
+    expect_complaint(bytes, n, "\"F64\"", "\"I64\"", "dtype");
+    expect_complaint(bytes, n, "[15]", "[16]", "shape");
+    expect_complaint(bytes, n, "\"data_offsets\":[0,", "\"data_offsets\":[8,", "");
+    expect_complaint(bytes, n, "{\"__metadata__\"", "[\"__metadata__\"", "JSON");
+    expect_complaint(bytes, n - 8, NULL, NULL, "");
+    expect_complaint(bytes, n + 8, NULL, NULL, "follow the last tensor");
+    expect_complaint(bytes, 4, NULL, NULL, "");
+    char first[8];
+    memcpy(first, bytes, 8);
+    memcpy(bytes, &ten_gigabytes, 8);
+    expect_complaint(bytes, n, NULL, NULL, "not believable");
+    memcpy(bytes, first, 8);
+    /* golden files of another version than the program's */
+    char *version = memmem(bytes, (size_t)n, "\"version\":\"1\"", 13);
+    cr_assert(version != NULL);
+    version[11] = '9';
+    snprintf(path, sizeof path, "%s/eq01_02_attention.safetensors", folder);
+    put_file(path, bytes, n);
+    cr_assert(golden_check(folder, "results/golden/eq01_02_attention.safetensors", &cases, message,
+                           sizeof message) < 0 &&
+                  strstr(message, "version 9"),
+              "%s", message);
+    free(bytes);
+    ledger_record("golden", "damaged files", 9, 0);
+}
+
 /* The same numbers in half the bits are judged with half the bits' tolerance. */
 Test(golden, a_type_is_judged_by_its_own_precision, .init = make_folder, .fini = remove_folder) {
     SafeFile golden;
