@@ -6,7 +6,6 @@
 set -e
 titans=$1 mode=$2
 recipe=harness/recipe
-seeds="0 1 2" mixers="lmm mac mag mal swa attention"
 out=results
 case $mode in '' | 0 | full) ;; *) out=build/quick ;; esac
 models=$out/checkpoints
@@ -45,11 +44,12 @@ if [ $out = build/quick ]; then
     exit
 fi
 
+# NAME-sSEED is what recipe NAME makes of SEED.
 if [ "$mode" = full ]; then
-    for mixer in $mixers; do
-        for seed in $seeds; do train $mixer-passkey-s$seed $mixer-passkey --seed $seed; done
+    for file in $models/*-s?.safetensors; do
+        name=$(basename "$file" .safetensors)
+        train "$name" "${name%-s?}" --seed "${name##*-s}"
     done
-    for task in niah1 niah2; do train lmm-$task-s0 lmm-$task; done
 fi
 
 # Every committed checkpoint of a task; attention only as far as it is worth reading.
@@ -64,8 +64,8 @@ say "passkey by length and depth"
 needles passkey --lengths 256,512,1K,2K,4K,8K,16K,128K --samples 40 -o $out/needle.tsv
 say "S-NIAH on bytes"
 [ "$mode" = full ] && samples=500 || samples=40
-$titans bench needle $models/*-niah?-s0.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/needle-niah.tsv
-$titans bench needle $models/*-niah?-s0.safetensors --lengths 64K,128K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
+$titans bench needle $models/*-niah?-s?.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/needle-niah.tsv
+$titans bench needle $models/*-niah?-s?.safetensors --lengths 64K,128K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
 if [ "$mode" = full ]; then
     say "needles to ten million tokens"
     $titans bench needle $models/lmm-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long.tsv

@@ -111,7 +111,7 @@ static void mutate_number(size_t at) {
     if (all >= sizeof number) return;
     snprintf(number, sizeof number, "%.*s", (int)all, code + at);
     if (strpbrk(number, ".pP"))
-        snprintf(to, sizeof to, "(%s * 1.01f)", number);
+        snprintf(to, sizeof to, strtod(number, 0) == 0.0 ? "(%s + 0.01f)" : "(%s * 1.01f)", number);
     else
         snprintf(to, sizeof to, "%lld", strtoll(number, 0, 0) + 1);
     mutation(at, all, to);

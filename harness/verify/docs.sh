@@ -26,6 +26,10 @@ for name in $(grep -ohE '\b[a-z_0-9]+\.c\b' docs/equations.md | sort -u); do
     checked=$((checked + 1))
     [ -n "$(find reference optimized harness -name "$name")" ] || complain "file $name"
 done
+for name in $(awk -F ' \\| ' '/^\| [0-9]/ { gsub(/[,-]/, " ", $5); print $5 }' docs/equations.md); do
+    checked=$((checked + 1))
+    [ -f "results/golden/$name.safetensors" ] || complain "golden file $name"
+done
 for name in $({ grep -ohE 'seeded fault [a-z-]+' docs/errata.md | awk '{ print $3 }'
     awk -F ' \\| ' '/^\|/ && !/seeded fault/ && !/^\|-/ { sub(/ *\|$/, "", $NF); gsub(/,/, "", $NF); print $NF }' docs/verification.md | tr ' ' '\n'; } |
     grep . | sort -u); do
