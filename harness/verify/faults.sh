@@ -16,7 +16,7 @@ build() { # build CHECK
     out=$(out_of "$1")
     (cd $work/src && make -s -j2 BUILD=../$out OPT=-O1 REF_OPT=-O0 ISAS="$(isas_of "$out")" ../$out/verify) >$work/log 2>&1 </dev/null
 }
-check() { (cd $work/src && OMP_NUM_THREADS=2 timeout -s KILL 300 ../"$(out_of "$1")"/verify -j2 --timeout 200 --filter "$1" >../check 2>&1 </dev/null); }
+check() { (cd $work/src && OMP_NUM_THREADS=2 OMP_WAIT_POLICY=passive timeout -s KILL 300 ../"$(out_of "$1")"/verify -j2 --timeout 200 --filter "$1" >../check 2>&1 </dev/null); }
 caught=0 missed=0
 report() {
     echo "faults: $1"
