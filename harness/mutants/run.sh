@@ -26,9 +26,9 @@ fi
 make_in() { # make_in DIR TARGETS
     (cd "$1/src" && make -s -j1 BUILD=../out OPT=-O1 REF_OPT=-O0 ISAS=$isa $2) </dev/null
 }
-suites() { # suites DIR SECONDS FILTER: each test may take so long
+suites() { # suites DIR SECONDS FILTER: a loop without end is noticed by the clock
     (cd "$1/src" && ulimit -v 16000000 && export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 &&
-        timeout -s KILL 900 ../out/verify -j1 --fail-fast --timeout "$2" --filter "$3") >"$1/check" 2>&1 </dev/null
+        timeout -s KILL "$2" ../out/verify -j1 --fail-fast --filter "$3") >"$1/check" 2>&1 </dev/null
 }
 # The machine code of the unit that FILE belongs to, without debugging information.
 machine_code() { # machine_code DIR FILE
@@ -60,11 +60,11 @@ examine() { # examine DIR FILE N: one line of the result
         verdict=invalid
     else
         set -f
-        patience=20
+        patience=60
         for filter in $(filters "$file"); do
             [ "$filter" != 'commands/*' ] || make_in "$dir" ../out/titans >"$dir/log" 2>&1
             suites "$dir" $patience "$filter" || { verdict="killed	$filter" && break; }
-            patience=100
+            patience=300
         done
         set +f
         if [ -z "$verdict" ] && [ "$(machine_code "$dir" "$file")" = "$(machine_code "$work/clean" "$file")" ]; then
@@ -91,7 +91,7 @@ worker() { # worker INDEX
 
 rm -f "$work"/result.*
 prepare "$work/clean"
-suites "$work/clean" 300 '*/!(every_isa_gives_the_same_bits)' || { tail -5 "$work/clean/check"; echo "mutants: the suites fail without any"; exit 1; }
+suites "$work/clean" 900 '*/!(every_isa_gives_the_same_bits)' || { tail -5 "$work/clean/check"; echo "mutants: the suites fail without any"; exit 1; }
 for i in $(seq 0 $((jobs - 1))); do
     rm -rf "$work/$i"
     cp -r "$work/clean" "$work/$i"
