@@ -136,7 +136,7 @@ $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile
 	@echo '  CC    reference in $*'
 	@$(CC) -std=c11 -D_GNU_SOURCE $(REF_OPT) -g -MMD -MP $(REF_WARN) $(EXTRA) -ffp-contract=off -Ireference -Iharness/verify \
 	  -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
-$(call object,$(VER_SRC) harness/bench/drift.c harness/command/equation.c $(wildcard harness/golden*.c) harness/bits/golden.c): INCLUDE += -Ireference -Iharness/verify
+$(call object,$(VER_SRC) harness/bench/drift.c harness/command/equation.c harness/equation_dims.c $(wildcard harness/golden*.c) harness/bits/golden.c): INCLUDE += -Ireference -Iharness/verify
 
 $(BUILD)/titans: $(call object,$(HAR_SRC)) $(NAIVE_OBJ) $(LIB_OBJ) $(REF_OBJ) $(call object,$(VER_SHARED))
 	@echo '  LINK  $@'

@@ -2,6 +2,8 @@
  * implementation against this one, input by input. */
 #include "command.h"
 #include "check.h"
+#include "equation_dims.h"
+#include "inputs.h"
 #include "kernel_adapters.h"
 #include "model/safetensors.h"
 #include "oracle.h"
@@ -170,6 +172,26 @@ static int read_tensor(const SafeFile *f, const char *path, const char *name, in
     return 0;
 }
 
+/* Tokens and targets are whole numbers below V; a target of -1 counts for nothing. */
+static int check_indices(const Run *r, char *message, size_t size) {
+    for (int i = 0; i < r->inputs; i++) {
+        char name[64];
+        oracle_name(r->e->in, i, name, sizeof name);
+        if (!is_index_name(name)) continue;
+        const double least = strcmp(name, "tokens") ? -1.0 : 0.0;
+        const double V = (double)r->dims[name_index(r->e->dims, "V")];
+        for (int64_t j = 0; j < r->in_size[i]; j++) {
+            const double x = r->in[i][j];
+            if (x == floor(x) && x >= least && x < V) continue;
+            return snprintf(message, size,
+                            "tensor '%s' has %g at %lld; whole numbers from %g to %g are wanted", name, x,
+                            (long long)j, least, V - 1.0),
+                   -1;
+        }
+    }
+    return 0;
+}
+
 /* Tensors of a list of names from a file. */
 static int read_tensors(const char *path, const char *names, int count, const int64_t *sizes, double **to,
                         char *message, size_t size) {
@@ -196,10 +218,13 @@ static int run_begin(Run *r, const EquationOptions *o, char *message, size_t siz
     if (status) return -1;
     r->inputs = oracle_count(r->e->in);
     r->outputs = oracle_count(r->e->out);
-    if (r->dims[0] < 1) return snprintf(message, size, "which dimensions? --dims with %s", r->e->dims), -1;
+    const char *objection = equation_dims_objection(r->e, r->dims);
+    if (objection)
+        return snprintf(message, size, "%s: %s (--dims with %s)", r->e->name, objection, r->e->dims), -1;
     r->e->shape(r->dims, r->in_size, r->out_size);
-    for (int i = 0; i < r->outputs; i++) r->out[i] = oracle_zeros(r->out_size[i]);
     if (read_tensors(o->in, r->e->in, r->inputs, r->in_size, r->in, message, size)) return -1;
+    if (check_indices(r, message, size)) return -1;
+    for (int i = 0; i < r->outputs; i++) r->out[i] = oracle_zeros(r->out_size[i]);
     if (!o->cotangent) return 0;
     for (int i = 0; i < r->inputs; i++) r->grad[i] = oracle_zeros(r->in_size[i]);
     return read_tensors(o->cotangent, r->e->out, r->outputs, r->out_size, r->cotangent, message, size);
@@ -236,10 +261,24 @@ static void widen(int64_t n, float *x, double *y) {
     free(x);
 }
 
+static int all_zero(int64_t n, const double *x) {
+    for (int64_t i = 0; i < n; i++)
+        if (x[i] != 0.0) return 0;
+    return 1;
+}
+
 static int run_kernel(Run *r, const char *isa, char *message, size_t size) {
     const KernelAdapter *a = kernel_adapter_find(r->e->name);
     if (!a) return snprintf(message, size, "%s has no kernel; --impl reference", r->e->name), -1;
-    if (kernels_select(isa, message, size)) return -1;
+    if (kernels_select(isa, message, size) || kernel_accepts(r->e->name, r->dims, message, size)) return -1;
+    if (r->grad[0] && !kernel_has_gradient(r->e->name, r->dims))
+        return snprintf(message, size,
+                        "%s's kernel has a gradient for whole sequences only; --impl reference", r->e->name),
+               -1;
+    if (r->grad[0] && !strcmp(r->e->name, "language_model") && !all_zero(r->out_size[1], r->cotangent[1]))
+        return snprintf(message, size,
+                        "the kernels' gradient is the loss's: the cotangent of logits must be 0"),
+               -1;
     KernelRun k = {.dims = r->dims, .in_size = r->in_size, .out_size = r->out_size};
     for (int i = 0; i < r->inputs; i++) {
         k.in[i] = narrow(r->in_size[i], r->in[i]);

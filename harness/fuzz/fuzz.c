@@ -1,6 +1,7 @@
 /* libFuzzer target: every kind of file the program opens, READER in the environment says which. Whatever the bytes, the
  * readers must refuse with a message or accept a whole, consistent file: no crash, no leak, no undefined behaviour. */
 #include "check.h"
+#include "command.h"
 #include "data.h"
 #include "golden.h"
 #include "model/checkpoint.h"
@@ -14,6 +15,7 @@
 #include <unistd.h>
 
 static char path[64];
+extern const Command command_equation;
 static int fd = -1;
 static Model small;
 
@@ -79,14 +81,24 @@ static void read_golden(void) {
     golden_check("results/golden", path, &cases, message, sizeof message);
 }
 
+/* Some equation on the file's tensors and its metadata "dims"; what it writes cannot be written. */
+static void read_equation(void) {
+    static const char *const names[] = {"memory_chunk", "language_model", "mixer_mac", "window_attention"};
+    static int next;
+    char *argv[] = {"equation", (char *)(uintptr_t)names[next++ % 4], "--in", path, "--out", "/proc/nowhere",
+                    0};
+    command_equation.run(6, argv);
+}
+
 static void read_weights(void) { read_checkpoint(0); }
 static void read_training(void) { read_checkpoint(1); }
 
 static const struct {
     const char *name;
     void (*read)(void);
-} readers[] = {{"weights", read_weights}, {"training", read_training}, {"state", read_state},
-               {"config", read_config},   {"text", read_text},         {"golden", read_golden}};
+} readers[] = {{"weights", read_weights},  {"training", read_training}, {"state", read_state},
+               {"config", read_config},    {"text", read_text},         {"golden", read_golden},
+               {"equation", read_equation}};
 static void (*reader)(void);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -5,6 +5,7 @@
 #include "vec/portable.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 static float *take(int64_t n) {
@@ -390,6 +391,24 @@ const KernelAdapter *kernel_adapter_find(const char *equation) {
     for (const KernelAdapter *a = kernel_adapters; a->equation; a++)
         if (!strcmp(a->equation, equation)) return a;
     return 0;
+}
+
+int kernel_has_gradient(const char *equation, const int64_t *dims) {
+    if (!strcmp(equation, "window_attention")) return dims[0] + dims[4] == dims[1];
+    return strcmp(equation, "attention") || dims[0] == dims[1];
+}
+
+int kernel_accepts(const char *equation, const int64_t *dims, char *message, size_t size) {
+    if (!strncmp(equation, "mixer_", 6)) {
+        Config c = mixer_config(equation + 6, dims[1], dims[2], dims + 3, 1.0);
+        c.vocab = c.layers = c.ffn = 1;
+        return config_validate(&c, message, size);
+    }
+    if (!strcmp(equation, "window_attention") && dims[1] - dims[4] < dims[0])
+        return snprintf(message, size, "the kernel wants S of at least prefix + T; --impl reference"), -1;
+    if (strcmp(equation, "language_model") != 0) return 0;
+    const Config c = model_config(dims, 1.0);
+    return config_validate(&c, message, size);
 }
 
 const KernelSizes kernel_sizes[] = {

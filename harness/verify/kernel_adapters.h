@@ -22,6 +22,12 @@ extern const KernelAdapter kernel_adapters[]; /* ends with a NULL equation */
 /* The first adapter of an equation, or NULL: it has no kernel. */
 const KernelAdapter *kernel_adapter_find(const char *equation);
 
+/* Attention's backward wants the whole sequence in the call; everything else has a gradient at any size. */
+int kernel_has_gradient(const char *equation, const int64_t *dims);
+
+/* 0, or -1 with a message: the kernels behind the equation cannot do these dimensions. */
+int kernel_accepts(const char *equation, const int64_t *dims, char *message, size_t size);
+
 /* What is checked at some sizes: everything; not the gradient (too many inputs for one complex step each);
  * only bits; or everything against a normwise tolerance, where the running bound compounds until it says
  * nothing. */

@@ -247,6 +247,24 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
            "no dimension 'wings'");
     expect("equation memory_read --in in.safetensors --out out.safetensors --dims L=one", 1,
            "'one' is not a number");
+    static const char *const refused[][2] = {
+        {"memory_read --dims L=9,n0=2,n1=2", "L is 9"},
+        {"memory_read --dims L=2,n0=2,n1=2", "widths n0 to n2"},
+        {"memory_read --dims L=1,n0=2,n1=3,residual=1", "n0 equal"},
+        {"memory_read --dims L=1,n0=1000000,n1=1000000", "more than"},
+        {"memory_read --dims L=4,n0=1000000,n1=1000000,n2=1000000,n3=1000000,n4=1000000", "far too large"},
+        {"mixer_lmm --dims T=4,D=6,H=0,b=1,L=1,e=1", "H is 0"},
+        {"mixer_lmm --dims T=4,D=6,H=4,b=1,L=1,e=1", "H must divide D"},
+        {"mixer_lmm --dims T=4,D=6,H=2,b=1,L=1,e=1", "even"},
+        {"mixer_mac --dims T=4,D=4,H=2,b=1,L=1,e=1", "segment"},
+        {"language_model --dims T=3,V=4,D=4,H=2,layers=1,F=3,mixer=9", "mixer is 9"},
+        {"window_attention --dims T=9,S=3,dh=2", "at least T"},
+        {"rope --dims T=3,H=1,dh=3", "dh must be even"}};
+    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
+        char line[256];
+        snprintf(line, sizeof line, "equation %s --in in.safetensors --out out.safetensors", refused[i][0]);
+        expect(line, 1, refused[i][1]);
+    }
     expect("equation fly --in in.safetensors --out out.safetensors", 1, "no equation 'fly'");
     expect("equation chunk_linear --in in.safetensors --out out.safetensors --dims T=1,n0=1,n1=1", 1,
            "missing");

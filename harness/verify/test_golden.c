@@ -64,12 +64,9 @@ static void answer(Answers *a, int id, const char *part, int64_t n, const float 
     snprintf(t->name, sizeof t->name, "tc%04d/%s/%s", id, part, name);
 }
 
-/* Backward passes of attention want the whole sequence in one call; decay per channel has no cotangent for
- * alpha's index. */
+/* The kernels' gradient of a language model is that of its loss alone. */
 static int has_gradient(const GoldenCase *c) {
-    if (!strcmp(c->equation, "attention")) return c->dims[0] == c->dims[1];
-    if (!strcmp(c->equation, "window_attention")) return c->dims[0] + c->dims[4] == c->dims[1];
-    return strcmp(c->equation, "language_model") != 0;
+    return kernel_has_gradient(c->equation, c->dims) && strcmp(c->equation, "language_model") != 0;
 }
 
 static void answer_case(Answers *a, const SafeFile *golden, const GoldenCase *c, int id) {

@@ -86,11 +86,7 @@ static SizesUse sizes_use(const Case *c) {
     return USE_ALL;
 }
 
-/* Attention's backward wants the whole sequence in the call. */
-static int has_no_backward(const Case *c) {
-    if (!strcmp(c->name, "window_attention")) return c->dims[0] + c->dims[4] != c->dims[1];
-    return !strcmp(c->name, "attention") && c->dims[0] != c->dims[1];
-}
+static int has_no_backward(const Case *c) { return !kernel_has_gradient(c->name, c->dims); }
 
 static int is_forward_only(const Case *c) {
     return sizes_use(c) == USE_FORWARD || sizes_use(c) == USE_BITS || has_no_backward(c);
