@@ -118,3 +118,19 @@ Test(functions, portable_functions_agree_with_libm) {
     }
     ledger_record("functions", "portable functions", checks, worst);
 }
+
+/* The bars of the benchmarks: a copy copies whole vectors, and multiply-adds of 0.999 and 0.001 lead to 1 in 96 lanes. */
+Test(functions, the_roofline_does_what_it_measures) {
+    enum { N = 8 * 16 };
+    for (int i = 0; kernels_at(i); i++) {
+        if (!kernels_supported(kernels_at(i))) continue;
+        float from[N], to[N] = {0};
+        for (int j = 0; j < N; j++) from[j] = (float)(j + 1);
+        kernels_at(i)->roofline->copy(N, from, to);
+        cr_assert(!memcmp(from, to, sizeof from), "%s", kernels_at(i)->isa);
+        const double settled = (double)kernels_at(i)->roofline->fma(20000),
+                     begun = (double)kernels_at(i)->roofline->fma(0);
+        cr_assert(fabs(settled - 96.0) < 0.1 && begun == 96.0 * 7.5 + 16.0 * 15.0, "%s: %g, %g",
+                  kernels_at(i)->isa, settled, begun);
+    }
+}

@@ -402,6 +402,7 @@ typedef struct {
  * exact outputs. An allowance above 1 % of the largest output says nothing. */
 static Judge judge_new(Case *c, Gauge gauge) {
     Judge j = {.worst = 0};
+    if (c->outputs < 1) abort(); /* an equation has some */
     oracle_run(&reference_quad, c->name, c->dims, constant(c->in), NULL, c->out, NULL, NULL, NULL);
     for (int o = 0; o < c->outputs; o++) {
         j.exact[o] = calloc((size_t)c->out_size[o] + 1, sizeof(double));

@@ -292,6 +292,10 @@ static void make_dyadic(Case *c) {
     for (int i = 0; i < c->inputs; i++)
         for (int64_t j = 0; j < c->in_size[i]; j++) c->in[i][j] = floor(c->in[i][j] * 2.5 + 0.5);
     if (name_index(c->e->in, "alpha") < 0) return;
+    if (case_dim(c, "T") > 16) { /* many tokens: the momentum adds up, nothing decays or is learned */
+        case_set(c, "alpha", 0), case_set(c, "theta", 0), case_set(c, "eta", 1);
+        return;
+    }
     for (int64_t t = 0; t < case_in_size(c, "alpha"); t++) {
         case_in(c, "alpha")[t] = decay[(t + (int64_t)c->seed) % 4];
         case_in(c, "eta")[t] = carry[(t / 2 + (int64_t)c->seed) % 4];
@@ -309,6 +313,7 @@ Test(kernels, are_exact_where_float32_is) {
         {"memory_chunk", {7, 8, 1, 5, 17}},
         {"memory_chunk", {6, 3, 1, 2, 33}},
         {"memory_chunk", {7, 3, 1, 2, 15}},
+        {"memory_chunk", {36, 32, 1, 3, 17}}, /* a last chunk of fewer rows than the one before left behind */
         {0, {0}},
     };
     int64_t checks = 0;

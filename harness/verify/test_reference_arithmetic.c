@@ -112,6 +112,20 @@ Test(reference_arithmetic, has_a_case_for_every_equation) {
         }
 }
 
+/* Whatever the caller's arrays held before. */
+Test(reference_arithmetic, shapes_set_every_size) {
+    for (int i = 0; i < CASES; i++) {
+        const Equation *e = oracle_find(&reference_double, table[i].name);
+        int64_t in[2][EQUATION_TENSORS], out[2][EQUATION_TENSORS];
+        for (int k = 0; k < EQUATION_TENSORS; k++) in[0][k] = out[0][k] = 1000, in[1][k] = out[1][k] = -7;
+        for (int k = 0; k < 2; k++) e->shape(table[i].dims, in[k], out[k]);
+        for (int k = 0; k < EQUATION_TENSORS; k++)
+            cr_assert((k >= oracle_count(e->in) || in[0][k] == in[1][k]) &&
+                          (k >= oracle_count(e->out) || out[0][k] == out[1][k]),
+                      "%s: tensor %d has no size", e->name, k);
+    }
+}
+
 Test(reference_arithmetic, double_agrees_with_the_widest_within_the_bound) {
     for (int i = 0; i < CASES; i++)
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
