@@ -251,7 +251,7 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
         {"memory_read --dims L=9,n0=2,n1=2", "L is 9"},
         {"memory_read --dims L=2,n0=2,n1=2", "widths n0 to n2"},
         {"memory_read --dims L=1,n0=2,n1=3,residual=1", "n0 equal"},
-        {"memory_read --dims L=1,n0=1000000,n1=1000000", "more than"},
+        {"memory_read --dims L=1,n0=100000,n1=100000", "more than"},
         {"memory_read --dims L=4,n0=1000000,n1=1000000,n2=1000000,n3=1000000,n4=1000000", "far too large"},
         {"mixer_lmm --dims T=4,D=6,H=0,b=1,L=1,e=1", "H is 0"},
         {"mixer_lmm --dims T=4,D=6,H=4,b=1,L=1,e=1", "H must divide D"},

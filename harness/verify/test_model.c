@@ -21,8 +21,8 @@ static const char *const options[] = {
     "{\"mixer\": \"lmm\", \"preset\": \"neurips\", \"width\": 12, \"chunk\": 8, \"persistent\": 3}",
     "{\"mixer\": \"lmm\", \"gates_per_chunk\": 1, \"momentum\": 0, \"taps\": 0, \"persistent\": 2}",
     "{\"mixer\": \"lmm\", \"forget\": 0, \"memory_layers\": 1, \"persistent\": 0, \"gate\": \"hard\"}",
-    "{\"mixer\": \"mac\", \"preset\": \"neurips\", \"chunk\": 8, \"segment\": 16, \"persistent\": 3, "
-    "\"gates_per_chunk\": 1}",
+    ("{\"mixer\": \"mac\", \"preset\": \"neurips\", \"chunk\": 8, \"segment\": 16, \"persistent\": 3, "
+     "\"gates_per_chunk\": 1}"),
     "{\"mixer\": \"mag\", \"channelwise\": 1, \"persistent\": 0, \"taps\": 0}",
 };
 enum { OPTIONS = sizeof options / sizeof *options };
