@@ -292,8 +292,10 @@ static void make_dyadic(Case *c) {
     for (int i = 0; i < c->inputs; i++)
         for (int64_t j = 0; j < c->in_size[i]; j++) c->in[i][j] = floor(c->in[i][j] * 2.5 + 0.5);
     if (name_index(c->e->in, "alpha") < 0) return;
-    if (case_dim(c, "T") > 16) { /* many tokens: the momentum adds up, nothing decays or is learned */
+    if (case_dim(c, "T") >
+        16) { /* many tokens: the momentum adds up, nothing decays, the last four are learned */
         case_set(c, "alpha", 0), case_set(c, "theta", 0), case_set(c, "eta", 1);
+        for (int64_t t = case_dim(c, "T") - 4; t < case_dim(c, "T"); t++) case_in(c, "theta")[t] = 0.5;
         return;
     }
     for (int64_t t = 0; t < case_in_size(c, "alpha"); t++) {
