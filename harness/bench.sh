@@ -71,25 +71,25 @@ if [ "$mode" = full ]; then
     $titans bench needle $models/lmm-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long.tsv
     $titans bench needle $models/mac-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long-mac.tsv
 fi
-# ablate NAME [OPTION..]: the LMM's recipe with something changed, as rows of ablation.tsv.
+# ablate NAME RECIPE [OPTION..]: a recipe with something changed, as rows of ablation.tsv.
 ablate() {
-    name=$1
-    shift
+    name=$1 config=$2
+    shift 2
     say "ablation: $name"
-    $titans train --config $recipe/lmm-passkey.json "$@" --out build/ablation.full
+    $titans train --config $recipe/$config.json "$@" --out build/ablation.full
     $titans bench needle build/ablation.full --lengths 256,1K,4K,16K --samples 40 --batch 8 -o build/ablation.tsv
     [ -f build/ablations.tsv ] || { grep '^#' build/ablation.tsv; printf 'variant\tlength\tsamples\tcorrect\taccuracy\tlow\thigh\n'; } >build/ablations.tsv
     awk -F'\t' -v OFS='\t' -v name="$name" '$4 == "all" { print name, $3, $5, $6, $7, $8, $9 }' build/ablation.tsv >>build/ablations.tsv
 }
 if [ "$mode" = full ]; then
     rm -f build/ablations.tsv
-    ablate full_recipe
-    ablate sigmoid_gates --set gate=sigmoid --set penalty=0
-    ablate no_momentum --set momentum=0
-    ablate no_decay --set forget=0
-    ablate no_convolution --set taps=0
-    ablate no_persistent --set persistent=0
-    ablate two_layers --set memory_layers=2
+    ablate full_recipe lmm-passkey
+    ablate sigmoid_gates lmm-passkey --set gate=sigmoid --set penalty=0
+    ablate no_momentum lmm-passkey --set momentum=0
+    ablate no_decay lmm-passkey --set forget=0
+    ablate no_convolution lmm-passkey --set taps=0
+    ablate no_persistent lmm-passkey --set persistent=0
+    ablate two_layers lmm-passkey --set memory_layers=2
     mv build/ablations.tsv $out/ablation.tsv
 fi
 say "speed and memory against length"
