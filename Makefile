@@ -66,6 +66,7 @@ help:
 	@echo 'make bench          find needles with the committed models, measure speed, memory, kernels, draw (QUICK=1: two minutes)'
 	@echo 'make plots          redraw results/figures from results/*.tsv'
 	@echo 'make verify-faults  each seeded fault must turn a named check red'
+	@echo 'make ledger         accepts what the last make verify used of its bounds (results/ledger.tsv)'
 	@echo 'make mutants        small mutations of reference/ and optimized/kernel/ must be killed (MUTANTS=n, hours)'
 	@echo 'make fuzz           every reader of files under libFuzzer (FUZZ=seconds each)'
 	@echo 'make golden         writes results/golden again: inputs, outputs and gradients for other implementations'
