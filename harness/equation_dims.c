@@ -6,33 +6,12 @@
 
 enum { MOST_NUMBERS = 1 << 28 }; /* 2 GiB of double */
 
-/* What a dimension may be; sizes, which are not listed, are at least 1. */
-static const struct {
-    const char *name;
-    int64_t least, most;
-} ranges[] = {{"gelu", 0, 1},
-              {"residual", 0, 1},
-              {"norm", 0, 1},
-              {"per_layer", 0, 1},
-              {"channelwise", 0, 1},
-              {"per_chunk", 0, 1},
-              {"no_decay", 0, 1},
-              {"no_momentum", 0, 1},
-              {"literal", 0, 1},
-              {"normalised", 0, 1},
-              {"kind", 0, 1},
-              {"phi", 0, 2},
-              {"mixer", 0, 6},
-              {"L", 1, 4},
-              {"layers", 0, 1 << 20},
-              {"start", 0, 1 << 20},
-              {"window", 0, 1 << 20},
-              {"prefix", 0, 1 << 20},
-              {"persistent", 0, 1 << 20},
-              {"segment", 0, 1 << 20},
-              {"n2", 0, 1 << 20},
-              {"n3", 0, 1 << 20},
-              {"n4", 0, 1 << 20}};
+/* Every dimension is a size from 1 to MOST_SIZE, but switches, 0 or 1, and what may be left out with 0. */
+enum { MOST_SIZE = 1 << 20, MOST_LAYERS = 4, MOST_FEATURE = 2, MOST_MIXER = 6 };
+static const char switches[] =
+    "gelu residual norm per_layer channelwise per_chunk no_decay no_momentum literal "
+    "normalised kind";
+static const char optional[] = "phi mixer layers start window prefix persistent segment n2 n3 n4";
 
 static char text[256];
 
@@ -54,10 +33,14 @@ static const char *each_in_range(const Equation *e, const int64_t *dims) {
                                dim(e, dims, "mixer", -1) == 0 || dim(e, dims, "mixer", -1) == 2;
     for (int i = 0; i < oracle_count(e->dims); i++) {
         char name[32];
-        int64_t least = 1, most = 1 << 20;
         oracle_name(e->dims, i, name, sizeof name);
-        for (size_t r = 0; r < sizeof ranges / sizeof *ranges; r++)
-            if (!strcmp(ranges[r].name, name)) least = ranges[r].least, most = ranges[r].most;
+        const int zero = name_index(switches, name) >= 0 || name_index(optional, name) >= 0;
+        int64_t least = !zero;
+        const int64_t most = name_index(switches, name) >= 0 ? 1
+                             : !strcmp(name, "phi")          ? MOST_FEATURE
+                             : !strcmp(name, "mixer")        ? MOST_MIXER
+                             : !strcmp(name, "L")            ? MOST_LAYERS
+                                                             : MOST_SIZE;
         if (mixer && !strcmp(name, "w")) least = 0; /* no convolution */
         if (without_memory && strchr("bLe", name[0]) && !name[1]) least = 0;
         if (dims[i] < least || dims[i] > most) return out_of_range(name, dims[i], least, most);

@@ -239,8 +239,7 @@ Tensor *model_mixer(Tape *tape, Model *m, Tensor *x, int64_t batch) {
     MixerCall call = model_call(tape, m, &state, 0);
     call.tokens = tokens;
     call.angles = model_positions(tape->arena, m, 0, tokens, &call.persistent_angles);
-    Tensor *y = m->mixer->forward(&call, x);
-    return y;
+    return m->mixer->forward(&call, x);
 }
 
 Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *input) {
