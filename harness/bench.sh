@@ -30,8 +30,7 @@ if [ $out = build/quick ]; then
     $titans bench needle $models/lmm-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 1K \
         --lengths 256,512,1K,2K,4K --samples 10 -o $out/needle.tsv
     say "speed and memory against length"
-    $titans bench scaling $models/lmm-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 4K \
-        --lengths 1K,2K,4K,8K -o $out/scaling.tsv
+    $titans bench scaling --mixers attention,lmm $recipe/speed.json --lengths 1K,2K,4K,8K -o $out/scaling.tsv
     say "training throughput of every mixer"
     $titans bench training -c $recipe/speed.json --lengths 1K --tokens 1K --repeats 1 -o $out/throughput-train.tsv
     say "drift from double"
@@ -93,9 +92,7 @@ if [ "$mode" = full ]; then
     mv build/ablations.tsv $out/ablation.tsv
 fi
 say "speed and memory against length"
-$titans bench scaling $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors $models/mag-passkey-s0.safetensors \
-    $models/mal-passkey-s0.safetensors $models/swa-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 32K \
-    --lengths 1K,2K,4K,8K,16K,32K,64K,128K -o $out/scaling.tsv
+$titans bench scaling --mixers attention,swa,lmm,mac,mag,mal $recipe/speed.json -o $out/scaling.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
 $titans bench training -c $recipe/speed.json --repeats 1 -o $out/throughput-train.tsv
 $titans bench training -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 1 -o $out/throughput-depth.tsv

@@ -24,6 +24,15 @@ void stats_power_law(int n, const double *x, const double *y, double *exponent, 
     *half_width = sqrt(v11) * gsl_cdf_tdist_Pinv(0.975, (double)n - 2.0);
 }
 
+double stats_crossing(int n, const double *x, const double *ratio) {
+    int i = n;
+    while (i > 0 && ratio[i - 1] >= 1.0) i--;
+    if (i == n) return NAN;
+    if (i == 0) return x[0];
+    const double below = log(ratio[i - 1]), above = log(ratio[i]);
+    return x[i - 1] * pow(x[i] / x[i - 1], -below / (above - below));
+}
+
 double stats_median(int n, double *values) {
     gsl_sort(values, 1, (size_t)n);
     return gsl_stats_median_from_sorted_data(values, 1, (size_t)n);

@@ -1,6 +1,7 @@
 /* Tokens per second and peak memory of reading a sequence, against its length: results/scaling.tsv. Each row
  * is measured in a process of its own, so that the peak is that length's. Weights are those of a checkpoint,
- * or random ones of a configuration (FILE.json). */
+ * or random ones of a configuration (FILE.json), with --mixers one after the other. Growth with length and
+ * the length from which a mixer beats attention follow as comments. */
 #include "bench.h"
 #include "model/checkpoint.h"
 #include "model/random.h"
@@ -10,6 +11,7 @@
 #include "tsv.h"
 
 #include <argp.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,20 +20,60 @@
 #include <unistd.h>
 
 enum { MOST = 16, SEGMENT = 512, REPEATS = 7 };
+
+/* A checkpoint or configuration, the mixer that replaces the configuration's (or ""), the longest length. */
 typedef struct {
-    const char *out, *lengths, *checkpoints[MOST];
-    int64_t limits[MOST], batch, threads;
+    const char *file;
+    char mixer[16];
+    int64_t limit;
+} Subject;
+
+typedef struct {
+    const char *out, *lengths, *mixers;
+    Subject subjects[MOST];
+    int64_t batch, threads;
     int count;
 } ScalingOptions;
 
-enum { OPTION_LENGTHS = 256, OPTION_LIMIT, OPTION_BATCH };
+/* One subject's rows. */
+typedef struct {
+    char mixer[16];
+    int n;
+    double length[MOST], speed[MOST], kib[MOST];
+} Curve;
+
+enum { OPTION_LENGTHS = 256, OPTION_LIMIT, OPTION_BATCH, OPTION_MIXERS };
 static const struct argp_option options[] = {
-    {"lengths", OPTION_LENGTHS, "A,B,..", 0, "lengths in tokens (K, M suffixes)", 0},
-    {"limit", OPTION_LIMIT, "N", 0, "longest length for the checkpoint named last", 0},
+    {"lengths", OPTION_LENGTHS, "A,B,..", 0, "lengths in tokens, growing (K, M suffixes)", 0},
+    {"limit", OPTION_LIMIT, "N", 0, "longest length for the file named last", 0},
+    {"mixers", OPTION_MIXERS, "A,B,..", 0, "CONFIG.json once with each of these", 0},
     {"batch", OPTION_BATCH, "N", 0, "sequences side by side (default 1)", 0},
     {"threads", 'k', "K", 0, "threads", 0},
     {"out", 'o', "FILE", 0, "default results/scaling.tsv", 0},
     {0}};
+
+static int is_config(const char *file) {
+    const size_t length = strlen(file);
+    return length >= 5 && !strcmp(file + length - 5, ".json");
+}
+
+static void add_subject(ScalingOptions *o, const char *file, const char *mixer, struct argp_state *state) {
+    if (o->count == MOST) argp_error(state, "more than %d models", MOST);
+    Subject *subject = &o->subjects[o->count++];
+    subject->file = file;
+    subject->limit = INT64_MAX;
+    snprintf(subject->mixer, sizeof subject->mixer, "%s", mixer);
+}
+
+static void add_file(ScalingOptions *o, const char *file, struct argp_state *state) {
+    if (!o->mixers || !is_config(file)) {
+        add_subject(o, file, "", state);
+        return;
+    }
+    char *list = strdup(o->mixers), *rest = list;
+    for (char *mixer; (mixer = strsep(&rest, ","));) add_subject(o, file, mixer, state);
+    free(list);
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     ScalingOptions *o = state->input;
@@ -45,20 +87,22 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPTION_LENGTHS:
         o->lengths = arg;
         break;
+    case OPTION_MIXERS:
+        if (o->count) argp_error(state, "--mixers comes before the configuration it belongs to");
+        o->mixers = arg;
+        break;
     case OPTION_BATCH:
         o->batch = option_integer("batch", arg, 1, 4096);
         break;
     case OPTION_LIMIT:
-        if (!o->count) argp_error(state, "--limit comes after the checkpoint it belongs to");
-        o->limits[o->count - 1] = option_integer("limit", arg, 1, (int64_t)1 << 40);
+        if (!o->count) argp_error(state, "--limit comes after the file it belongs to");
+        o->subjects[o->count - 1].limit = option_integer("limit", arg, 1, (int64_t)1 << 40);
         break;
     case ARGP_KEY_ARG:
-        if (o->count == MOST) argp_error(state, "more than %d checkpoints", MOST);
-        o->limits[o->count] = INT64_MAX;
-        o->checkpoints[o->count++] = arg;
+        add_file(o, arg, state);
         break;
     case ARGP_KEY_END:
-        if (!o->count) argp_error(state, "which checkpoint?");
+        if (!o->count) argp_error(state, "which checkpoint or configuration?");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -89,95 +133,133 @@ static double read_once(Model *m, int64_t length, int64_t batch) {
     return seconds_now() - began;
 }
 
-/* A checkpoint, or random weights of a configuration (FILE.json). */
-static int open_model(const char *file, Model *model, char *message, size_t size) {
-    const size_t length = strlen(file);
+static int open_model(const Subject *subject, Model *model, char *message, size_t size) {
     Config config;
     TrainConfig train;
     Progress progress;
-    if (length < 5 || strcmp(file + length - 5, ".json"))
-        return checkpoint_load(file, model, 0, &train, &progress, message, size);
+    if (!is_config(subject->file))
+        return checkpoint_load(subject->file, model, 0, &train, &progress, message, size);
     config_defaults(&config, &train);
     config.vocab = 256;
-    if (config_from_file(file, &config, &train, message, size)) return -1;
+    if (config_from_file(subject->file, &config, &train, message, size)) return -1;
+    if (*subject->mixer) snprintf(config.mixer, sizeof config.mixer, "%s", subject->mixer);
     return model_create(model, &config, 1, message, size);
 }
 
-/* In a process of its own: the median of REPEATS readings (one when a reading takes long), and the peak. */
-static int measure(const char *checkpoint, int64_t length, int64_t batch, double result[2]) {
+typedef struct {
+    char mixer[16];
+    double speed, kib;
+} Row;
+
+/* The peak of one reading, and the median of REPEATS (one when a reading takes long). */
+static int measure(const Subject *subject, int64_t length, int64_t batch, Row *row) {
     Model model;
     char message[1024];
     double times[REPEATS];
     int n = 0;
     double total = 0.0;
     struct rusage usage;
-    if (open_model(checkpoint, &model, message, sizeof message)) {
+    if (open_model(subject, &model, message, sizeof message)) {
         fprintf(stderr, "titans bench scaling: %s\n", message);
         return -1;
     }
-    do times[n] = read_once(&model, length, batch);
-    while (total += times[n++], total < 10.0 && n < REPEATS);
-    getrusage(RUSAGE_SELF, &usage);
-    result[0] = (double)(length * batch) / stats_median(n, times);
-    result[1] = (double)usage.ru_maxrss;
+    do {
+        times[n] = read_once(&model, length, batch);
+        if (n == 0) getrusage(RUSAGE_SELF, &usage);
+    } while (total += times[n++], total < 10.0 && n < REPEATS);
+    snprintf(row->mixer, sizeof row->mixer, "%s", model.config.mixer);
+    row->speed = (double)(length * batch) / stats_median(n, times);
+    row->kib = (double)usage.ru_maxrss;
     return 0;
 }
 
-static int measure_apart(const char *checkpoint, int64_t length, int64_t batch, double result[2]) {
+static int measure_apart(const Subject *subject, int64_t length, int64_t batch, Row *row) {
     int ends[2], status = -1;
     if (pipe(ends)) return -1;
     fflush(0);
     const pid_t child = fork();
     if (child == 0) {
-        status = measure(checkpoint, length, batch, result);
-        if (!status && write(ends[1], result, 2 * sizeof *result) != 2 * sizeof *result) status = -1;
+        status = measure(subject, length, batch, row);
+        if (!status && write(ends[1], row, sizeof *row) != sizeof *row) status = -1;
         _exit(status ? 1 : 0);
     }
     close(ends[1]);
-    const int whole = child > 0 && read(ends[0], result, 2 * sizeof *result) == 2 * sizeof *result;
+    const int whole = child > 0 && read(ends[0], row, sizeof *row) == sizeof *row;
     close(ends[0]);
     if (child > 0) waitpid(child, &status, 0);
     return whole && !status ? 0 : -1;
 }
 
 /* Growth of time and memory with length: exponents with 95 % intervals, as comment lines. */
-static void report_growth(FILE *to, const char *name, int n, const double *length, const double *seconds,
-                          const double *kib) {
-    double exponent, width;
-    if (n < 3) return;
-    const int skip = n > 4 ? n - 4 : 0; /* the long end, where constant costs no longer hide the growth */
-    stats_power_law(n - skip, length + skip, seconds + skip, &exponent, &width);
-    fprintf(to, "# growth: %s time ~ length^%.3f +- %.3f (last %d lengths)\n", name, exponent, width,
-            n - skip);
-    fprintf(stderr, "scaling: %s time grows as length^%.3f +- %.3f\n", name, exponent, width);
-    stats_power_law(n - skip, length + skip, kib + skip, &exponent, &width);
-    fprintf(to, "# growth: %s memory ~ length^%.3f +- %.3f (last %d lengths)\n", name, exponent, width,
-            n - skip);
+static void report_growth(FILE *to, const Curve *c) {
+    double exponent, width, seconds[MOST];
+    if (c->n < 3) return;
+    const int skip = c->n > 4 ? c->n - 4 : 0, n = c->n - skip; /* short lengths show constant costs instead */
+    for (int i = 0; i < c->n; i++) seconds[i] = c->length[i] / c->speed[i];
+    stats_power_law(n, c->length + skip, seconds + skip, &exponent, &width);
+    fprintf(to, "# growth: %s time ~ length^%.3f +- %.3f (last %d lengths)\n", c->mixer, exponent, width, n);
+    fprintf(stderr, "scaling: %s time grows as length^%.3f +- %.3f\n", c->mixer, exponent, width);
+    stats_power_law(n, c->length + skip, c->kib + skip, &exponent, &width);
+    fprintf(to, "# growth: %s memory ~ length^%.3f +- %.3f (last %d lengths)\n", c->mixer, exponent, width,
+            n);
 }
 
-static int measure_checkpoint(const ScalingOptions *o, int i, FILE *to) {
-    double length[MOST], seconds[MOST], kib[MOST];
-    char name[64] = "?", *list = strdup(o->lengths), *rest = list;
-    int n = 0, status = 0;
-    for (char *word; !status && n < MOST && (word = strsep(&rest, ","));) {
+static void say_crossing(FILE *to, const Curve *c, const char *what, int n, const double *ratio) {
+    const double at = stats_crossing(n, c->length, ratio);
+    char text[64];
+    if (isnan(at))
+        snprintf(text, sizeof text, "not up to %.0f tokens", c->length[n - 1]);
+    else
+        snprintf(text, sizeof text, "from %s%.0f tokens", at > c->length[0] ? "" : "at most ", at);
+    fprintf(to, "# crossover: %s beats attention in %s %s\n", c->mixer, what, text);
+    fprintf(stderr, "scaling: %s beats attention in %s %s\n", c->mixer, what, text);
+}
+
+/* Lengths that both read are the first ones of either: a limit only cuts off the end. */
+static void report_crossover(FILE *to, const Curve *c, const Curve *attention) {
+    double speed[MOST], memory[MOST];
+    const int n = c->n < attention->n ? c->n : attention->n;
+    for (int i = 0; i < n; i++) {
+        speed[i] = c->speed[i] / attention->speed[i];
+        memory[i] = attention->kib[i] / c->kib[i];
+    }
+    if (n == 0 || c == attention) return;
+    say_crossing(to, c, "speed", n, speed);
+    say_crossing(to, c, "memory", n, memory);
+}
+
+static int measure_subject(const ScalingOptions *o, const Subject *subject, Curve *curve, FILE *to) {
+    char *list = strdup(o->lengths), *rest = list;
+    int status = 0;
+    for (char *word; !status && curve->n < MOST && (word = strsep(&rest, ","));) {
         const int64_t tokens = option_integer("lengths", word, 64, (int64_t)1 << 40);
-        double result[2];
-        if (tokens > o->limits[i]) continue;
-        if ((status = measure_apart(o->checkpoints[i], tokens, o->batch, result))) break;
-        const char *base = strrchr(o->checkpoints[i], '/');
-        snprintf(name, sizeof name, "%.*s", (int)strcspn(base ? base + 1 : o->checkpoints[i], "-."),
-                 base ? base + 1 : o->checkpoints[i]);
-        fprintf(to, "%s\t%lld\t%lld\t%d\t%.0f\t%.0f\n", name, (long long)tokens, (long long)o->batch,
-                omp_get_max_threads(), result[0], result[1]);
+        Row row;
+        if (tokens > subject->limit) continue;
+        if ((status = measure_apart(subject, tokens, o->batch, &row))) break;
+        fprintf(to, "%s\t%lld\t%lld\t%d\t%.0f\t%.0f\n", row.mixer, (long long)tokens, (long long)o->batch,
+                omp_get_max_threads(), row.speed, row.kib);
         fflush(to);
-        fprintf(stderr, "scaling: %-10s length %8lld  %9.0f tokens/s  peak %7.0f KiB\n", name,
-                (long long)tokens, result[0], result[1]);
-        length[n] = (double)tokens;
-        seconds[n] = (double)tokens / result[0];
-        kib[n++] = result[1];
+        fprintf(stderr, "scaling: %-10s length %8lld  %9.0f tokens/s  peak %7.0f KiB\n", row.mixer,
+                (long long)tokens, row.speed, row.kib);
+        snprintf(curve->mixer, sizeof curve->mixer, "%s", row.mixer);
+        curve->length[curve->n] = (double)tokens;
+        curve->speed[curve->n] = row.speed / (double)o->batch;
+        curve->kib[curve->n++] = row.kib;
     }
     free(list);
-    if (!status) report_growth(to, name, n, length, seconds, kib);
+    if (!status) report_growth(to, curve);
+    return status;
+}
+
+static int measure_all(const ScalingOptions *o, FILE *to) {
+    Curve curves[MOST] = {0};
+    const Curve *attention = 0;
+    int status = 0;
+    for (int i = 0; !status && i < o->count; i++) {
+        status = measure_subject(o, &o->subjects[i], &curves[i], to);
+        if (!strcmp(curves[i].mixer, "attention")) attention = &curves[i];
+    }
+    for (int i = 0; !status && attention && i < o->count; i++) report_crossover(to, &curves[i], attention);
     return status;
 }
 
@@ -194,7 +276,7 @@ static int run(int argc, char **argv) {
     option_threads(o.threads);
     int status = tsv_open(&tsv, o.out, command, "mixer\tlength\tbatch\tthreads\ttokens_per_s\tpeak_rss_kib",
                           message, sizeof message);
-    for (int i = 0; !status && i < o.count; i++) status = measure_checkpoint(&o, i, tsv.file);
+    if (!status) status = measure_all(&o, tsv.file);
     if (!status) status = tsv_close(&tsv, message, sizeof message);
     if (status) fprintf(stderr, "titans bench scaling: %s\n", message);
     return status ? 1 : 0;

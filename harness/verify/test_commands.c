@@ -280,7 +280,11 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     expect("info --config p.json", 1, "unknown preset \"170b\"");
     cr_assert(!system("echo '{\"mixer\": \"lmm\", \"chunk\": 8}' > r.json"));
     expect("bench scaling r.json --lengths 64,128 -o s.tsv", 0, "tokens/s");
+    expect("bench scaling --mixers lmm,attention r.json --lengths 64,128 -o s.tsv", 0,
+           "lmm beats attention in speed");
+    expect("bench scaling --mixers lnn r.json --lengths 64 -o s.tsv", 1, "lnn");
+    expect("bench scaling r.json --mixers lmm", 2, "--mixers comes before");
     expect("bench training -c r.json --mixers lmm,mac --lengths 64 --tokens 64 --repeats 1 -o t.tsv", 0,
            "of FMA peak");
-    ledger_record("commands", "equation", 32, 0);
+    ledger_record("commands", "equation", 35, 0);
 }

@@ -312,6 +312,37 @@ Test(model, the_literal_mask_of_mac_leaks_and_the_default_does_not) {
     ledger_record("model", "literal MAC leaks", TOKENS * VOCAB, 0);
 }
 
+static const float *weights_of(const Model *m, const char *name) {
+    int p = 0;
+    while (p < m->list.count && strcmp(m->list.items[p].name, name)) p++;
+    cr_assert(p < m->list.count, "no parameter %s", name);
+    return m->weights + m->list.items[p].offset;
+}
+
+Test(model, attention_of_mac_starts_at_the_token_itself) {
+    static const double starts[] = {1.5, 0.0};
+    const int64_t n = 64 * 64;
+    for (int i = 0; i < 2; i++) {
+        Config c;
+        TrainConfig unused;
+        Model m;
+        char message[256];
+        config_defaults(&c, &unused);
+        snprintf(c.mixer, sizeof c.mixer, "mac");
+        c.vocab = VOCAB, c.attention_self = starts[i];
+        cr_assert(!model_create(&m, &c, 5, message, sizeof message), "%s", message);
+        const float *q = weights_of(&m, "layer.0.mixer.attention.wq"),
+                    *k = weights_of(&m, "layer.0.mixer.attention.wk");
+        double squares = 0.0;
+        for (int64_t j = 0; j < n; j++) squares += (double)q[j] * (double)q[j];
+        const double size = sqrt(squares / (double)n * 3.0 * 64.0), scale = starts[i] > 0.0 ? starts[i] : 1.0;
+        cr_assert_float_eq(size, scale, 0.05, "W_Q is %g times what a linear map starts with", size);
+        cr_assert(same_floats(q, k, n) == (starts[i] > 0.0), "attention_self %g", starts[i]);
+        model_free(&m);
+    }
+    ledger_record("model", "attention of MAC starts at itself", 2 * n, 0);
+}
+
 static void model_backward(Model *m, const int32_t *tokens, int64_t batch) {
     Arena arena = {0};
     Tape tape = {&arena, 1, 0};

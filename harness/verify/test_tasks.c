@@ -217,5 +217,9 @@ Test(tasks, clopper_pearson_and_power_law_give_known_values) {
     const double x[] = {1, 2, 4, 8, 16}, y[] = {3, 12, 48, 192, 768};
     stats_power_law(5, x, y, &exponent, &width);
     cr_assert(fabs(exponent - 2.0) < 1e-12 && width < 1e-6);
-    ledger_record("tasks", "statistics", 7, 0);
+    const double up[] = {0.25, 0.5, 2, 4, 8}, dip[] = {2, 0.5, 4, 0.25, 1}, down[] = {4, 2, 1, 0.9, 0.5};
+    cr_assert_float_eq(stats_crossing(5, x, up), sqrt(2.0 * 4.0), 1e-12);
+    cr_assert(stats_crossing(5, x, dip) == 16.0 && isnan(stats_crossing(5, x, down)));
+    cr_assert(stats_crossing(3, x, down) == 1.0);
+    ledger_record("tasks", "statistics", 11, 0);
 }

@@ -15,6 +15,13 @@ void attention_branch_parameters(ParameterList *list, int layer, const char *pre
     }
 }
 
+void attention_branch_start_at_self(const Config *c, Tensor *parameter) {
+    Tensor *wq = parameter + WQ, *wk = parameter + WK;
+    const float scale = (float)c->attention_self;
+    for (int64_t i = 0; c->attention_self > 0.0 && i < wq->rows * wq->cols; i++)
+        wk->data[i] = wq->data[i] *= scale;
+}
+
 AttendShape attention_branch_shape(const MixerCall *call, int64_t window, int64_t prefix, int64_t extra) {
     const Config *c = call->config;
     const int64_t ring = window && !call->tape->recording ? window + ATTENTION_RUN : call->capacity + extra;

@@ -46,6 +46,7 @@ static void mac_parameters(ParameterList *list, int layer, const Config *c) {
 static void mac_initialise(const Config *c, int layer, Tensor *parameter) {
     (void)layer;
     memory_branch_open_convolution(c, parameter + CONV_R);
+    attention_branch_start_at_self(c, parameter + ATTENTION);
     memory_branch_initialise(c, parameter + MEMORY);
 }
 

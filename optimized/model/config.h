@@ -15,7 +15,7 @@ typedef struct {
     int64_t taps, chunk, memory_layers, expansion, memory_residual, memory_norm;
     char activation[16], gate[16];
     int64_t gates_per_layer, gates_per_chunk, channelwise, forget, momentum;
-    double theta_max, alpha_bias, theta_bias, eta_bias, embedding_std, head_std;
+    double theta_max, alpha_bias, theta_bias, eta_bias, attention_self, embedding_std, head_std;
 } Config;
 
 typedef struct {
