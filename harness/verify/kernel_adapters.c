@@ -420,6 +420,7 @@ const KernelSizes kernel_sizes[] = {
     {"qkv", {130, 150}, USE_FORWARD}, /* packs both sides of a weight gradient, in several blocks */
     {"conv_silu", {6, 2, 2, 3}, USE_ALL},
     {"conv_silu", {5, 1, 17, 4}, USE_ALL},
+    {"conv_silu", {150, 1, 17, 6}, USE_FORWARD}, /* tokens and taps in several runs */
     {"conv_silu_l2", {1, 1, 3, 1}, USE_ALL},
     {"conv_silu_l2", {6, 2, 18, 4}, USE_ALL},
     {"conv_silu_l2", {9, 2, 4, 10}, USE_ALL},

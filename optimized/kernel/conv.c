@@ -4,6 +4,7 @@
 #include "vec/rows.h"
 
 #define L2_EPS 1e-6f
+enum { CONV_TAPS = 4, CONV_RUN = 64 };
 
 /* The input row `back` tokens before token t; NULL where the sequence starts with zeros. */
 INLINE const float *conv_row(const ConvShape *s, const float *x, const float *tail, int64_t b, int64_t t) {
@@ -69,27 +70,60 @@ static void conv_shift(const ConvShape *s, const float *x, const float *tail, fl
         }
 }
 
-/* dl/da of one head and token, a the convolution's output. */
+/* dl/da of one head and token, a the convolution's output, which da holds in between. */
 static void conv_backward_head(const ConvShape *s, const float *x, const float *tail, const float *weight,
                                const float *dy, float *da, int64_t b, int64_t t, int64_t c0) {
     const int64_t end = c0 + s->width, row = (b * s->tokens + t) * s->heads * s->width;
     Vec square = vec_zero(), inner = vec_zero();
-    if (s->l2)
-        for (int64_t c = c0; c < end; c += VEC_LANES) {
-            const int64_t lanes = lanes_left(c, end);
-            const Vec a = conv_sum(s, x, tail, weight, b, t, c, lanes), u = vec_mul(a, vec_sigmoid(a));
-            square = vec_fma(u, u, square);
-            inner = vec_fma(u, vec_load_n(dy + row + c, lanes), inner);
-        }
+    for (int64_t c = c0; c < end; c += VEC_LANES) {
+        const int64_t lanes = lanes_left(c, end);
+        const Vec a = conv_sum(s, x, tail, weight, b, t, c, lanes);
+        vec_store_n(da + row + c, a, lanes);
+        if (!s->l2) continue;
+        const Vec u = vec_mul(a, vec_sigmoid(a));
+        square = vec_fma(u, u, square);
+        inner = vec_fma(u, vec_load_n(dy + row + c, lanes), inner);
+    }
     const float inverse = s->l2 ? 1.0f / sqrtf(vec_sum(square) + L2_EPS) : 1.0f;
     const Vec along = vec_set1(s->l2 ? vec_sum(inner) * inverse * inverse : 0.0f);
     for (int64_t c = c0; c < end; c += VEC_LANES) {
         const int64_t lanes = lanes_left(c, end);
-        const Vec a = conv_sum(s, x, tail, weight, b, t, c, lanes), sigma = vec_sigmoid(a);
+        const Vec a = vec_load_n(da + row + c, lanes), sigma = vec_sigmoid(a);
         const Vec du =
             vec_mul(vec_set1(inverse), vec_fnma(vec_mul(a, sigma), along, vec_load_n(dy + row + c, lanes)));
         vec_store_n(da + row + c, vec_mul(du, vec_silu_d1(a, sigma)), lanes);
     }
+}
+
+/* dweight of 16 channels and `count` taps from j on, over a run of tokens; the sums run in registers. */
+INLINE void conv_correlate(const ConvShape *s, const float *x, const float *tail, const float *da,
+                           float *dweight, int64_t b, int64_t from, int64_t to, int64_t j, int count,
+                           int64_t c, int64_t lanes) {
+    const int64_t D = s->heads * s->width;
+    Vec sum[CONV_TAPS];
+    for (int i = 0; i < count; i++) sum[i] = vec_load_n(dweight + (j + i) * D + c, lanes);
+    for (int64_t t = from; t < to; t++) {
+        const Vec d = vec_load_n(da + (b * s->tokens + t) * D + c, lanes);
+        for (int i = 0; i < count; i++) {
+            const float *row = conv_row(s, x, tail, b, t - (s->taps - 1) + j + i);
+            if (row) sum[i] = vec_fma(d, vec_load_n(row + c, lanes), sum[i]);
+        }
+    }
+    for (int i = 0; i < count; i++) vec_store_n(dweight + (j + i) * D + c, sum[i], lanes);
+}
+
+/* dweight of 16 channels. Tokens come in runs that stay in the first cache for all taps; each tap's sum still goes
+ * from the first token to the last. */
+static void conv_backward_weight(const ConvShape *s, const float *x, const float *tail, const float *da,
+                                 float *dweight, int64_t c, int64_t lanes) {
+    for (int64_t b = 0; b < s->batch; b++)
+        for (int64_t from = 0; from < s->tokens; from += CONV_RUN) {
+            const int64_t to = from + CONV_RUN < s->tokens ? from + CONV_RUN : s->tokens;
+            int64_t j = 0;
+            for (; j + CONV_TAPS <= s->taps && lanes == VEC_LANES; j += CONV_TAPS)
+                conv_correlate(s, x, tail, da, dweight, b, from, to, j, CONV_TAPS, c, VEC_LANES);
+            for (; j < s->taps; j++) conv_correlate(s, x, tail, da, dweight, b, from, to, j, 1, c, lanes);
+        }
 }
 
 /* Adjoint of the convolution for 16 channels: dx, dtail by the transposed filter, dweight by correlation. */
@@ -108,17 +142,7 @@ static void conv_backward_channels(const ConvShape *s, const float *x, const flo
             }
             vec_store_n(to, sum, lanes);
         }
-    for (int64_t j = 0; j < w; j++) {
-        Vec sum = vec_load_n(dweight + j * D + c, lanes);
-        for (int64_t b = 0; b < s->batch; b++)
-            for (int64_t t = 0; t < s->tokens; t++) {
-                const float *row = conv_row(s, x, tail, b, t - (w - 1) + j);
-                if (row)
-                    sum = vec_fma(vec_load_n(da + (b * s->tokens + t) * D + c, lanes),
-                                  vec_load_n(row + c, lanes), sum);
-            }
-        vec_store_n(dweight + j * D + c, sum, lanes);
-    }
+    conv_backward_weight(s, x, tail, da, dweight, c, lanes);
 }
 
 static void conv_backward(const ConvShape *s, const float *x, const float *tail, const float *weight,
