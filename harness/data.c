@@ -90,22 +90,25 @@ static char *joined(char *(*get)(const char *, int64_t *, char *, size_t), const
     return all;
 }
 
-char *data_prose(const char *path, int64_t *length, char *origin, size_t origin_size, char *message,
-                 size_t size) {
+static char prose_origin[256];
+
+const char *data_prose_origin(void) { return prose_origin; }
+
+char *data_prose(const char *path, int64_t *length, char *message, size_t size) {
     static const char *const essays[] = {"essays/ralph-waldo-emerson_essays.txt",
                                          "essays/henry-david-thoreau_walden.txt", 0};
     static const char *const licences[] = {
         "/usr/share/common-licenses/GPL-3", "/usr/share/common-licenses/GFDL-1.3",
         "/usr/share/common-licenses/Apache-2.0", "/usr/share/common-licenses/MPL-2.0", 0};
     char folder[2048];
+    const char *origin = path;
     char *text = 0;
-    if (path && *path) {
-        snprintf(origin, origin_size, "%s", path);
+    if (path && *path)
         text = data_read(path, length, message, size);
-    } else if ((text = joined(data_find, essays, length, message, size)))
-        snprintf(origin, origin_size, "essays (data folder)");
+    else if ((text = joined(data_find, essays, length, message, size)))
+        origin = "essays of the data folder";
     else {
-        snprintf(origin, origin_size, "licence texts of this system");
+        origin = "licence texts of this system";
         text = joined(data_read, licences, length, message, size);
         if (!text)
             snprintf(message, size,
@@ -114,6 +117,7 @@ char *data_prose(const char *path, int64_t *length, char *origin, size_t origin_
     }
     if (!text) return 0;
     *length = collapse(text, *length);
+    snprintf(prose_origin, sizeof prose_origin, "%s", origin);
     if (*length >= 1000) return text;
     snprintf(message, size, "%s holds only %lld bytes of text; a haystack needs 1000", origin,
              (long long)*length);

@@ -14,10 +14,11 @@ char *data_read(const char *path, int64_t *length, char *message, size_t size);
 char *data_find(const char *name, int64_t *length, char *message, size_t size);
 
 /* English text for haystacks: `path` when not empty, else the essays of the data folder, else the licence
- * texts that every Debian system carries. `origin` says which. Runs of white space are single blanks, one
- * blank at the end. */
-char *data_prose(const char *path, int64_t *length, char *origin, size_t origin_size, char *message,
-                 size_t size);
+ * texts that every Debian system carries. Runs of white space are single blanks, one blank at the end. */
+char *data_prose(const char *path, int64_t *length, char *message, size_t size);
+
+/* What data_prose read last, "" before: accuracies in other prose are not comparable. */
+const char *data_prose_origin(void);
 
 /* Words, one a line, from wordlists/NAME of the data folder, else the built-in list given (NULL-terminated).
  */

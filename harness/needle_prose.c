@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static char *prose, origin[256];
+static char *prose;
 static int64_t prose_length, *sentences, sentence_count;
 
 static int is_sentence_end(const char *p) {
@@ -30,7 +30,7 @@ int needle_prose_open(const char *haystack, char *message, size_t size) {
     static char opened[256];
     if (prose && !strcmp(opened, haystack)) return 0;
     int64_t length;
-    char *text = data_prose(haystack, &length, origin, sizeof origin, message, size);
+    char *text = data_prose(haystack, &length, message, size);
     if (!text) return -1;
     prose_length = length;
     free(prose);

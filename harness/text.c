@@ -13,10 +13,9 @@ static int64_t text_length;
 
 int text_open(const char *haystack, char *message, size_t size) {
     static char opened[256];
-    char origin[256];
     int64_t length;
     if (text && !strcmp(opened, haystack)) return 0;
-    char *fresh = data_prose(haystack, &length, origin, sizeof origin, message, size);
+    char *fresh = data_prose(haystack, &length, message, size);
     if (!fresh) return -1;
     free(text);
     text = fresh;

@@ -2,6 +2,7 @@
  * results/needle.tsv. */
 #include "bench.h"
 #include "check.h"
+#include "data.h"
 #include "evaluate.h"
 #include "model/checkpoint.h"
 #include "options.h"
@@ -135,6 +136,7 @@ static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message,
                  (long long)model.config.vocab, task->name, (long long)task->vocab);
     else
         status = task->open(o->haystack ? o->haystack : train.haystack, message, size);
+    if (!status && task->takes_haystack) fprintf(to, "# prose of %s: %s\n", o->files[i], data_prose_origin());
     char *list = strdup(o->lengths), *rest = list;
     for (char *word; !status && (word = strsep(&rest, ","));) {
         const int64_t length = option_integer("lengths", word, task->min_length, (int64_t)1 << 40);

@@ -1,4 +1,5 @@
 #include "command.h"
+#include "data.h"
 #include "evaluate.h"
 #include "interrupt.h"
 #include "model/checkpoint.h"
@@ -163,6 +164,7 @@ static int run(int argc, char **argv) {
         return fail(message);
     }
     const EvaluateOptions e = {(uint64_t)o.seed, o.length, o.samples, o.batch, o.segment, o.depth, o.quiet};
+    if (task->takes_haystack && !o.quiet) fprintf(stderr, "titans eval: prose: %s\n", data_prose_origin());
     if (o.state.save) interrupt_catch();
     const int status = evaluate_resumable(&model, task, &e, &o.state, correct, message, sizeof message);
     if (status < 0) fail(message);

@@ -1,4 +1,5 @@
 #include "command.h"
+#include "data.h"
 #include "interrupt.h"
 #include "options.h"
 #include "progress.h"
@@ -186,6 +187,7 @@ static int run(int argc, char **argv) {
     if (!status) {
         fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t.model.config.mixer,
                 t.train.task, (long long)t.model.list.floats, (long long)t.steps, K->isa);
+        if (t.task->takes_haystack) fprintf(stderr, "prose: %s\n", data_prose_origin());
         if (log.file && o.resume) tsv_keep(&log, COLUMN_STEP, (double)t.progress.step);
         interrupt_catch();
         status = loop(&t, &o, &log, message, sizeof message);

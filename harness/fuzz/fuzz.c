@@ -70,9 +70,9 @@ static void read_config(void) {
 }
 
 static void read_text(void) {
-    char message[1024] = "", origin[256];
+    char message[1024] = "";
     int64_t length;
-    free(data_prose(path, &length, origin, sizeof origin, message, sizeof message));
+    free(data_prose(path, &length, message, sizeof message));
 }
 
 static void read_golden(void) {

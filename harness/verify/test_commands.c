@@ -179,6 +179,9 @@ Test(commands, write_text_and_show_surprise, .init = enter_folder, .fini = leave
         !titans("generate a.safetensors --prompt-file text.txt --tokens 9 --temperature 0", one, sizeof one));
     cr_assert(!titans("generate a.safetensors --tokens 9 --temperature 0 < text.txt", two, sizeof two));
     cr_assert(!strcmp(one, two), "a file and standard input gave different texts");
+    expect("eval a.safetensors --length 300 --samples 1", 0, "prose: text.txt");
+    expect("bench needle a.safetensors --lengths 300 --samples 1 -o n.tsv", 0, "text");
+    cr_assert(!system("grep -q '^# prose of a.safetensors: text.txt' n.tsv"));
     expect("generate a.safetensors --prompt ''", 1, "");
     expect("generate a.safetensors --prompt-file nothing.txt", 1, "nothing.txt");
     expect("generate a.safetensors --top-p 2", 2, "not a number");
@@ -192,7 +195,7 @@ Test(commands, write_text_and_show_surprise, .init = enter_folder, .fini = leave
     expect("train --mixer lmm --task passkey --steps 1 --out p.safetensors", 0, "trained");
     expect("generate p.safetensors --prompt a", 1, "byte-level");
     expect("surprise text.txt --checkpoint p.safetensors", 1, "byte-level");
-    ledger_record("commands", "text", 15, 0);
+    ledger_record("commands", "text", 18, 0);
 }
 
 /* Input file of memory_read with one layer of 3 x 2: y = q M. */
