@@ -64,11 +64,15 @@ needles passkey --lengths 256,512,1K,2K,4K,8K,16K,128K --samples 40 -o $out/need
 say "S-NIAH on bytes"
 [ "$mode" = full ] && samples=500 || samples=40
 $titans bench needle $models/*-niah?-s?.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/needle-niah.tsv
-$titans bench needle $models/*-niah?-s?.safetensors --lengths 64K,128K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
+$titans bench needle $models/*-niah?-s?.safetensors --lengths 64K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
+say "S-NIAH after a longer training than the table's"
+$titans bench needle $models/*-niah?-more-s?.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/niah-more.tsv
 if [ "$mode" = full ]; then
     say "needles to ten million tokens"
     $titans bench needle $models/lmm-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long.tsv
     $titans bench needle $models/mac-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long-mac.tsv
+    $titans bench needle $models/mac-niah2-s0.safetensors $models/mal-niah2-s0.safetensors --lengths 1M --samples 10 --batch 5 \
+        -o $out/needle-niah-1M.tsv
 fi
 # ablate NAME RECIPE [OPTION..]: a recipe with something changed, as rows of ablation.tsv.
 ablate() {
