@@ -1,5 +1,6 @@
 #!/bin/sh
-# docs/equations.md, errata.md and verification.md name tests, functions, kernels, files and seeded faults: each must exist.
+# docs/equations.md, errata.md and verification.md name tests, functions, kernels, files and seeded faults: each must exist, and
+# every row of the plan has a fault.
 # Usage: docs.sh BUILD
 build=$1
 docs="docs/equations.md docs/errata.md docs/verification.md"
@@ -36,6 +37,8 @@ for name in $({ grep -ohE 'seeded fault [a-z-]+' docs/errata.md | awk '{ print $
     checked=$((checked + 1))
     grep -q "^$name	" harness/verify/faults.tsv || complain "fault $name"
 done
+bare=$(grep -n '^|.*| |$' docs/verification.md)
+[ -z "$bare" ] || { echo "docs: docs/verification.md has rows without a seeded fault: $bare" >&2; bad=$((bad + 1)); }
 numbers=$(grep -ohE '^\| [0-9]+(-[0-9]+)? ' docs/equations.md | tr -d '| ' | awk -F- '{ for (i = $1; i <= ($2 ? $2 : $1); i++) print i }' | sort -nu | wc -l)
 [ "$numbers" -eq 35 ] || { echo "docs: docs/equations.md covers $numbers of the 35 equations" >&2; bad=$((bad + 1)); }
 printf 'docs: %d names checked, %d wrong, %d of 35 equations covered\n' $checked $bad "$numbers"
