@@ -51,22 +51,22 @@ if [ "$mode" = full ]; then
     done
 fi
 
-# Every committed checkpoint of a task; attention only as far as it is worth reading.
+# Every committed checkpoint of the tasks that match a pattern; attention only as far as it is worth reading.
 needles() {
-    task=$1
+    tasks=$1
     shift
-    set -- "$@" $(ls $models/*-"$task"-s?.safetensors | grep -v /attention-)
-    for file in $models/attention-"$task"-s?.safetensors; do [ -f "$file" ] && set -- "$@" "$file" --limit 16K; done
+    set -- "$@" $(ls $models/*-$tasks-s?.safetensors | grep -v /attention-)
+    for file in $models/attention-$tasks-s?.safetensors; do [ -f "$file" ] && set -- "$@" "$file" --limit 16K; done
     $titans bench needle "$@"
 }
 say "passkey by length and depth"
 needles passkey --lengths 256,512,1K,2K,4K,8K,16K,128K --samples 40 -o $out/needle.tsv
 say "S-NIAH on bytes"
 [ "$mode" = full ] && samples=500 || samples=40
-$titans bench needle $models/*-niah?-s?.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/needle-niah.tsv
-$titans bench needle $models/*-niah?-s?.safetensors --lengths 64K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
+needles 'niah?' --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/needle-niah.tsv
+needles 'niah?' --lengths 64K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
 say "S-NIAH after a longer training than the table's"
-$titans bench needle $models/*-niah?-more-s?.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/niah-more.tsv
+needles 'niah?-more' --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/niah-more.tsv
 if [ "$mode" = full ]; then
     say "needles to ten million tokens"
     $titans bench needle $models/lmm-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long.tsv

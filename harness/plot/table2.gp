@@ -10,7 +10,7 @@ paper(task, model) = sprintf("< awk -F, -v OFS='\\t' '$1==\"%s\" && $2 ~ /%s/ {p
 do for [k=1:3] {
     set title sprintf("S-NIAH-%d (%s)", k, word(labels, k)) font ",13"
     if (k == 1) { set ylabel "accuracy" } else { unset ylabel }
-    plot for [i=1:4] pooled("needle-niah*.tsv", word(ours, i), word(tasks, k)) using 1:(100*$2):(100*$3):(100*$4) with yerrorlines lw 2 pt 7 ps 0.9 lc rgb color(word(ours, i)) title sprintf("%s, ours", word(papers, i)), \
+    plot for [i=1:4] pooled("needle-niah.tsv", word(ours, i), word(tasks, k)) using 1:(100*$2):(100*$3):(100*$4) with yerrorlines lw 2 pt 7 ps 0.9 lc rgb color(word(ours, i)) title sprintf("%s, ours", word(papers, i)), \
          for [i=1:4] paper(word(labels, k), word(papers, i)) using 1:2 with linespoints lw 1.5 dt 2 pt 6 ps 0.9 lc rgb color(word(ours, i)) title sprintf("%s, paper", word(papers, i))
 }
 unset multiplot
