@@ -46,7 +46,7 @@ static const ConfigField fields[] = {
     MODEL_REAL(alpha_bias, -20, 20, -4, "initial bias of the forget gate"),
     MODEL_REAL(theta_bias, -20, 20, 0, "initial bias of the inner step gate"),
     MODEL_REAL(eta_bias, -20, 20, -2, "initial bias of the momentum gate"),
-    MODEL_REAL(attention_self, 0, 10, 0,
+    MODEL_REAL(attention_self, 0, 10, 1.5,
                "of mac: W_K starts as W_Q, both times this: a token attends to itself; 0: independent"),
     MODEL_REAL(embedding_std, 0, 10, 0.5, "standard deviation of the initial embedding"),
     MODEL_REAL(head_std, 0, 10, 0.02, "standard deviation of the initial head"),
