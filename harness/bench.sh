@@ -67,6 +67,8 @@ needles 'niah?' --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/nee
 needles 'niah?' --lengths 64K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
 say "S-NIAH after a longer training than the table's"
 needles 'niah?-more' --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/niah-more.tsv
+say "what the memories write"
+$titans bench writes $(ls $models/*-niah?*-s?.safetensors | grep -v /attention-) -o $out/writes.tsv
 if [ "$mode" = full ]; then
     say "needles to ten million tokens"
     $titans bench needle $models/lmm-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long.tsv

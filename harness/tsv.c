@@ -76,6 +76,12 @@ int tsv_close(Tsv *t, char *message, size_t size) {
     return -1;
 }
 
+int tsv_end(Tsv *t, int status, char *message, size_t size) {
+    if (!status) return tsv_close(t, message, size);
+    tsv_discard(t);
+    return status;
+}
+
 void tsv_command(char *text, size_t size, int argc, char **argv) {
     size_t used = 0;
     text[0] = 0;

@@ -18,5 +18,8 @@ void tsv_keep(Tsv *tsv, int key, double last);
 void tsv_discard(Tsv *tsv); /* leaves the file at `path` as it was */
 int tsv_close(Tsv *tsv, char *message, size_t size);
 
+/* Closes what went well (status 0) and discards what did not: no half table, no temporary file stays. */
+int tsv_end(Tsv *tsv, int status, char *message, size_t size);
+
 /* The command line as one string, for `command`. */
 void tsv_command(char *text, size_t size, int argc, char **argv);

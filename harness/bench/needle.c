@@ -4,16 +4,16 @@
 #include "check.h"
 #include "data.h"
 #include "evaluate.h"
-#include "model/checkpoint.h"
 #include "options.h"
 #include "stats.h"
+#include "trained.h"
 #include "tsv.h"
 
 #include <argp.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 32 };
+enum { MOST = 64 };
 typedef struct {
     const char *files[MOST], *out, *lengths, *haystack;
     int file_count;
@@ -123,28 +123,23 @@ static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, 
 }
 
 static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message, size_t size) {
-    Model model;
-    TrainConfig train;
-    Progress progress;
-    if (checkpoint_load(o->files[i], &model, 0, &train, &progress, message, size)) return -1;
-    const Task *task = task_find(train.task);
-    int status = -1;
-    if (!task)
-        snprintf(message, size, "%s: unknown task '%s'", o->files[i], train.task);
-    else if (model.config.vocab < task->vocab)
-        snprintf(message, size, "%s has %lld token classes, task %s needs %lld", o->files[i],
-                 (long long)model.config.vocab, task->name, (long long)task->vocab);
-    else
-        status = task->open(o->haystack ? o->haystack : train.haystack, message, size);
-    if (!status && task->takes_haystack) fprintf(to, "# prose of %s: %s\n", o->files[i], data_prose_origin());
+    Trained t;
+    if (trained_open(&t, o->files[i], 0, o->haystack, 0, message, size)) return -1;
+    if (t.task->takes_haystack) fprintf(to, "# prose of %s: %s\n", o->files[i], data_prose_origin());
     char *list = strdup(o->lengths), *rest = list;
-    for (char *word; !status && (word = strsep(&rest, ","));) {
-        const int64_t length = option_integer("lengths", word, task->min_length, (int64_t)1 << 40);
-        if (length <= o->limits[i]) evaluate_depths(&model, task, o, i, train.seed, length, to);
+    for (char *word; (word = strsep(&rest, ","));) {
+        const int64_t length = option_integer("lengths", word, t.task->min_length, (int64_t)1 << 40);
+        if (length <= o->limits[i]) evaluate_depths(&t.model, t.task, o, i, t.train.seed, length, to);
     }
     free(list);
-    model_free(&model);
-    return status;
+    model_free(&t.model);
+    return 0;
+}
+
+static int evaluate_files(const NeedleOptions *o, FILE *to, char *message, size_t size) {
+    for (int i = 0; i < o->file_count; i++)
+        if (evaluate_file(o, i, to, message, size)) return -1;
+    return 0;
 }
 
 static int run(int argc, char **argv) {
@@ -156,7 +151,7 @@ static int run(int argc, char **argv) {
                        .seed = 1,
                        .depths = 5,
                        .batch = 4};
-    char message[1024], command[1024];
+    char message[1024], command[4096];
     Tsv tsv;
     tsv_command(command, sizeof command, argc, argv);
     argp_err_exit_status = 2;
@@ -165,9 +160,9 @@ static int run(int argc, char **argv) {
         &tsv, o.out, command,
         "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\ttrain_seed\tcheckpoint",
         message, sizeof message);
-    for (int i = 0; !status && i < o.file_count; i++)
-        status = evaluate_file(&o, i, tsv.file, message, sizeof message);
-    if (!status) status = tsv_close(&tsv, message, sizeof message);
+    if (!status)
+        status =
+            tsv_end(&tsv, evaluate_files(&o, tsv.file, message, sizeof message), message, sizeof message);
     if (status) fprintf(stderr, "titans bench needle: %s\n", message);
     return status ? 1 : 0;
 }

@@ -276,8 +276,7 @@ static int run(int argc, char **argv) {
     option_threads(o.threads);
     int status = tsv_open(&tsv, o.out, command, "mixer\tlength\tbatch\tthreads\ttokens_per_s\tpeak_rss_kib",
                           message, sizeof message);
-    if (!status) status = measure_all(&o, tsv.file);
-    if (!status) status = tsv_close(&tsv, message, sizeof message);
+    if (!status) status = tsv_end(&tsv, measure_all(&o, tsv.file), message, sizeof message);
     if (status) fprintf(stderr, "titans bench scaling: %s\n", message);
     return status ? 1 : 0;
 }

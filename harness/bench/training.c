@@ -183,7 +183,7 @@ static int run(int argc, char **argv) {
             message, sizeof message);
     if (!status) {
         status = measure_all(&o, &config, tsv.file, message, sizeof message);
-        if (!status) status = tsv_close(&tsv, message, sizeof message);
+        status = tsv_end(&tsv, status, message, sizeof message);
     }
     if (status) fprintf(stderr, "titans bench training: %s\n", message);
     return status ? 1 : 0;

@@ -1,10 +1,11 @@
+#include "check.h"
 #include "command.h"
 #include "data.h"
 #include "evaluate.h"
 #include "interrupt.h"
-#include "model/checkpoint.h"
 #include "options.h"
 #include "stats.h"
+#include "trained.h"
 
 #include <argp.h>
 #include <stdio.h>
@@ -112,20 +113,6 @@ static int fail(const char *message) {
     return 1;
 }
 
-static int check(const Model *m, const Task *task, const EvalOptions *o, char *message, size_t size) {
-    if (!task)
-        snprintf(message, size, "unknown task '%s' (titans info lists them)", o->task);
-    else if (m->config.vocab < task->vocab)
-        snprintf(message, size, "%s has %lld token classes, task %s needs %lld", o->file,
-                 (long long)m->config.vocab, task->name, (long long)task->vocab);
-    else if (o->length < task->min_length)
-        snprintf(message, size, "task %s needs --length of at least %lld", task->name,
-                 (long long)task->min_length);
-    else
-        return task->open(o->haystack, message, size);
-    return -1;
-}
-
 static void report(const unsigned char *correct, int64_t samples) {
     double low, high;
     int64_t right = 0;
@@ -147,31 +134,23 @@ static int run(int argc, char **argv) {
         0};
     EvalOptions o = {.samples = 20, .seed = 1, .batch = 8, .segment = 512, .depth = -1.0};
     char message[1024];
-    Model model;
-    TrainConfig train;
-    Progress progress;
+    Trained t;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
-    if (checkpoint_load(o.file, &model, 0, &train, &progress, message, sizeof message)) return fail(message);
-    if (!o.task || !strcmp(o.task, "needle")) o.task = train.task;
-    if (!o.haystack) o.haystack = train.haystack;
-    const Task *task = task_find(o.task);
+    if (o.task && !strcmp(o.task, "needle")) o.task = 0;
+    if (trained_open(&t, o.file, o.task, o.haystack, o.length, message, sizeof message)) return fail(message);
     unsigned char *correct = calloc((size_t)o.samples, 1);
-    if (!correct || check(&model, task, &o, message, sizeof message)) {
-        model_free(&model);
-        free(correct);
-        return fail(message);
-    }
+    CHECK(correct, "no memory for %ld samples", o.samples);
     const EvaluateOptions e = {(uint64_t)o.seed, o.length, o.samples, o.batch, o.segment, o.depth, o.quiet};
-    if (task->takes_haystack && !o.quiet) fprintf(stderr, "titans eval: prose: %s\n", data_prose_origin());
+    if (t.task->takes_haystack && !o.quiet) fprintf(stderr, "titans eval: prose: %s\n", data_prose_origin());
     if (o.state.save) interrupt_catch();
-    const int status = evaluate_resumable(&model, task, &e, &o.state, correct, message, sizeof message);
+    const int status = evaluate_resumable(&t.model, t.task, &e, &o.state, correct, message, sizeof message);
     if (status < 0) fail(message);
     if (status > 0) fprintf(stderr, "titans eval: stopped; go on with --load-state %s\n", o.state.save);
     if (!status) report(correct, o.samples);
     free(correct);
-    model_free(&model);
+    model_free(&t.model);
     return status ? 1 : 0;
 }
 

@@ -4,6 +4,7 @@
 #include "model/checkpoint.h"
 #include "options.h"
 #include "progress.h"
+#include "trained.h"
 #include "tsv.h"
 
 #include <argp.h>
@@ -64,29 +65,21 @@ typedef struct {
     float *surprise, *alpha, *theta;
 } Trace;
 
-static void add_probe(const Config *c, const Probe *p, int64_t count, Trace to, double share) {
-    for (int64_t t = 0; t < count; t++)
-        for (int64_t h = 0; h < c->heads; h++) {
-            to.surprise[t] += (float)((double)p->surprise[t * c->heads + h] * share);
-            to.alpha[t] += (float)((double)p->alpha[t * c->heads + h] * share);
-            to.theta[t] += (float)((double)p->theta[t * c->heads + h] * share);
-        }
-}
-
 static void trace_segment(Model *m, State *state, Arena *arena, const char *text, int64_t count, Trace to) {
-    const Config *c = &m->config;
-    const int every = m->mixer->memory_every, probes = (int)(c->layers + every - 1) / every;
     arena_reset(arena);
     Tape tape = {arena, 0, 0};
-    Probe *probe = arena_take(arena, (size_t)probes * sizeof *probe);
+    int probes;
+    Probe *probe = trained_probes(m, count, arena, &probes);
     int32_t *tokens = arena_take(arena, (size_t)count * sizeof *tokens);
-    for (int i = 0; i < probes; i++)
-        probe[i] = (Probe){i * every, arena_zeros(arena, count * c->heads),
-                           arena_zeros(arena, count * c->heads), arena_zeros(arena, count * c->heads)};
     for (int64_t t = 0; t < count; t++) tokens[t] = (unsigned char)text[t];
     const ModelInput input = {tokens, 1, count, 0, 0, 0.0f, probe, probes};
     model_forward(&tape, m, state, &input);
-    for (int i = 0; i < probes; i++) add_probe(c, &probe[i], count, to, 1.0 / (double)(probes * c->heads));
+    for (int i = 0; i < probes; i++)
+        for (int64_t t = 0; t < count; t++) {
+            to.surprise[t] += (float)(trained_head_mean(m, probe[i].surprise, t) / (double)probes);
+            to.alpha[t] += (float)(trained_head_mean(m, probe[i].alpha, t) / (double)probes);
+            to.theta[t] += (float)(trained_head_mean(m, probe[i].theta, t) / (double)probes);
+        }
 }
 
 static void trace_text(Model *m, const char *text, int64_t length, Trace trace) {

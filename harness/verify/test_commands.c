@@ -131,10 +131,13 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     expect("bench needle a.safetensors --lengths 100,200 --samples 2 -o n.tsv", 0, "length");
     expect("bench scaling a.safetensors --lengths 64,128,256 -o s.tsv", 0, "tokens/s");
     expect("bench surprise a.safetensors --length 100 -o u.tsv", 0, "");
+    expect("bench writes a.safetensors --length 100 --samples 2 -o w.tsv", 0, "of 100 tokens written");
+    expect("bench writes a.safetensors nothing.safetensors --length 100 -o w2.tsv", 1, "nothing.safetensors");
+    cr_assert(!system("test ! -e w2.tsv && test ! -e w2.tsv.tmp && test $(grep -c ^lmm w.tsv) -eq 2"));
     cr_assert(!system("grep -q '^# isa:' n.tsv && grep -q '^# commit:' s.tsv && grep -q '^layer' u.tsv && "
                       "grep -q '^lmm' a.tsv"));
     expect("eval a.safetensors --length 200 --samples 3 -q > /dev/full", 1, "");
-    ledger_record("commands", "end to end", 17, 0);
+    ledger_record("commands", "end to end", 20, 0);
 }
 
 Test(commands, stop_and_go_on_with_the_same_state, .init = enter_folder, .fini = leave_folder) {
