@@ -59,19 +59,25 @@ static int trainer_prepare(Trainer *t, char *message, size_t size) {
     return t->task->open(t->train.haystack, message, size);
 }
 
-int trainer_create(Trainer *t, const Config *config, const TrainConfig *train, char *message, size_t size) {
-    Config c = *config;
-    *t = (Trainer){.train = *train};
-    if (trainer_prepare(t, message, size)) return -1;
+/* A model with random weights, or that of train.from. */
+static int trainer_model(Trainer *t, Config c, char *message, size_t size) {
+    TrainConfig train;
+    Progress progress;
+    if (*t->train.from) return checkpoint_load(t->train.from, &t->model, 0, &train, &progress, message, size);
     if (!c.vocab) c.vocab = t->task->vocab;
-    if (c.vocab < t->task->vocab) {
+    return model_create(&t->model, &c, (uint64_t)t->train.seed, message, size);
+}
+
+int trainer_create(Trainer *t, const Config *config, const TrainConfig *train, char *message, size_t size) {
+    *t = (Trainer){.train = *train};
+    if (trainer_prepare(t, message, size) || trainer_model(t, *config, message, size)) return -1;
+    if (t->model.config.vocab < t->task->vocab)
         snprintf(message, size, "task %s has %lld tokens, \"vocab\" is %lld", t->task->name,
-                 (long long)t->task->vocab, (long long)c.vocab);
-        return -1;
+                 (long long)t->task->vocab, (long long)t->model.config.vocab);
+    else if (!optimizer_create(&t->optimizer, &t->model, message, size)) {
+        model_gradients(&t->model);
+        return 0;
     }
-    if (model_create(&t->model, &c, (uint64_t)train->seed, message, size)) return -1;
-    model_gradients(&t->model);
-    if (!optimizer_create(&t->optimizer, &t->model, message, size)) return 0;
     model_free(&t->model);
     return -1;
 }

@@ -195,10 +195,18 @@ Test(commands, write_text_and_show_surprise, .init = enter_folder, .fini = leave
     expect("export a.safetensors -o w.safetensors", 0, "");
     expect("generate w.safetensors --prompt 'The' --tokens 3", 0, "");
     expect("train --resume --out w.safetensors", 1, "no optimizer state");
+    expect("train --set from=w.safetensors --task text --haystack text.txt --set rate=0 --steps 3 --out "
+           "f.safetensors",
+           0, "trained 3 steps");
+    expect("export f.safetensors -o v.safetensors", 0, "");
+    cr_assert(!titans("generate w.safetensors --prompt 'The' --tokens 30 --seed 2", one, sizeof one));
+    cr_assert(!titans("generate v.safetensors --prompt 'The' --tokens 30 --seed 2", two, sizeof two));
+    cr_assert(!strcmp(one, two), "a training that learns nothing changed the weights it started from");
+    expect("train --set from=nothing.safetensors --steps 1 --out f.safetensors", 1, "nothing.safetensors");
     expect("train --mixer lmm --task passkey --steps 1 --out p.safetensors", 0, "trained");
     expect("generate p.safetensors --prompt a", 1, "byte-level");
     expect("surprise text.txt --checkpoint p.safetensors", 1, "byte-level");
-    ledger_record("commands", "text", 18, 0);
+    ledger_record("commands", "text", 22, 0);
 }
 
 /* Input file of memory_read with one layer of 3 x 2: y = q M. */

@@ -58,6 +58,7 @@ static const ConfigField fields[] = {
     TRAIN_INT(save_every, 1, 1e9, 200, "steps between checkpoints"),
     TRAIN_TEXT(curriculum, "64:1000", "length:steps pairs, in order"),
     TRAIN_TEXT(haystack, "", "text file of the haystack, for tasks that take one"),
+    TRAIN_TEXT(from, "", "checkpoint to start from: its weights, and its keys of the model"),
     TRAIN_REAL(rate, 0, 10, 2e-3, "peak learning rate"),
     TRAIN_REAL(final_rate, 0, 1, 0.1, "end of the cosine, as a share of rate"),
     TRAIN_REAL(beta1, 0, 0.9999, 0.9, "AdamW"),

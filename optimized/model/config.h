@@ -22,7 +22,7 @@ typedef struct {
     char task[16];
     int64_t seed, batch, steps, warmup, save_every;
     char curriculum[128]; /* "64:1200 128:400": sequence length : steps, scaled to `steps` */
-    char haystack[256];
+    char haystack[256], from[256];
     double rate, final_rate, beta1, beta2, decay, clip, penalty, penalty_from, lm_weight;
 } TrainConfig;
 
