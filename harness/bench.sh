@@ -66,7 +66,7 @@ say "S-NIAH on bytes"
 needles 'niah?' --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/needle-niah.tsv
 needles 'niah?' --lengths 64K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
 say "S-NIAH after a longer training than the table's"
-needles 'niah?-more' --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/niah-more.tsv
+needles 'niah?-more' --lengths 1K,2K,4K,8K,16K --samples $samples --batch 20 -o $out/niah-more.tsv
 say "what the memories write"
 $titans bench writes $(ls $models/*-niah?*-s?.safetensors | grep -v /attention-) -o $out/writes.tsv
 if [ "$mode" = full ]; then

@@ -15,7 +15,7 @@
 
 enum { MOST = 64 };
 typedef struct {
-    const char *files[MOST], *out, *lengths, *haystack;
+    const char *files[MOST], *out, *lengths, *haystack, *task;
     int file_count;
     int64_t limits[MOST], samples, seed, depths, batch, long_samples;
 } NeedleOptions;
@@ -30,6 +30,7 @@ static const struct argp_option options[] = {
     {"limit", OPTION_LIMIT, "N", 0, "longest length for the checkpoint named last", 0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
     {"batch", OPTION_BATCH, "N", 0, "samples side by side (default 4)", 0},
+    {"task", 't', "T", 0, "another task than the one the checkpoint was trained on", 0},
     {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
     {"out", 'o', "FILE", 0, "default results/needle.tsv", 0},
     {0}};
@@ -60,6 +61,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPTION_HAYSTACK:
         o->haystack = arg;
+        break;
+    case 't':
+        o->task = arg;
         break;
     case OPTION_LIMIT:
         if (!o->file_count) argp_error(state, "--limit comes after the checkpoint it belongs to");
@@ -124,7 +128,7 @@ static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, 
 
 static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message, size_t size) {
     Trained t;
-    if (trained_open(&t, o->files[i], 0, o->haystack, 0, message, size)) return -1;
+    if (trained_open(&t, o->files[i], o->task, o->haystack, 0, message, size)) return -1;
     if (t.task->takes_haystack) fprintf(to, "# prose of %s: %s\n", o->files[i], data_prose_origin());
     char *list = strdup(o->lengths), *rest = list;
     for (char *word; (word = strsep(&rest, ","));) {

@@ -129,6 +129,7 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     expect("eval a.safetensors --task niah1 --length 2000", 1, "token classes");
     expect("eval a.safetensors --task passkey --length 10", 1, "at least 64");
     expect("bench needle a.safetensors --lengths 100,200 --samples 2 -o n.tsv", 0, "length");
+    expect("bench needle a.safetensors --task niah1 --lengths 512 --samples 1 -o n2.tsv", 1, "token classes");
     expect("bench scaling a.safetensors --lengths 64,128,256 -o s.tsv", 0, "tokens/s");
     expect("bench surprise a.safetensors --length 100 -o u.tsv", 0, "");
     expect("bench writes a.safetensors --length 100 --samples 2 -o w.tsv", 0, "of 100 tokens written");
@@ -137,7 +138,7 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     cr_assert(!system("grep -q '^# isa:' n.tsv && grep -q '^# commit:' s.tsv && grep -q '^layer' u.tsv && "
                       "grep -q '^lmm' a.tsv"));
     expect("eval a.safetensors --length 200 --samples 3 -q > /dev/full", 1, "");
-    ledger_record("commands", "end to end", 20, 0);
+    ledger_record("commands", "end to end", 21, 0);
 }
 
 Test(commands, stop_and_go_on_with_the_same_state, .init = enter_folder, .fini = leave_folder) {
