@@ -27,8 +27,6 @@ static void split_sentences(void) {
 }
 
 int needle_prose_open(const char *haystack, char *message, size_t size) {
-    static char opened[256];
-    if (prose && !strcmp(opened, haystack)) return 0;
     int64_t length;
     char *text = data_prose(haystack, &length, message, size);
     if (!text) return -1;
@@ -36,7 +34,6 @@ int needle_prose_open(const char *haystack, char *message, size_t size) {
     free(prose);
     free(sentences);
     prose = text;
-    snprintf(opened, sizeof opened, "%s", haystack);
     split_sentences();
     needle_words();
     return 0;

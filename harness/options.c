@@ -24,6 +24,21 @@ int64_t option_integer(const char *name, const char *text, int64_t low, int64_t 
     return value;
 }
 
+int option_integers(const char *name, const char *list, int64_t low, int64_t high, int most,
+                    int64_t *values) {
+    char *copy = strdup(list), *rest = copy;
+    int n = 0;
+    for (char *word; (word = strsep(&rest, ","));) {
+        if (n == most) {
+            fprintf(stderr, "titans: --%s: more than %d numbers\n", name, most);
+            exit(2);
+        }
+        values[n++] = option_integer(name, word, low, high);
+    }
+    free(copy);
+    return n;
+}
+
 double option_real(const char *name, const char *text, double low, double high) {
     char *end;
     const double value = strtod(text, &end);

@@ -12,15 +12,12 @@ static char *text;
 static int64_t text_length;
 
 int text_open(const char *haystack, char *message, size_t size) {
-    static char opened[256];
     int64_t length;
-    if (text && !strcmp(opened, haystack)) return 0;
     char *fresh = data_prose(haystack, &length, message, size);
     if (!fresh) return -1;
     free(text);
     text = fresh;
     text_length = length;
-    snprintf(opened, sizeof opened, "%s", haystack);
     return 0;
 }
 

@@ -15,9 +15,9 @@
 
 enum { MOST = 64 };
 typedef struct {
-    const char *files[MOST], *out, *lengths, *haystack, *task;
-    int file_count;
-    int64_t limits[MOST], samples, seed, depths, batch, long_samples;
+    const char *files[MOST], *out, *haystack, *task;
+    int file_count, length_count;
+    int64_t lengths[MOST], limits[MOST], samples, seed, depths, batch, long_samples;
 } NeedleOptions;
 
 enum { OPTION_LENGTHS = 256, OPTION_DEPTHS, OPTION_BATCH, OPTION_HAYSTACK, OPTION_LIMIT, OPTION_LONG };
@@ -48,7 +48,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         o->out = arg;
         break;
     case OPTION_LENGTHS:
-        o->lengths = arg;
+        o->length_count = option_integers("lengths", arg, 1, (int64_t)1 << 40, MOST, o->lengths);
         break;
     case OPTION_LONG:
         o->long_samples = option_integer("long-samples", arg, 1, 100000);
@@ -126,16 +126,19 @@ static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, 
             (long long)length, (long long)total, (long long)wanted);
 }
 
+static int64_t shortest(const NeedleOptions *o) {
+    int64_t least = o->lengths[0];
+    for (int k = 1; k < o->length_count; k++) least = o->lengths[k] < least ? o->lengths[k] : least;
+    return least;
+}
+
 static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message, size_t size) {
     Trained t;
-    if (trained_open(&t, o->files[i], o->task, o->haystack, 0, message, size)) return -1;
+    if (trained_open(&t, o->files[i], o->task, o->haystack, shortest(o), message, size)) return -1;
     if (t.task->takes_haystack) fprintf(to, "# prose of %s: %s\n", o->files[i], data_prose_origin());
-    char *list = strdup(o->lengths), *rest = list;
-    for (char *word; (word = strsep(&rest, ","));) {
-        const int64_t length = option_integer("lengths", word, t.task->min_length, (int64_t)1 << 40);
-        if (length <= o->limits[i]) evaluate_depths(&t.model, t.task, o, i, t.train.seed, length, to);
-    }
-    free(list);
+    for (int k = 0; k < o->length_count; k++)
+        if (o->lengths[k] <= o->limits[i])
+            evaluate_depths(&t.model, t.task, o, i, t.train.seed, o->lengths[k], to);
     model_free(&t.model);
     return 0;
 }
@@ -150,7 +153,8 @@ static int run(int argc, char **argv) {
     const struct argp argp = {
         options, parse, "CHECKPOINT [--limit N] ...", "Exact match by length and depth.", 0, 0, 0};
     NeedleOptions o = {.out = "results/needle.tsv",
-                       .lengths = "1K,4K,16K,64K,128K",
+                       .lengths = {1 << 10, 4 << 10, 16 << 10, 64 << 10, 128 << 10},
+                       .length_count = 5,
                        .samples = 20,
                        .seed = 1,
                        .depths = 5,

@@ -29,10 +29,11 @@ typedef struct {
 } Subject;
 
 typedef struct {
-    const char *out, *lengths, *mixers;
+    const char *out, *mixers;
+    int64_t lengths[MOST];
     Subject subjects[MOST];
     int64_t batch, threads;
-    int count;
+    int count, length_count;
 } ScalingOptions;
 
 /* One subject's rows. */
@@ -85,7 +86,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         o->threads = option_integer("threads", arg, 1, 4096);
         break;
     case OPTION_LENGTHS:
-        o->lengths = arg;
+        o->length_count = option_integers("lengths", arg, 64, (int64_t)1 << 40, MOST, o->lengths);
+        for (int i = 1; i < o->length_count; i++)
+            if (o->lengths[i] <= o->lengths[i - 1]) argp_error(state, "--lengths must grow");
         break;
     case OPTION_MIXERS:
         if (o->count) argp_error(state, "--mixers comes before the configuration it belongs to");
@@ -96,7 +99,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPTION_LIMIT:
         if (!o->count) argp_error(state, "--limit comes after the file it belongs to");
-        o->subjects[o->count - 1].limit = option_integer("limit", arg, 1, (int64_t)1 << 40);
+        for (int i = o->count - 1; i >= 0 && o->subjects[i].file == o->subjects[o->count - 1].file; i--)
+            o->subjects[i].limit = option_integer("limit", arg, 1, (int64_t)1 << 40);
         break;
     case ARGP_KEY_ARG:
         add_file(o, arg, state);
@@ -206,13 +210,15 @@ static void report_growth(FILE *to, const Curve *c) {
 
 static void say_crossing(FILE *to, const Curve *c, const char *what, int n, const double *ratio) {
     const double at = stats_crossing(n, c->length, ratio);
-    char text[64];
+    char text[128];
     if (isnan(at))
-        snprintf(text, sizeof text, "not up to %.0f tokens", c->length[n - 1]);
+        snprintf(text, sizeof text, "does not beat attention in %s up to %.0f tokens", what,
+                 c->length[n - 1]);
     else
-        snprintf(text, sizeof text, "from %s%.0f tokens", at > c->length[0] ? "" : "at most ", at);
-    fprintf(to, "# crossover: %s beats attention in %s %s\n", c->mixer, what, text);
-    fprintf(stderr, "scaling: %s beats attention in %s %s\n", c->mixer, what, text);
+        snprintf(text, sizeof text, "beats attention in %s from %s%.0f tokens", what,
+                 at > c->length[0] ? "" : "at most ", at);
+    fprintf(to, "# crossover: %s %s\n", c->mixer, text);
+    fprintf(stderr, "scaling: %s %s\n", c->mixer, text);
 }
 
 /* Lengths that both read are the first ones of either: a limit only cuts off the end. */
@@ -223,16 +229,15 @@ static void report_crossover(FILE *to, const Curve *c, const Curve *attention) {
         speed[i] = c->speed[i] / attention->speed[i];
         memory[i] = attention->kib[i] / c->kib[i];
     }
-    if (n == 0 || c == attention) return;
+    if (n == 0 || !strcmp(c->mixer, attention->mixer)) return;
     say_crossing(to, c, "speed", n, speed);
     say_crossing(to, c, "memory", n, memory);
 }
 
 static int measure_subject(const ScalingOptions *o, const Subject *subject, Curve *curve, FILE *to) {
-    char *list = strdup(o->lengths), *rest = list;
     int status = 0;
-    for (char *word; !status && curve->n < MOST && (word = strsep(&rest, ","));) {
-        const int64_t tokens = option_integer("lengths", word, 64, (int64_t)1 << 40);
+    for (int i = 0; !status && i < o->length_count; i++) {
+        const int64_t tokens = o->lengths[i];
         Row row;
         if (tokens > subject->limit) continue;
         if ((status = measure_apart(subject, tokens, o->batch, &row))) break;
@@ -246,7 +251,6 @@ static int measure_subject(const ScalingOptions *o, const Subject *subject, Curv
         curve->speed[curve->n] = row.speed / (double)o->batch;
         curve->kib[curve->n++] = row.kib;
     }
-    free(list);
     if (!status) report_growth(to, curve);
     return status;
 }
@@ -267,8 +271,9 @@ static int run(int argc, char **argv) {
     const struct argp argp = {
         options, parse, "CHECKPOINT|CONFIG.json [--limit N] ...", "Speed and peak memory against length.", 0,
         0,       0};
-    ScalingOptions o = {.out = "results/scaling.tsv", .lengths = "1K,2K,4K,8K,16K,32K,64K,128K", .batch = 1};
+    ScalingOptions o = {.out = "results/scaling.tsv", .length_count = 8, .batch = 1};
     char message[1024] = "a measurement failed", command[1024];
+    for (int i = 0; i < o.length_count; i++) o.lengths[i] = (int64_t)1024 << i;
     Tsv tsv;
     tsv_command(command, sizeof command, argc, argv);
     argp_err_exit_status = 2;

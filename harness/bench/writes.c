@@ -10,7 +10,7 @@
 #include <argp.h>
 #include <string.h>
 
-enum { MOST = 64, SEGMENT = 512, MOST_LAYERS = 64 };
+enum { MOST = 64, SEGMENT = 512, MOST_LAYERS = 1024 };
 
 typedef struct {
     const char *files[MOST], *out, *haystack;
@@ -62,25 +62,26 @@ typedef struct {
     int64_t written, forgotten;
 } Count;
 
-static void count_segment(Model *m, State *state, const Sample *s, int64_t from, Count *layers) {
-    Arena arena = {0};
-    Tape tape = {&arena, 0, 0};
+static void count_segment(Model *m, State *state, Arena *arena, const Sample *s, int64_t from,
+                          Count *layers) {
+    arena_reset(arena);
+    Tape tape = {arena, 0, 0};
     int probes;
     const int64_t n = s->length - from < SEGMENT ? s->length - from : SEGMENT;
-    Probe *probe = trained_probes(m, n, &arena, &probes);
-    int32_t *tokens = arena_take(&arena, (size_t)n * sizeof *tokens);
+    Probe *probe = trained_probes(m, n, arena, &probes);
+    int32_t *tokens = arena_take(arena, (size_t)n * sizeof *tokens);
     sample_read(s, from, n, tokens, 0);
     const ModelInput input = {tokens, 1, n, 0, 0, 0.0f, probe, probes};
     model_forward(&tape, m, state, &input);
-    for (int i = 0; i < probes && i < MOST_LAYERS; i++)
+    for (int i = 0; i < probes; i++)
         for (int64_t t = 0; t < n; t++) {
             layers[i].written += trained_head_mean(m, probe[i].theta, t) > 0.0;
             layers[i].forgotten += trained_head_mean(m, probe[i].alpha, t) > 0.0;
         }
-    arena_free(&arena);
 }
 
 static void count_samples(Trained *t, const WritesOptions *o, Count *layers) {
+    Arena arena = {0};
     for (int64_t i = 0; i < o->samples; i++) {
         Sample sample;
         State state;
@@ -88,32 +89,43 @@ static void count_samples(Trained *t, const WritesOptions *o, Count *layers) {
         t->task->sample(evaluate_seed((uint64_t)o->seed), (uint64_t)i, o->length, depth, &sample);
         state_start(&state, &t->model, 1, t->model.mixer->uses_capacity ? sample.length : 0);
         for (int64_t from = 0; from < sample.length; from += SEGMENT)
-            count_segment(&t->model, &state, &sample, from, layers);
+            count_segment(&t->model, &state, &arena, &sample, from, layers);
         state_free(&state);
+    }
+    arena_free(&arena);
+}
+
+static void report(const WritesOptions *o, const Trained *t, const char *file, const Count *layers,
+                   FILE *to) {
+    const double n = (double)o->samples;
+    for (int64_t i = 0, layer = 0; layer < t->model.config.layers;
+         i++, layer += t->model.mixer->memory_every) {
+        const double written = (double)layers[i].written / n, forgotten = (double)layers[i].forgotten / n;
+        fprintf(to, "%s\t%s\t%lld\t%lld\t%lld\t%lld\t%.2f\t%.2f\t%s\n", t->model.config.mixer, t->task->name,
+                (long long)t->train.seed, (long long)layer, (long long)o->length, (long long)o->samples,
+                written, forgotten, file);
+        fprintf(stderr,
+                "writes: %-8s %-8s seed %lld layer %lld: %.2f of %lld tokens written, %.2f forgotten\n",
+                t->model.config.mixer, t->task->name, (long long)t->train.seed, (long long)layer, written,
+                (long long)o->length, forgotten);
     }
 }
 
 static int count_file(const WritesOptions *o, const char *file, FILE *to, char *message, size_t size) {
     Count layers[MOST_LAYERS] = {0};
     Trained t;
+    int status = 0;
     if (trained_open(&t, file, 0, o->haystack, o->length, message, size)) return -1;
-    const int every = t.model.mixer->memory_every;
-    if (every) {
+    if (t.model.mixer->memory_every) {
         if (t.task->takes_haystack) fprintf(to, "# prose of %s: %s\n", file, data_prose_origin());
         count_samples(&t, o, layers);
+        report(o, &t, file, layers, to);
+    } else {
+        snprintf(message, size, "%s has no memory to look into", file);
+        status = -1;
     }
-    for (int i = 0; every && i * every < t.model.config.layers && i < MOST_LAYERS; i++) {
-        const double n = (double)o->samples;
-        fprintf(to, "%s\t%s\t%lld\t%d\t%lld\t%lld\t%.2f\t%.2f\t%s\n", t.model.config.mixer, t.task->name,
-                (long long)t.train.seed, i * every, (long long)o->length, (long long)o->samples,
-                (double)layers[i].written / n, (double)layers[i].forgotten / n, file);
-        fprintf(stderr, "writes: %-8s %-8s seed %lld layer %d: %.2f of %lld tokens written, %.2f forgotten\n",
-                t.model.config.mixer, t.task->name, (long long)t.train.seed, i * every,
-                (double)layers[i].written / n, (long long)o->length, (double)layers[i].forgotten / n);
-    }
-    if (!every) snprintf(message, size, "%s has no memory to look into", file);
     model_free(&t.model);
-    return every ? 0 : -1;
+    return status;
 }
 
 static int run(int argc, char **argv) {

@@ -187,6 +187,8 @@ static int run(int argc, char **argv) {
     if (!status) {
         fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t.model.config.mixer,
                 t.train.task, (long long)t.model.list.floats, (long long)t.steps, K->isa);
+        if (*t.train.from)
+            fprintf(stderr, "model and weights of %s; other keys of the model are not used\n", t.train.from);
         if (t.task->takes_haystack) fprintf(stderr, "prose: %s\n", data_prose_origin());
         if (log.file && o.resume) tsv_keep(&log, COLUMN_STEP, (double)t.progress.step);
         interrupt_catch();

@@ -129,6 +129,8 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     expect("eval a.safetensors --task niah1 --length 2000", 1, "token classes");
     expect("eval a.safetensors --task passkey --length 10", 1, "at least 64");
     expect("bench needle a.safetensors --lengths 100,200 --samples 2 -o n.tsv", 0, "length");
+    expect("bench needle a.safetensors --lengths 10 --samples 2 -o n3.tsv", 1, "at least 64");
+    cr_assert(!system("test ! -e n3.tsv && test ! -e n3.tsv.tmp"));
     expect("bench needle a.safetensors --task niah1 --lengths 512 --samples 1 -o n2.tsv", 1, "token classes");
     expect("bench scaling a.safetensors --lengths 64,128,256 -o s.tsv", 0, "tokens/s");
     expect("bench surprise a.safetensors --length 100 -o u.tsv", 0, "");
@@ -138,7 +140,7 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     cr_assert(!system("grep -q '^# isa:' n.tsv && grep -q '^# commit:' s.tsv && grep -q '^layer' u.tsv && "
                       "grep -q '^lmm' a.tsv"));
     expect("eval a.safetensors --length 200 --samples 3 -q > /dev/full", 1, "");
-    ledger_record("commands", "end to end", 21, 0);
+    ledger_record("commands", "end to end", 23, 0);
 }
 
 Test(commands, stop_and_go_on_with_the_same_state, .init = enter_folder, .fini = leave_folder) {
@@ -196,7 +198,8 @@ Test(commands, write_text_and_show_surprise, .init = enter_folder, .fini = leave
     expect("export a.safetensors -o w.safetensors", 0, "");
     expect("generate w.safetensors --prompt 'The' --tokens 3", 0, "");
     expect("train --resume --out w.safetensors", 1, "no optimizer state");
-    expect("train --set from=w.safetensors --task text --haystack text.txt --set rate=0 --steps 3 --out "
+    expect("train --set from=w.safetensors --mixer mac --task text --haystack text.txt --set rate=0 --steps "
+           "3 --out "
            "f.safetensors",
            0, "trained 3 steps");
     expect("export f.safetensors -o v.safetensors", 0, "");
@@ -295,11 +298,12 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     expect("info --config p.json", 1, "unknown preset \"170b\"");
     cr_assert(!system("echo '{\"mixer\": \"lmm\", \"chunk\": 8}' > r.json"));
     expect("bench scaling r.json --lengths 64,128 -o s.tsv", 0, "tokens/s");
-    expect("bench scaling --mixers lmm,attention r.json --lengths 64,128 -o s.tsv", 0,
-           "lmm beats attention in speed");
+    expect("bench scaling --mixers lmm,attention r.json --limit 64 --lengths 64,128 -o s.tsv", 0, "tokens/s");
+    cr_assert(!system("grep -q '^# crossover: lmm .*beat.* attention in memory' s.tsv"));
+    expect("bench scaling r.json --lengths 128,64 -o s.tsv", 2, "must grow");
     expect("bench scaling --mixers lnn r.json --lengths 64 -o s.tsv", 1, "lnn");
     expect("bench scaling r.json --mixers lmm", 2, "--mixers comes before");
     expect("bench training -c r.json --mixers lmm,mac --lengths 64 --tokens 64 --repeats 1 -o t.tsv", 0,
            "of FMA peak");
-    ledger_record("commands", "equation", 35, 0);
+    ledger_record("commands", "equation", 37, 0);
 }

@@ -10,7 +10,7 @@ enum { ATTENTION_BRANCH_PARAMETERS = 3, ATTENTION_RUN = 512 };
 void attention_branch_parameters(ParameterList *list, int layer, const char *prefix, const Config *config);
 
 /* Wk = Wq, both times config->attention_self: a query finds its own key largest, so y starts near the value of
- * the token itself and not near the mean of the window, where every token looks alike. */
+ * the token itself and not near the mean of what it sees, where every token looks alike. */
 void attention_branch_start_at_self(const Config *config, Tensor *parameter);
 
 /* What a mixer attends with: a window (0: all), `prefix` rows that stay visible (eq 27), `extra` rows that

@@ -112,8 +112,8 @@ INLINE void conv_correlate(const ConvShape *s, const float *x, const float *tail
     for (int i = 0; i < count; i++) vec_store_n(dweight + (j + i) * D + c, sum[i], lanes);
 }
 
-/* dweight of 16 channels. Tokens come in runs that stay in the first cache for all taps; each tap's sum still goes
- * from the first token to the last. */
+/* dweight of 16 channels. Tokens come in short runs, which all taps read while they are in cache; each tap's sum still
+ * goes from the first token to the last. */
 static void conv_backward_weight(const ConvShape *s, const float *x, const float *tail, const float *da,
                                  float *dweight, int64_t c, int64_t lanes) {
     for (int64_t b = 0; b < s->batch; b++)
