@@ -65,6 +65,9 @@ say "S-NIAH on bytes"
 [ "$mode" = full ] && samples=500 || samples=40
 needles 'niah?' --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/needle-niah.tsv
 needles 'niah?' --lengths 64K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
+say "S-NIAH-1 by models that were trained on S-NIAH-2"
+$titans bench needle --task niah1 $models/[lm]??-niah2-s0.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 \
+    -o $out/niah1-transfer.tsv
 say "S-NIAH after a longer training than the table's"
 needles 'niah?-more' --lengths 1K,2K,4K,8K,16K --samples $samples --batch 20 -o $out/niah-more.tsv
 say "what the memories write"

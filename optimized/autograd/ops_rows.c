@@ -45,7 +45,7 @@ static Tensor *op_rows(Tape *tape, Tensor *const *source, int sources, RowMap ma
     for (int64_t r = 0; r < map.count; r++)
         memcpy(y->data + r * width, source[map.which[r]]->data + map.row[r] * width,
                (size_t)width * sizeof(float));
-    const size_t bytes = (size_t)sources * sizeof *source;
+    const size_t bytes = (size_t)sources * sizeof(Tensor *);
     Tensor **kept = memcpy(arena_take(tape->arena, bytes), source, bytes);
     tape_push(tape, rows_backward, &(Rows){kept, y, map.which, map.row}, sizeof(Rows));
     return y;

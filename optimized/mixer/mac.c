@@ -119,7 +119,7 @@ static Tensor *mac_forward(const MixerCall *call, Tensor *x) {
     Tape *tape = call->tape;
     Tensor **slot = call->state->slot, *persistent = call->parameter + PERSISTENT;
     const int64_t pieces = (call->position % c->segment + call->tokens + c->segment - 1) / c->segment;
-    Tensor **part = arena_take(tape->arena, (size_t)pieces * sizeof *part);
+    Tensor **part = arena_take(tape->arena, (size_t)pieces * sizeof(Tensor *));
     AttentionInput prefix = {0};
     CHECK(!is_literal(c) || call->position % c->segment == 0,
           "with mask \"paper\" a call begins at a segment of %ld tokens, not at token %ld", c->segment,
