@@ -32,7 +32,7 @@ if [ $out = build/quick ]; then
     say "speed and memory against length"
     $titans bench scaling --mixers attention,lmm $recipe/speed.json --lengths 1K,2K,4K,8K -o $out/scaling.tsv
     say "training throughput of every mixer"
-    $titans bench training -c $recipe/speed.json --lengths 1K --tokens 1K --repeats 1 -o $out/throughput-train.tsv
+    $titans bench training -c $recipe/speed.json --lengths 1K --tokens 1K --repeats 3 -o $out/throughput-train.tsv
     say "drift from double"
     $titans bench drift --tokens 16K -o $out/drift.tsv
     say "kernels"
@@ -78,6 +78,8 @@ if [ "$mode" = full ]; then
     $titans bench needle $models/mac-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long-mac.tsv
     $titans bench needle $models/mac-niah2-s0.safetensors $models/mal-niah2-s0.safetensors --lengths 1M --samples 10 --batch 5 \
         -o $out/needle-niah-1M.tsv
+    say "speed and memory to ten million tokens"
+    $titans bench scaling $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors --lengths 128K,1M,10M -o $out/scaling-long.tsv
 fi
 # ablate NAME RECIPE [OPTION..]: a recipe with something changed, as rows of ablation.tsv.
 ablate() {
@@ -103,8 +105,8 @@ fi
 say "speed and memory against length"
 $titans bench scaling --mixers attention,swa,lmm,mac,mag,mal $recipe/speed.json -o $out/scaling.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
-$titans bench training -c $recipe/speed.json --repeats 1 -o $out/throughput-train.tsv
-$titans bench training -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 1 -o $out/throughput-depth.tsv
+$titans bench training -c $recipe/speed.json --repeats 3 -o $out/throughput-train.tsv
+$titans bench training -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 3 -o $out/throughput-depth.tsv
 say "surprise along a sequence"
 $titans bench surprise $models/lmm-passkey-s0.safetensors --length 512 -o $out/surprise.tsv
 say "drift from double over a million tokens"
