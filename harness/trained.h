@@ -10,7 +10,7 @@ typedef struct {
 } Trained;
 
 /* task, haystack: what replaces those of the training, or NULL; length: the sequences that will be asked, or 0. The task is
- * ready to give samples. 0, or -1 with a message that names the file; model_free(&model) releases. */
+ * ready to give samples. 0, or -1 with a message; model_free(&model) releases. */
 int trained_open(Trained *trained, const char *file, const char *task, const char *haystack, int64_t length,
                  char *message, size_t size);
 
