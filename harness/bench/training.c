@@ -17,8 +17,9 @@
 enum { MOST = 16, REPEATS = 5 };
 
 typedef struct {
-    const char *out, *mixers, *lengths, *depths, *config;
-    int64_t tokens, threads, repeats;
+    const char *out, *mixers, *config;
+    int64_t lengths[MOST], depths[MOST], tokens, threads, repeats;
+    int length_count, depth_count;
 } TrainingOptions;
 
 enum { OPTION_MIXERS = 256, OPTION_LENGTHS, OPTION_DEPTHS, OPTION_TOKENS, OPTION_REPEATS };
@@ -40,10 +41,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         o->mixers = arg;
         break;
     case OPTION_LENGTHS:
-        o->lengths = arg;
+        o->length_count = option_integers("lengths", arg, 64, 1 << 24, MOST, o->lengths);
         break;
     case OPTION_DEPTHS:
-        o->depths = arg;
+        o->depth_count = option_integers("depths", arg, 1, 4, MOST, o->depths);
         break;
     case OPTION_TOKENS:
         o->tokens = option_integer("tokens", arg, 64, 1 << 24);
@@ -129,31 +130,25 @@ static int measure(const TrainingOptions *o, const Config *config, int64_t lengt
     return 0;
 }
 
-/* Calls for every item of a comma-separated list. */
-static int split(const char *list, char items[MOST][32]) {
-    int n = 0;
-    while (*list && n < MOST) {
-        const size_t length = strcspn(list, ",");
-        snprintf(items[n++], 32, "%.*s", (int)length, list);
-        list += length + (list[length] == ',');
+static int measure_mixer(const TrainingOptions *o, const Config *base, const char *mixer, FILE *to,
+                         char *message, size_t size) {
+    Config config = *base;
+    snprintf(config.mixer, sizeof config.mixer, "%.15s", mixer);
+    for (int j = 0; j < (o->depth_count ? o->depth_count : 1); j++) {
+        if (o->depth_count) config.memory_layers = o->depths[j];
+        for (int k = 0; k < o->length_count; k++)
+            if (measure(o, &config, o->lengths[k], to, message, size)) return -1;
     }
-    return n;
+    return 0;
 }
 
 static int measure_all(const TrainingOptions *o, const Config *base, FILE *to, char *message, size_t size) {
-    char mixers[MOST][32], lengths[MOST][32], depths[MOST][32];
-    const int m = split(o->mixers, mixers), n = split(o->lengths, lengths), d = split(o->depths, depths);
-    for (int i = 0; i < m; i++)
-        for (int j = 0; j < (d ? d : 1); j++)
-            for (int k = 0; k < n; k++) {
-                Config config = *base;
-                snprintf(config.mixer, sizeof config.mixer, "%.15s", mixers[i]);
-                if (d) config.memory_layers = option_integer("depths", depths[j], 1, 4);
-                if (measure(o, &config, option_integer("lengths", lengths[k], 64, 1 << 24), to, message,
-                            size))
-                    return -1;
-            }
-    return 0;
+    char *list = strdup(o->mixers), *rest = list;
+    int status = 0;
+    for (char *mixer; !status && (mixer = strsep(&rest, ","));)
+        status = measure_mixer(o, base, mixer, to, message, size);
+    free(list);
+    return status;
 }
 
 static int run(int argc, char **argv) {
@@ -161,8 +156,8 @@ static int run(int argc, char **argv) {
         options, parse, 0, "Training throughput by mixer, depth of the memory and length.", 0, 0, 0};
     TrainingOptions o = {.out = "results/throughput.tsv",
                          .mixers = "attention,swa,lmm,mac,mag,mal",
-                         .lengths = "2K,4K,8K,16K,32K",
-                         .depths = "",
+                         .lengths = {2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10},
+                         .length_count = 5,
                          .tokens = 32 << 10,
                          .repeats = REPEATS};
     char message[1024], command[1024];
