@@ -1,5 +1,5 @@
-#include "command.h"
-#include "dispatch.h"
+#include "command/command.h"
+#include "base/dispatch.h"
 
 #include "commands.h"
 #include <stdio.h>
@@ -16,6 +16,11 @@ static int usage(FILE *to) {
 }
 
 int main(int argc, char **argv) {
+    char message[256];
+    if (kernels_select(0, message, sizeof message)) {
+        fprintf(stderr, "titans: TITANS_ISA: %s\n", message);
+        return 2;
+    }
     if (argc < 2) return usage(stderr);
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return usage(stdout);
     for (int i = 0; commands[i]; i++)

@@ -1,13 +1,13 @@
 /* How far float32 streaming drifts from the double reference: one memory reads a million tokens in segments,
  * the kernel carrying its state in float32 and the reference its own in double: results/drift.tsv. */
-#include "bench.h"
-#include "check.h"
-#include "dispatch.h"
-#include "model/random.h"
-#include "options.h"
-#include "oracle.h"
-#include "progress.h"
-#include "tsv.h"
+#include "bench/bench.h"
+#include "base/check.h"
+#include "base/dispatch.h"
+#include "base/random.h"
+#include "terminal/options.h"
+#include "equation/oracle.h"
+#include "terminal/progress.h"
+#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <math.h>
@@ -96,7 +96,7 @@ static Drift drift_begin(const DriftCase *c) {
     d.state = floats(3 * d.weights);
     d.y = floats(SEGMENT * HEAD);
     d.keep = floats(SEGMENT);
-    d.workspace = floats(K->memory->workspace_floats(&d.shape));
+    d.workspace = floats(kernel->memory->workspace_floats(&d.shape));
     for (int64_t j = 0; j < d.weights; j++) {
         const float w = (float)(random_normal(&d.random) / sqrt((double)HEAD));
         d.state[j] = d.state[d.weights + j] = w;
@@ -152,7 +152,7 @@ static void drift_segment(Drift *d) {
     const MemoryInput input = {d->input[IN_K], d->input[IN_V],     d->input[IN_Q],
                                d->keep,        d->input[IN_THETA], d->input[IN_ETA]};
     const MemoryOutput output = {d->y, 0, 0};
-    K->memory->forward_scan(&d->shape, &input, d->state, &output, d->workspace);
+    kernel->memory->forward_scan(&d->shape, &input, d->state, &output, d->workspace);
     for (int i = 0; i < INPUTS; i++) in[i] = d->wide[i];
     oracle_run(&reference_double, "memory_chunk", d->dims, in, 0, d->out, 0, 0, 0);
     memcpy(d->wide[IN_M], d->out[OUT_M], (size_t)d->weights * sizeof(double));

@@ -1,9 +1,11 @@
 /* Every kernel against the roofline and its bar, with the goals it has to meet: results/kernels.tsv. */
-#include "bench.h"
-#include "check.h"
-#include "kernel_cases.h"
-#include "options.h"
-#include "tsv.h"
+#include "bench/bench.h"
+#include "base/check.h"
+#include "bench/kernel/kernel.h"
+#include "terminal/options.h"
+#include "terminal/tsv.h"
+
+#include "kernel_benches.h"
 
 #include <argp.h>
 #include <omp.h>
@@ -53,14 +55,10 @@ static int run(int argc, char **argv) {
     if (!status) {
         KernelReport report = {.file = tsv.file, .rounds = (int)o.rounds};
         const int threads = omp_get_max_threads();
-        omp_set_num_threads(1);
-        cases_gemm(&report);
-        cases_memory(&report);
-        cases_attention(&report);
-        cases_elementwise(&report);
-        omp_set_num_threads(threads);
-        cases_threads(&report);
-        cases_stream(&report);
+        for (int i = 0; kernel_benches[i]; i++) {
+            omp_set_num_threads(kernel_benches[i]->one_thread ? 1 : threads);
+            kernel_benches[i]->run(&report);
+        }
         fprintf(tsv.file, "# largest drift of the FMA peak within one measurement: %.1f %%\n",
                 100.0 * report.drift);
         status = tsv_close(&tsv, message, sizeof message);

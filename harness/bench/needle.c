@@ -1,13 +1,13 @@
 /* Exact match by length and depth, one row per length and depth and one per length of each checkpoint:
  * results/needle.tsv. */
-#include "bench.h"
-#include "check.h"
-#include "data.h"
-#include "evaluate.h"
-#include "options.h"
-#include "stats.h"
-#include "trained.h"
-#include "tsv.h"
+#include "bench/bench.h"
+#include "base/check.h"
+#include "task/shared/data.h"
+#include "learn/evaluate.h"
+#include "terminal/options.h"
+#include "terminal/stats.h"
+#include "learn/trained.h"
+#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <stdlib.h>

@@ -2,13 +2,13 @@
  * is measured in a process of its own, so that the peak is that length's. Weights are those of a checkpoint,
  * or random ones of a configuration (FILE.json), with --mixers one after the other. Growth with length and
  * the length from which a mixer beats attention follow as comments. */
-#include "bench.h"
-#include "model/checkpoint.h"
-#include "model/random.h"
-#include "options.h"
-#include "progress.h"
-#include "stats.h"
-#include "tsv.h"
+#include "bench/bench.h"
+#include "file/checkpoint.h"
+#include "base/random.h"
+#include "terminal/options.h"
+#include "terminal/progress.h"
+#include "terminal/stats.h"
+#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <math.h>

@@ -1,10 +1,10 @@
 /* Surprise along one sequence: per layer and token the norm of the memory's gradient, and the gates, with the
  * needle's place: results/surprise.tsv. */
-#include "bench.h"
-#include "evaluate.h"
-#include "options.h"
-#include "trained.h"
-#include "tsv.h"
+#include "bench/bench.h"
+#include "learn/evaluate.h"
+#include "terminal/options.h"
+#include "learn/trained.h"
+#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <stdlib.h>

@@ -1,13 +1,13 @@
 /* Training throughput: whole steps (forward, backward, optimizer) on random tokens, for mixers, depths of the
  * memory and lengths at a constant number of tokens per step (the paper's Figures 8 and 9):
  * results/throughput.tsv. */
-#include "bench.h"
-#include "check.h"
-#include "model/optimizer.h"
-#include "model/random.h"
-#include "options.h"
-#include "timing.h"
-#include "tsv.h"
+#include "bench/bench.h"
+#include "base/check.h"
+#include "train/optimizer.h"
+#include "base/random.h"
+#include "terminal/options.h"
+#include "bench/shared/timing.h"
+#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <omp.h>

@@ -1,11 +1,11 @@
 /* How much a trained memory writes and forgets: tokens of a sample at which theta, or alpha, is above zero in a
  * layer, in the mean over samples: results/writes.tsv. What is written after the needle can overwrite it. */
-#include "bench.h"
-#include "data.h"
-#include "evaluate.h"
-#include "options.h"
-#include "trained.h"
-#include "tsv.h"
+#include "bench/bench.h"
+#include "task/shared/data.h"
+#include "learn/evaluate.h"
+#include "terminal/options.h"
+#include "learn/trained.h"
+#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <string.h>

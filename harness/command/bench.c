@@ -1,5 +1,5 @@
-#include "bench.h"
-#include "command.h"
+#include "bench/bench.h"
+#include "command/command.h"
 
 #include "benches.h"
 #include <stdio.h>

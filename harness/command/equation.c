@@ -1,12 +1,12 @@
 /* Any equation of the reference, or the kernel behind it, on the user's own numbers: the way to hold another
  * implementation against this one, input by input. */
-#include "command.h"
-#include "check.h"
-#include "equation_dims.h"
-#include "inputs.h"
-#include "kernel_adapters.h"
-#include "model/safetensors.h"
-#include "oracle.h"
+#include "command/command.h"
+#include "base/check.h"
+#include "equation/dims.h"
+#include "equation/inputs.h"
+#include "equation/kernel_adapters.h"
+#include "file/safetensors.h"
+#include "equation/oracle.h"
 
 #include <argp.h>
 #include <math.h>

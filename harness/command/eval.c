@@ -1,11 +1,11 @@
-#include "check.h"
-#include "command.h"
-#include "data.h"
-#include "evaluate.h"
-#include "interrupt.h"
-#include "options.h"
-#include "stats.h"
-#include "trained.h"
+#include "base/check.h"
+#include "command/command.h"
+#include "task/shared/data.h"
+#include "learn/evaluate.h"
+#include "terminal/interrupt.h"
+#include "terminal/options.h"
+#include "terminal/stats.h"
+#include "learn/trained.h"
 
 #include <argp.h>
 #include <stdio.h>

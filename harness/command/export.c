@@ -1,6 +1,6 @@
 /* A checkpoint without the optimizer's state: what is published. */
-#include "command.h"
-#include "model/checkpoint.h"
+#include "command/command.h"
+#include "file/checkpoint.h"
 
 #include <argp.h>
 #include <stdio.h>

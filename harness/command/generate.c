@@ -1,12 +1,12 @@
 /* Text from a byte-level checkpoint. The prompt is streamed through the state in constant memory, so it may
  * be a book. */
-#include "command.h"
-#include "interrupt.h"
-#include "model/checkpoint.h"
-#include "model/random.h"
-#include "options.h"
-#include "progress.h"
-#include "vec/portable.h"
+#include "command/command.h"
+#include "terminal/interrupt.h"
+#include "file/checkpoint.h"
+#include "base/random.h"
+#include "terminal/options.h"
+#include "terminal/progress.h"
+#include "base/portable.h"
 
 #include <argp.h>
 #include <errno.h>

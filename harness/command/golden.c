@@ -1,7 +1,7 @@
 /* Golden vectors: `titans golden write FOLDER` makes them, `titans golden check FILE` judges someone else's
  * numbers. */
-#include "command.h"
-#include "golden.h"
+#include "command/command.h"
+#include "golden/golden.h"
 
 #include <argp.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
-#include "command.h"
-#include "data.h"
-#include "model/checkpoint.h"
-#include "task.h"
+#include "command/command.h"
+#include "task/shared/data.h"
+#include "file/checkpoint.h"
+#include "task/task.h"
 
 #include <argp.h>
 #include <stdio.h>
@@ -60,7 +60,7 @@ static void about_program(void) {
     printf("instruction sets:");
     for (int i = 0; kernels_at(i); i++)
         printf(" %s%s", kernels_at(i)->isa,
-               kernels_at(i) == K                 ? " (in use)"
+               kernels_at(i) == kernel               ? " (in use)"
                : kernels_supported(kernels_at(i)) ? ""
                                                   : " (not on this CPU)");
     printf("\ndata folder: %s\n\nmixers:\n", data_folder(folder, sizeof folder));

@@ -1,11 +1,11 @@
 /* Where in a text the memory is surprised: the norm of its gradient, and its gates, along a file. */
-#include "command.h"
-#include "data.h"
-#include "model/checkpoint.h"
-#include "options.h"
-#include "progress.h"
-#include "trained.h"
-#include "tsv.h"
+#include "command/command.h"
+#include "task/shared/data.h"
+#include "file/checkpoint.h"
+#include "terminal/options.h"
+#include "terminal/progress.h"
+#include "learn/trained.h"
+#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <ctype.h>

@@ -1,10 +1,10 @@
-#include "command.h"
-#include "data.h"
-#include "interrupt.h"
-#include "options.h"
-#include "progress.h"
-#include "trainer.h"
-#include "tsv.h"
+#include "command/command.h"
+#include "task/shared/data.h"
+#include "terminal/interrupt.h"
+#include "terminal/options.h"
+#include "terminal/progress.h"
+#include "learn/trainer.h"
+#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <stdio.h>
@@ -186,7 +186,7 @@ static int run(int argc, char **argv) {
             : 0;
     if (!status) {
         fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t.model.config.mixer,
-                t.train.task, (long long)t.model.list.floats, (long long)t.steps, K->isa);
+                t.train.task, (long long)t.model.list.floats, (long long)t.steps, kernel->isa);
         if (*t.train.from)
             fprintf(stderr, "model and weights of %s; other keys of the model are not used\n", t.train.from);
         if (t.task->takes_haystack) fprintf(stderr, "prose: %s\n", data_prose_origin());

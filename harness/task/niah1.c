@@ -1,7 +1,7 @@
 /* S-NIAH-1 (RULER; "PK" in the paper's Table 2): a number hidden among repeated noise lines, bytes as tokens.
  */
-#include "model/random.h"
-#include "needle.h"
+#include "base/random.h"
+#include "task/shared/needle.h"
 
 static const char noise[] =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.\n";

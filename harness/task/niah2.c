@@ -1,5 +1,5 @@
 /* S-NIAH-2 (RULER; "N" in the paper's Table 2): a number hidden in prose, bytes as tokens. */
-#include "needle.h"
+#include "task/shared/needle.h"
 
 static void niah2_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
     needle_prose_sample(seed, index, length, depth, NEEDLE_NUMBER, s);

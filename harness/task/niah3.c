@@ -1,5 +1,5 @@
 /* S-NIAH-3 (RULER; "W" in the paper's Table 2): a uuid hidden in prose, bytes as tokens. */
-#include "needle.h"
+#include "task/shared/needle.h"
 
 static void niah3_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
     needle_prose_sample(seed, index, length, depth, NEEDLE_UUID, s);

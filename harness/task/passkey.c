@@ -2,8 +2,8 @@
  * digits asked for. Vocabulary 174: 0 pad, 1 KEY, 2-3 unused, 4-13 digits, 14-45 key words, 46-173 fillers.
  * The content ends 0 to 31 tokens before the end (filler follows), so that every alignment to the memory's
  * chunks occurs. */
-#include "model/random.h"
-#include "task.h"
+#include "base/random.h"
+#include "task/task.h"
 
 enum {
     KEY = 1,

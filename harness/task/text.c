@@ -1,5 +1,5 @@
 /* Language modelling on bytes: the next byte of a text (--haystack FILE). */
-#include "text.h"
+#include "task/shared/text.h"
 
 static void text_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
     text_window(seed, index, length, depth, 0, s);

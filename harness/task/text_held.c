@@ -1,5 +1,5 @@
 /* Language modelling on bytes: the next byte of the text's last tenth, which training does not see. */
-#include "text.h"
+#include "task/shared/text.h"
 
 static void text_held_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
     text_window(seed, index, length, depth, 1, s);

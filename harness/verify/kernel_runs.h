@@ -1,7 +1,7 @@
 /* One run of a kernel adapter on a case of the reference: float copies of its inputs, outputs full of NaN with
  * a guard behind each, at addresses that no vector load likes. */
 #pragma once
-#include "kernel_adapters.h"
+#include "equation/kernel_adapters.h"
 #include "test_reference.h"
 
 enum { RUN_GUARD = 16 };

@@ -1,7 +1,7 @@
 /* The binary as a user meets it: what it prints and how it ends on good and on bad command lines. */
-#include "dispatch.h"
+#include "base/dispatch.h"
 #include "ledger.h"
-#include "model/safetensors.h"
+#include "file/safetensors.h"
 #include "test_reference.h"
 
 #include <libgen.h>

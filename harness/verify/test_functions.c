@@ -1,9 +1,9 @@
 /* Functions of one number: exp over the floats, the gates' penalty against a derivative from GSL, and the
  * portable log, exp and trigonometric functions against libm. */
-#include "dispatch.h"
+#include "base/dispatch.h"
 #include "ledger.h"
 #include "test_reference.h"
-#include "vec/portable.h"
+#include "base/portable.h"
 
 #include <gsl/gsl_deriv.h>
 #include <stdio.h>
@@ -37,7 +37,7 @@ Test(functions, exp_is_within_its_stated_error_for_all_floats) {
             const uint32_t pattern = (uint32_t)bits;
             memcpy(&x[n], &pattern, sizeof pattern);
         }
-        K->act->exp(n, x, y);
+        kernel->act->exp(n, x, y);
         for (int i = 0; i < n; i++) {
             const double error = exp_error(x[i], y[i]);
             cr_assert(error <= 1.02, "exp(%.9g) = %.9g is off by %.3f ulp", (double)x[i], (double)y[i],
@@ -84,10 +84,10 @@ Test(functions, the_gates_penalty_and_its_slope) {
         double slope, slope_error;
         gsl_function f = {penalty_at, 0};
         gsl_deriv_central(&f, (double)z, 1e-3, &slope, &slope_error);
-        K->gates->backward(&shape, 1.0f, row, zero, zero, zero, dz);
+        kernel->gates->backward(&shape, 1.0f, row, zero, zero, zero, dz);
         const double tolerance =
             8 * 0x1p-24 * (fabs(slope) + 1.0) + slope_error; /* sigma to 4 u, then 1 - sigma */
-        const double value = K->gates->penalty_value(&shape, row);
+        const double value = kernel->gates->penalty_value(&shape, row);
         for (int i = 0; i < 2; i++) {
             const double ratio = fabs((double)dz[i] - slope) / tolerance;
             cr_assert(ratio <= 1.0, "z = %g: slope %.9g, want %.9g", (double)z, (double)dz[i], slope);

@@ -456,7 +456,7 @@ static void judge_kernels(Judge *j, const Case *c) {
         for (int k = 0; kernels_at(k); k++) {
             if (!kernels_supported(kernels_at(k))) continue;
             KernelRun r;
-            K = kernels_at(k);
+            kernel = kernels_at(k);
             run_new(&r, c, 0);
             a->run(&r);
             judge(j, c, a->kernel, r.out);
@@ -549,7 +549,7 @@ Test(gauge, each_chunk_of_a_long_stream_is_within_k_u_G_of_its_own_start) {
         int64_t checks = 0;
         float state[2 * P] = {0};
         if (strcmp(a->equation, "memory_chunk") != 0) continue;
-        K = kernels_at(0);
+        kernel = kernels_at(0);
         for (uint64_t chunk = 1; chunk <= CHUNKS; chunk++) {
             Case c = case_new("memory_chunk", chunk, (int64_t[EQUATION_DIMS]){B, B, 1, N0, N1});
             for (int64_t p = 0; p < P; p++)

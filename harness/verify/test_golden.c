@@ -1,9 +1,9 @@
 /* The golden vectors that are committed: they are what this program writes, our own kernels pass them, and a
  * wrong number, a wrong file or another version does not. */
-#include "golden_cases.h"
-#include "kernel_adapters.h"
+#include "golden/cases.h"
+#include "equation/kernel_adapters.h"
 #include "ledger.h"
-#include "model/safetensors.h"
+#include "file/safetensors.h"
 #include "test_reference.h"
 
 #include <omp.h>

@@ -30,7 +30,7 @@ static double worst_ratio(const KernelAdapter *a, const Case *c, const char *wha
     int64_t at;
     const double worst = largest_ratio(n, got, want, allowed, &at);
     cr_assert(worst <= 1.0, "%s (%s %s) on %s, seed %llu: %s[%lld] = %.9g, want %.9g +- %.3g (ratio %.3g)",
-              a->kernel, a->equation, case_dims(c), K->isa, (unsigned long long)c->seed, what, (long long)at,
+              a->kernel, a->equation, case_dims(c), kernel->isa, (unsigned long long)c->seed, what, (long long)at,
               (double)got[at], want[at], allowed[at], worst);
     expect_refusals(a->kernel, n, got, want, allowed);
     return worst;
@@ -121,7 +121,7 @@ static int64_t check_forward(const KernelAdapter *a, Case *c, double *worst) {
     expect_telling_bounds(c);
     for (int i = 0; kernels_at(i); i++) {
         if (!kernels_supported(kernels_at(i))) continue;
-        K = kernels_at(i);
+        kernel = kernels_at(i);
         checks += bounds_of(a, c, constant(c->tolerance), worst);
     }
     return checks;
@@ -161,7 +161,7 @@ static int64_t check_gradient(const KernelAdapter *a, Case *c, double *worst) {
     run_free(&r, c);
     for (int k = 0; kernels_at(k); k++) {
         if (!kernels_supported(kernels_at(k))) continue;
-        K = kernels_at(k);
+        kernel = kernels_at(k);
         run_new(&r, c, 1);
         a->run(&r);
         run_expect_tidy(&r, c, a->kernel);
@@ -201,7 +201,7 @@ static int leaves_its_bound(const KernelAdapter *a, Case *c, int i) {
 
 /* No input of any kernel may be a little wrong unnoticed, in at least one of the sizes checked. */
 Test(kernels, a_slightly_wrong_input_leaves_the_bound) {
-    K = kernels_at(0);
+    kernel = kernels_at(0);
     for (const KernelAdapter *a = kernel_adapters; a->equation; a++) {
         int seen[EQUATION_TENSORS] = {0}, inputs = 0;
         for (int i = 0; kernel_sizes[i].equation; i++) {
@@ -253,7 +253,7 @@ static void add_errors(const KernelAdapter *a, const Case *c, Errors *sum) {
  * are, and two units in the last place: also where the running bound says nothing. */
 Test(kernels, error_is_at_most_twice_that_of_plain_float) {
     enum { MANY = 6 };
-    K = kernels_at(0);
+    kernel = kernels_at(0);
     for (const KernelAdapter *a = kernel_adapters; a->equation; a++) {
         Errors sum = {0, 0, 0};
         for (int i = 0; kernel_sizes[i].equation; i++)
@@ -278,14 +278,14 @@ static void expect_exact(const KernelAdapter *a, const Case *c) {
     for (int k = 0; kernels_at(k); k++) {
         if (!kernels_supported(kernels_at(k))) continue;
         KernelRun r;
-        K = kernels_at(k);
+        kernel = kernels_at(k);
         run_new(&r, c, 0);
         a->run(&r);
         for (int o = 0; o < c->outputs; o++)
             for (int64_t j = 0; j < c->out_size[o]; j++)
                 cr_assert((double)r.out[o][j] == c->out[o][j],
                           "%s (%s) on %s: output %d[%lld] = %.9g, exactly %.9g", a->kernel, case_dims(c),
-                          K->isa, o, (long long)j, (double)r.out[o][j], c->out[o][j]);
+                          kernel->isa, o, (long long)j, (double)r.out[o][j], c->out[o][j]);
         run_free(&r, c);
     }
 }
@@ -368,7 +368,7 @@ Test(kernels, gates_at_their_ends_stay_within_the_bound) {
             derive_bounds(&c);
             expect_finite(&c);
             expect_telling_bounds(&c);
-            K = kernels_at(0);
+            kernel = kernels_at(0);
             checks += bounds_of(a, &c, constant(c.tolerance), &worst);
             case_free(&c);
         }
@@ -396,7 +396,7 @@ static int64_t check_adjoint(const KernelAdapter *a, Case *c, double *worst) {
     }
     oracle_run(&reference_bound, c->name, c->dims, constant(c->in), constant(v), c->out, tangent, NULL,
                bound);
-    K = kernels_at(0);
+    kernel = kernels_at(0);
     run_new(&r, c, 1);
     a->run(&r);
     for (int o = 0; o < c->outputs; o++)
@@ -444,15 +444,15 @@ static int64_t check_isas(const KernelAdapter *a, Case *c, double *worst) {
     int64_t checks = 0;
     KernelRun scalar, other;
     (void)worst;
-    K = kernels_at(0);
+    kernel = kernels_at(0);
     run_new(&scalar, c, gradient);
     a->run(&scalar);
     for (int k = 1; kernels_at(k); k++) {
         if (!kernels_supported(kernels_at(k))) continue;
-        K = kernels_at(k);
+        kernel = kernels_at(k);
         run_new(&other, c, gradient);
         a->run(&other);
-        checks += same_run(a, c, &scalar, &other, K->isa);
+        checks += same_run(a, c, &scalar, &other, kernel->isa);
         run_free(&other, c);
     }
     run_free(&scalar, c);

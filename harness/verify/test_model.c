@@ -3,10 +3,10 @@
  * instruction set and thread count. */
 #include "ledger.h"
 #include "model/model.h"
-#include "model/random.h"
-#include "model/state_file.h"
+#include "base/random.h"
+#include "file/state.h"
 #include "test_reference.h"
-#include "trainer.h"
+#include "learn/trainer.h"
 
 #include <cjson/cJSON.h>
 
@@ -400,17 +400,17 @@ static float *trained_weights(int variant, int64_t *n) {
 Test(model, training_steps_have_the_same_bits_on_every_isa_and_thread_count) {
     int64_t checks = 0, n;
     for (int i = 0;; i++) {
-        K = kernels_at(0);
+        kernel = kernels_at(0);
         omp_set_num_threads(1);
         float *first = trained_weights(i, &n);
         if (!first) break;
         for (int k = 0; kernels_at(k); k++)
             for (int threads = 1; threads <= 3 && kernels_supported(kernels_at(k)); threads++) {
-                K = kernels_at(k);
+                kernel = kernels_at(k);
                 omp_set_num_threads(threads);
                 float *other = trained_weights(i, &n);
                 cr_assert(same_floats(first, other, n),
-                          "variant %d: %s with %d threads differs from scalar with 1", i, K->isa, threads);
+                          "variant %d: %s with %d threads differs from scalar with 1", i, kernel->isa, threads);
                 free(other);
                 checks += n;
             }

@@ -1,8 +1,8 @@
 /* Suite oracle: the reference against a second implementation, written without sight of it (oracle/). Quad
  * against quad, each rounded to double, leaves one unit in the last place; double is allowed a multiple. */
-#include "inputs.h"
+#include "equation/inputs.h"
 #include "ledger.h"
-#include "oracle.h"
+#include "equation/oracle.h"
 #include "oracle/oracle_equations.h"
 
 #include <criterion/criterion.h>

@@ -1,8 +1,8 @@
 /* What the suites of the reference share: one equation with seeded inputs, its double result and a tolerance
  * for every element of it, derived from the running bound. */
 #pragma once
-#include "inputs.h"
-#include "oracle.h"
+#include "equation/inputs.h"
+#include "equation/oracle.h"
 #include <criterion/criterion.h>
 #include <math.h>
 #include <stdlib.h>

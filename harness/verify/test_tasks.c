@@ -1,9 +1,9 @@
 /* The tasks against their definitions: strings byte for byte, placement, lengths, and a sample that is a
  * function of (seed, index) whichever part of it is read. */
-#include "data.h"
+#include "task/shared/data.h"
 #include "ledger.h"
-#include "stats.h"
-#include "task.h"
+#include "terminal/stats.h"
+#include "task/task.h"
 #include "test_reference.h"
 
 #include <stdio.h>

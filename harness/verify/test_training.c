@@ -1,9 +1,9 @@
 /* Training that is killed and resumed, and checkpoints that are not what they should be. */
-#include "evaluate.h"
+#include "learn/evaluate.h"
 #include "ledger.h"
-#include "model/safetensors.h"
+#include "file/safetensors.h"
 #include "test_reference.h"
-#include "trainer.h"
+#include "learn/trainer.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -255,7 +255,7 @@ Test(training, adamw_follows_its_formulas) {
                          v1 = 0.98 * (double)v[i] + 0.02 * scaled * scaled;
             want[i] = (double)w[i] - 0.01 * (m1 * c1 / (sqrt(v1 * c2) + 1e-8) + 0.1 * (double)w[i]);
         }
-        K->adamw->update(N, &s, g, w, m, v);
+        kernel->adamw->update(N, &s, g, w, m, v);
         for (int i = 0; i < N; i++) {
             /* |step| <= 0.01 (c1 + 0.1): twenty roundings of it, those of the moments amplified by 1/(1 -
              * beta2), one of w */

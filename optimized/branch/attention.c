@@ -32,7 +32,7 @@ AttendShape attention_branch_shape(const MixerCall *call, int64_t window, int64_
 }
 
 Tensor *attention_branch_cache(const MixerCall *call, const AttendShape *shape) {
-    const int64_t heads = shape->batch * shape->heads, floats = K->attend->cache_floats(shape);
+    const int64_t heads = shape->batch * shape->heads, floats = kernel->attend->cache_floats(shape);
     Tensor *cache = arena_take(call->tape->arena, sizeof *cache);
     *cache = (Tensor){heads, floats, arena_zeros(call->tape->arena, heads * floats), 0};
     return cache;

@@ -1,16 +1,13 @@
-#pragma once
 #include "kernel/act.h"
-#include "vec/parallel.h"
+#include "base/parallel.h"
 #include "vec/rows.h"
 
-enum { ACT_BLOCK = 4096, ACT_SERIAL = 1 << 15 };
-
-INLINE int64_t act_lanes(int64_t at, int64_t n) { return n - at < VEC_LANES ? n - at : VEC_LANES; }
+enum { ACT_BLOCK = 4096 };
 
 static void act_swiglu(int64_t n, const float *a, const float *b, float *y) {
-#pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
+#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
     for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = act_lanes(j, n);
+        const int64_t lanes = vec_lanes(j, n);
         const Vec x = vec_load_n(a + j, lanes);
         vec_store_n(y + j, vec_mul(vec_mul(x, vec_sigmoid(x)), vec_load_n(b + j, lanes)), lanes);
     }
@@ -18,9 +15,9 @@ static void act_swiglu(int64_t n, const float *a, const float *b, float *y) {
 
 static void act_swiglu_backward(int64_t n, const float *a, const float *b, const float *dy, float *da,
                                 float *db) {
-#pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
+#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
     for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = act_lanes(j, n);
+        const int64_t lanes = vec_lanes(j, n);
         const Vec x = vec_load_n(a + j, lanes), s = vec_sigmoid(x), d = vec_load_n(dy + j, lanes);
         const Vec slope = vec_mul(vec_silu_d1(x, s), vec_load_n(b + j, lanes));
         vec_store_n(da + j, vec_fma(d, slope, vec_load_n(da + j, lanes)), lanes);
@@ -29,18 +26,18 @@ static void act_swiglu_backward(int64_t n, const float *a, const float *b, const
 }
 
 static void act_gate(int64_t n, const float *a, const float *b, float *y) {
-#pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
+#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
     for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = act_lanes(j, n);
+        const int64_t lanes = vec_lanes(j, n);
         vec_store_n(y + j, vec_mul(vec_load_n(a + j, lanes), vec_sigmoid(vec_load_n(b + j, lanes))), lanes);
     }
 }
 
 static void act_gate_backward(int64_t n, const float *a, const float *b, const float *dy, float *da,
                               float *db) {
-#pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
+#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
     for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = act_lanes(j, n);
+        const int64_t lanes = vec_lanes(j, n);
         const Vec s = vec_sigmoid(vec_load_n(b + j, lanes)), d = vec_load_n(dy + j, lanes);
         const Vec slope = vec_mul(s, vec_sub(vec_set1(1.0f), s));
         vec_store_n(da + j, vec_fma(d, s, vec_load_n(da + j, lanes)), lanes);
@@ -51,7 +48,7 @@ static void act_gate_backward(int64_t n, const float *a, const float *b, const f
 
 static void act_add(int64_t n, const float *x, float *y) {
     FOR_VECTORS(j, n) {
-        const int64_t lanes = act_lanes(j, n);
+        const int64_t lanes = vec_lanes(j, n);
         vec_store_n(y + j, vec_add(vec_load_n(x + j, lanes), vec_load_n(y + j, lanes)), lanes);
     }
 }
@@ -67,10 +64,10 @@ static double act_square_sum(int64_t n, const float *x) {
 
 static void act_exp(int64_t n, const float *x, float *y) {
     FOR_VECTORS(j, n) {
-        const int64_t lanes = act_lanes(j, n);
+        const int64_t lanes = vec_lanes(j, n);
         vec_store_n(y + j, vec_exp(vec_load_n(x + j, lanes)), lanes);
     }
 }
 
-static const struct act_kernel act_kernel = {act_swiglu, act_swiglu_backward, act_gate, act_gate_backward,
+const struct act_kernel KERNEL(act_kernel) = {act_swiglu, act_swiglu_backward, act_gate, act_gate_backward,
                                              act_add,    act_square_sum,      act_exp};

@@ -1,11 +1,11 @@
-#pragma once
-#include "kernel/act.c"
 #include "kernel/adamw.h"
+#include "base/parallel.h"
+#include "vec/rows.h"
 
 static void adamw_update(int64_t n, const AdamwStep *s, const float *gradient, float *w, float *m, float *v) {
-#pragma omp parallel for schedule(static) if (n > ACT_SERIAL && parallel_threads() > 1)
+#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
     for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = act_lanes(j, n);
+        const int64_t lanes = vec_lanes(j, n);
         const Vec g = vec_mul(vec_set1(s->scale), vec_load_n(gradient + j, lanes)),
                   w0 = vec_load_n(w + j, lanes);
         const Vec m1 = vec_fma(vec_set1(s->b1), vec_load_n(m + j, lanes), vec_mul(vec_set1(1.0f - s->b1), g));
@@ -19,4 +19,4 @@ static void adamw_update(int64_t n, const AdamwStep *s, const float *gradient, f
     }
 }
 
-static const struct adamw_kernel adamw_kernel = {adamw_update};
+const struct adamw_kernel KERNEL(adamw_kernel) = {adamw_update};

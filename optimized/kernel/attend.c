@@ -1,6 +1,6 @@
-#pragma once
 #include "kernel/attend.h"
-#include "kernel/gemm.c"
+#include "base/parallel.h"
+#include "kernel/serial.h"
 #include "vec/rows.h"
 
 /* Rows of the cache: the prefix in whole blocks, then the ring of sequence keys. */
@@ -29,25 +29,24 @@ typedef struct {
     float top[ATTEND_BLOCK], sum[ATTEND_BLOCK];
 } AttendScratch;
 
+/* Lays the scratch out from `base`, or only measures it (NULL). Its size in floats. */
 static int64_t attend_layout(const AttendShape *s, AttendScratch *a, float *base) {
-    float *cursor = base;
+    int64_t used = 0;
     a->ld = padded(s->width);
     a->scale = 1.0f / sqrtf((float)s->width);
     const int64_t block = ATTEND_BLOCK * a->ld, square = ATTEND_BLOCK * ATTEND_BLOCK;
     float **each[] = {&a->q, &a->o, &a->dk, &a->dv, &a->keys, &a->values_t, &a->dy, &a->p, &a->dp};
     for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
-        *each[i] = cursor;
-        cursor += i < 7 ? block : square;
+        *each[i] = rows_part(base, &used, i < 7 ? block : square);
     }
-    a->dq_all = cursor;
-    a->delta = cursor += s->tokens * a->ld;
-    return cursor + padded(s->tokens) - base;
+    a->dq_all = rows_part(base, &used, s->tokens * a->ld);
+    a->delta = rows_part(base, &used, padded(s->tokens));
+    return used;
 }
 
 static int64_t attend_workspace_floats(const AttendShape *s) {
-    static float origin[1];
     AttendScratch a;
-    return attend_layout(s, &a, origin);
+    return attend_layout(s, &a, 0);
 }
 
 /* 64 keys from cache row `row`, transposed; and their values. */
@@ -94,8 +93,7 @@ static void attend_append(const AttendShape *s, const float *k, const float *v, 
 
 /* Scores of lanes lane.. outside [low, high) become -inf. */
 INLINE Vec attend_visible(Vec score, int64_t lane, int64_t low, int64_t high) {
-    static const float index[VEC_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    const Vec hidden = vec_set1(-INFINITY), at = vec_load(index);
+    const Vec hidden = vec_set1(-INFINITY), at = vec_index();
     score = vec_less(at, vec_set1((float)(high - lane)), score, hidden);
     return vec_less(at, vec_set1((float)(low - lane)), hidden, score);
 }
@@ -293,6 +291,6 @@ static void attend_backward(const AttendShape *s, const float *q, const float *c
     }
 }
 
-static const struct attend_kernel attend_kernel = {attend_cache_floats,  attend_workspace_floats,
+const struct attend_kernel KERNEL(attend_kernel) = {attend_cache_floats,  attend_workspace_floats,
                                                    attend_append_prefix, attend_append,
                                                    attend_forward,       attend_backward};

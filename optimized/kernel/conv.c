@@ -1,6 +1,5 @@
-#pragma once
 #include "kernel/conv.h"
-#include "vec/parallel.h"
+#include "base/parallel.h"
 #include "vec/rows.h"
 
 #define L2_EPS 1e-6f
@@ -28,15 +27,13 @@ INLINE Vec conv_sum(const ConvShape *s, const float *x, const float *tail, const
     return sum;
 }
 
-INLINE int64_t lanes_left(int64_t at, int64_t end) { return end - at < VEC_LANES ? end - at : VEC_LANES; }
-
 static void conv_forward_head(const ConvShape *s, const float *x, const float *tail, const float *weight,
                               float *y, int64_t b, int64_t t, int64_t c0) {
     const int64_t end = c0 + s->width;
     float *out = y + (b * s->tokens + t) * s->heads * s->width;
     Vec square = vec_zero();
     for (int64_t c = c0; c < end; c += VEC_LANES) {
-        const int64_t lanes = lanes_left(c, end);
+        const int64_t lanes = vec_lanes(c, end);
         const Vec a = conv_sum(s, x, tail, weight, b, t, c, lanes), u = vec_mul(a, vec_sigmoid(a));
         square = vec_fma(u, u, square);
         vec_store_n(out + c, u, lanes);
@@ -44,7 +41,7 @@ static void conv_forward_head(const ConvShape *s, const float *x, const float *t
     if (!s->l2) return;
     const Vec inverse = vec_set1(1.0f / sqrtf(vec_sum(square) + L2_EPS));
     for (int64_t c = c0; c < end; c += VEC_LANES) {
-        const int64_t lanes = lanes_left(c, end);
+        const int64_t lanes = vec_lanes(c, end);
         vec_store_n(out + c, vec_mul(inverse, vec_load_n(out + c, lanes)), lanes);
     }
 }
@@ -76,7 +73,7 @@ static void conv_backward_head(const ConvShape *s, const float *x, const float *
     const int64_t end = c0 + s->width, row = (b * s->tokens + t) * s->heads * s->width;
     Vec square = vec_zero(), inner = vec_zero();
     for (int64_t c = c0; c < end; c += VEC_LANES) {
-        const int64_t lanes = lanes_left(c, end);
+        const int64_t lanes = vec_lanes(c, end);
         const Vec a = conv_sum(s, x, tail, weight, b, t, c, lanes);
         vec_store_n(da + row + c, a, lanes);
         if (!s->l2) continue;
@@ -87,7 +84,7 @@ static void conv_backward_head(const ConvShape *s, const float *x, const float *
     const float inverse = s->l2 ? 1.0f / sqrtf(vec_sum(square) + L2_EPS) : 1.0f;
     const Vec along = vec_set1(s->l2 ? vec_sum(inner) * inverse * inverse : 0.0f);
     for (int64_t c = c0; c < end; c += VEC_LANES) {
-        const int64_t lanes = lanes_left(c, end);
+        const int64_t lanes = vec_lanes(c, end);
         const Vec a = vec_load_n(da + row + c, lanes), sigma = vec_sigmoid(a);
         const Vec du =
             vec_mul(vec_set1(inverse), vec_fnma(vec_mul(a, sigma), along, vec_load_n(dy + row + c, lanes)));
@@ -129,7 +126,7 @@ static void conv_backward_weight(const ConvShape *s, const float *x, const float
 /* Adjoint of the convolution for 16 channels: dx, dtail by the transposed filter, dweight by correlation. */
 static void conv_backward_channels(const ConvShape *s, const float *x, const float *tail, const float *weight,
                                    const float *da, float *dx, float *dtail, float *dweight, int64_t c) {
-    const int64_t D = s->heads * s->width, lanes = lanes_left(c, D), w = s->taps;
+    const int64_t D = s->heads * s->width, lanes = vec_lanes(c, D), w = s->taps;
     for (int64_t b = 0; b < s->batch; b++)
         for (int64_t t = dtail ? 1 - w : 0; t < s->tokens; t++) {
             float *to = t >= 0 ? dx + (b * s->tokens + t) * D + c : dtail + (b * (w - 1) + w - 1 + t) * D + c;
@@ -160,4 +157,4 @@ static void conv_backward(const ConvShape *s, const float *x, const float *tail,
     }
 }
 
-static const struct conv_kernel conv_kernel = {conv_forward, conv_shift, conv_backward};
+const struct conv_kernel KERNEL(conv_kernel) = {conv_forward, conv_shift, conv_backward};

@@ -1,6 +1,6 @@
-#pragma once
-#include "kernel/act.c"
 #include "kernel/embed.h"
+#include "base/parallel.h"
+#include "vec/rows.h"
 
 static void embed_gather(int64_t rows, int64_t width, const int32_t *index, const float *table, float *y) {
     for (int64_t r = 0; r < rows; r++)
@@ -8,9 +8,9 @@ static void embed_gather(int64_t rows, int64_t width, const int32_t *index, cons
 }
 
 static void embed_scatter(int64_t rows, int64_t width, const int32_t *index, const float *dy, float *dtable) {
-#pragma omp parallel for schedule(static) if (rows * width > ACT_SERIAL && parallel_threads() > 1)
+#pragma omp parallel for schedule(static) if (rows * width > ROWS_SERIAL && parallel_threads() > 1)
     for (int64_t c = 0; c < width; c += VEC_LANES) {
-        const int64_t lanes = act_lanes(c, width);
+        const int64_t lanes = vec_lanes(c, width);
         for (int64_t r = 0; r < rows; r++) {
             float *to = dtable + index[r] * width + c;
             vec_store_n(to, vec_add(vec_load_n(to, lanes), vec_load_n(dy + r * width + c, lanes)), lanes);
@@ -21,12 +21,12 @@ static void embed_scatter(int64_t rows, int64_t width, const int32_t *index, con
 static void embed_rope(int64_t batch, int64_t tokens, int64_t heads, int64_t width, const float *angles,
                        float direction, const float *x, float *y) {
     const int64_t half = width / 2;
-#pragma omp parallel for schedule(static) if (batch * tokens * heads * width > ACT_SERIAL &&                 \
+#pragma omp parallel for schedule(static) if (batch * tokens * heads * width > ROWS_SERIAL &&                 \
                                               parallel_threads() > 1)
     for (int64_t i = 0; i < batch * tokens * heads; i++) {
         const float *angle = angles + (i / heads % tokens) * width;
         for (int64_t c = 0; c < half; c += VEC_LANES) {
-            const int64_t lanes = act_lanes(c, half);
+            const int64_t lanes = vec_lanes(c, half);
             const Vec cosine = vec_load_n(angle + c, lanes);
             const Vec sine = vec_mul(vec_set1(direction), vec_load_n(angle + half + c, lanes));
             const Vec a = vec_load_n(x + i * width + c, lanes),
@@ -37,4 +37,4 @@ static void embed_rope(int64_t batch, int64_t tokens, int64_t heads, int64_t wid
     }
 }
 
-static const struct embed_kernel embed_kernel = {embed_gather, embed_scatter, embed_rope};
+const struct embed_kernel KERNEL(embed_kernel) = {embed_gather, embed_scatter, embed_rope};

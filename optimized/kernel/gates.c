@@ -1,6 +1,5 @@
-#pragma once
-#include "kernel/act.c"
 #include "kernel/gates.h"
+#include "vec/rows.h"
 
 #define GATE_MARGIN 0.7f
 #define GATE_LEAK 0.1f
@@ -54,7 +53,7 @@ static void gates_forward(const GateShape *s, const float *z, float *keep, float
     for (int64_t i = 0; !s->decay && i < sets * s->channels; i++) keep[i] = 1.0f;
     for (int64_t i = 0; !s->momentum && i < sets; i++) eta[i] = 0.0f;
     for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = act_lanes(j, n);
+        const int64_t lanes = vec_lanes(j, n);
         GateLanes g;
         gates_lanes(z + j, lanes, &g);
         for (int64_t i = 0, at; i < lanes; i++) switch (gates_next(&cursor, &at)) {
@@ -80,7 +79,7 @@ static void gates_backward(const GateShape *s, float penalty, const float *z, co
     const int64_t n = s->rows * gates_columns(s);
     GateCursor cursor = gates_begin(s);
     for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = act_lanes(j, n);
+        const int64_t lanes = vec_lanes(j, n);
         GateLanes g;
         gates_lanes(z + j, lanes, &g);
         for (int64_t i = 0, at; i < lanes; i++) {
@@ -104,7 +103,7 @@ static double gates_penalty_value(const GateShape *s, const float *z) {
     GateCursor cursor = gates_begin(s);
     double sum = 0.0;
     for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = act_lanes(j, n);
+        const int64_t lanes = vec_lanes(j, n);
         GateLanes g;
         gates_lanes(z + j, lanes, &g);
         for (int64_t i = 0, at; i < lanes; i++) {
@@ -119,4 +118,4 @@ static double gates_penalty_value(const GateShape *s, const float *z) {
     return sum;
 }
 
-static const struct gates_kernel gates_kernel = {gates_forward, gates_backward, gates_penalty_value};
+const struct gates_kernel KERNEL(gates_kernel) = {gates_forward, gates_backward, gates_penalty_value};

@@ -1,6 +1,6 @@
-#pragma once
-#include "kernel/gemm.h"
-#include "vec/parallel.h"
+#include "kernel/serial.h"
+#include "vec/rows.h"
+#include "base/parallel.h"
 
 enum { GEMM_KC = 256, GEMM_MC = 96, GEMM_A_ROW = 112, GEMM_PACK_A = 16384, GEMM_NR = GEMM_VECS * VEC_LANES };
 
@@ -160,7 +160,7 @@ static void gemm_views(int64_t M, int64_t N, int64_t K, GemmView a, GemmView b, 
     }
 }
 
-static void gemm_serial(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda,
+void gemm_serial(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda,
                         const float *B, int64_t ldb, float *C, int64_t ldc, int accumulate) {
     const GemmView a = form == GEMM_TN ? (GemmView){A, 1, lda} : (GemmView){A, lda, 1};
     const GemmView b = form == GEMM_NT ? (GemmView){B, ldb, 1} : (GemmView){B, 1, ldb};
@@ -187,4 +187,4 @@ static void gemm_run(GemmForm form, int64_t M, int64_t N, int64_t K, const float
     }
 }
 
-static const struct gemm_kernel gemm_kernel = {gemm_run};
+const struct gemm_kernel KERNEL(gemm_kernel) = {gemm_run};

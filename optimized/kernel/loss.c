@@ -1,7 +1,7 @@
-#pragma once
-#include "kernel/act.c"
 #include "kernel/loss.h"
-#include "vec/portable.h"
+#include "base/parallel.h"
+#include "vec/rows.h"
+#include "base/portable.h"
 
 static float loss_top(int64_t classes, const float *x, int32_t *best) {
     int32_t top = 0;
@@ -14,7 +14,7 @@ static float loss_top(int64_t classes, const float *x, int32_t *best) {
 static float loss_exp_sum(int64_t classes, const float *x, float top) {
     Vec sum = vec_zero();
     FOR_VECTORS(j, classes) {
-        const int64_t lanes = act_lanes(j, classes);
+        const int64_t lanes = vec_lanes(j, classes);
         const Vec e = vec_exp(vec_sub(vec_load_n(x + j, lanes), vec_set1(top)));
         float kept[VEC_LANES];
         vec_store(kept, e);
@@ -25,7 +25,7 @@ static float loss_exp_sum(int64_t classes, const float *x, float top) {
 
 static void loss_forward(int64_t rows, int64_t classes, const float *logits, const int32_t *target,
                          double *loss, int32_t *best) {
-#pragma omp parallel for schedule(static) if (rows * classes > ACT_SERIAL && parallel_threads() > 1)
+#pragma omp parallel for schedule(static) if (rows * classes > ROWS_SERIAL && parallel_threads() > 1)
     for (int64_t r = 0; r < rows; r++) {
         const float *x = logits + r * classes, top = loss_top(classes, x, best + r);
         loss[r] = 0.0;
@@ -37,7 +37,7 @@ static void loss_forward(int64_t rows, int64_t classes, const float *logits, con
 
 static void loss_backward(int64_t rows, int64_t classes, const float *logits, const int32_t *target,
                           float scale, float *dlogits) {
-#pragma omp parallel for schedule(static) if (rows * classes > ACT_SERIAL && parallel_threads() > 1)
+#pragma omp parallel for schedule(static) if (rows * classes > ROWS_SERIAL && parallel_threads() > 1)
     for (int64_t r = 0; r < rows; r++) {
         if (target[r] < 0) continue;
         const float *x = logits + r * classes;
@@ -46,7 +46,7 @@ static void loss_backward(int64_t rows, int64_t classes, const float *logits, co
         const float top = loss_top(classes, x, &best);
         const Vec factor = vec_set1(scale / loss_exp_sum(classes, x, top));
         FOR_VECTORS(j, classes) {
-            const int64_t lanes = act_lanes(j, classes);
+            const int64_t lanes = vec_lanes(j, classes);
             const Vec e = vec_exp(vec_sub(vec_load_n(x + j, lanes), vec_set1(top)));
             vec_store_n(d + j, vec_fma(factor, e, vec_load_n(d + j, lanes)), lanes);
         }
@@ -54,4 +54,4 @@ static void loss_backward(int64_t rows, int64_t classes, const float *logits, co
     }
 }
 
-static const struct loss_kernel loss_kernel = {loss_forward, loss_backward};
+const struct loss_kernel KERNEL(loss_kernel) = {loss_forward, loss_backward};

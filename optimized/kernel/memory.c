@@ -1,12 +1,12 @@
-#pragma once
 #include "kernel/memory.h"
+#include "base/parallel.h"
+#include "vec/rows.h"
 #include "kernel/memory/dual_backward.c"
 #include "kernel/memory/scan_backward.c"
 
 static int64_t memory_workspace_floats(const MemoryShape *s) {
-    static float origin[1];
     MemoryChunk c;
-    return memory_layout(s, &c, origin);
+    return memory_layout(s, &c, 0);
 }
 
 typedef enum { SCRATCH_FORWARD, SCRATCH_ALL } MemoryScratch;
@@ -38,7 +38,7 @@ static Vec memory_flush(Vec x) {
 /* The chunk is full: its last state is the next chunk's start. */
 static void memory_close_chunk(int64_t weights, float *start, float *W, float *S) {
     FOR_VECTORS(j, weights) {
-        const int64_t lanes = memory_lanes(weights, j);
+        const int64_t lanes = vec_lanes(j, weights);
         const Vec w = memory_flush(vec_load_n(W + j, lanes));
         vec_store_n(start + j, w, lanes);
         vec_store_n(W + j, w, lanes);
@@ -270,6 +270,6 @@ static void memory_read_backward(const MemoryShape *s, const float *q, const flo
     memory_each_head(s, workspace, SCRATCH_ALL, memory_read_head, &job);
 }
 
-static const struct memory_kernel memory_kernel = {
+const struct memory_kernel KERNEL(memory_kernel) = {
     memory_workspace_floats, memory_forward_scan, memory_forward_dual, memory_backward,
     memory_backward_scan,    memory_read,         memory_read_backward};

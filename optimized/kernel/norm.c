@@ -1,6 +1,6 @@
-#pragma once
-#include "kernel/conv.c"
 #include "kernel/norm.h"
+#include "base/parallel.h"
+#include "vec/rows.h"
 
 #define RMS_EPS 1e-6f
 
@@ -15,7 +15,7 @@ static void norm_forward(const NormShape *s, const float *x, const float *gain, 
         const float *g = gain + (i % s->groups) * s->width;
         const Vec inverse = vec_set1(norm_inverse(x + at, s->width));
         for (int64_t c = 0; c < s->width; c += VEC_LANES) {
-            const int64_t lanes = lanes_left(c, s->width);
+            const int64_t lanes = vec_lanes(c, s->width);
             Vec v = vec_mul(vec_mul(vec_load_n(x + at + c, lanes), inverse), vec_load_n(g + c, lanes));
             if (z) {
                 const Vec gate = vec_load_n(z + at + c, lanes);
@@ -34,7 +34,7 @@ static void norm_backward_group(const NormShape *s, const float *x, const float 
     for (int pass = 0; pass < 2; pass++) {
         const Vec mean = vec_set1(pass ? vec_sum(inner) / (float)s->width : 0.0f);
         for (int64_t c = 0; c < s->width; c += VEC_LANES) {
-            const int64_t lanes = lanes_left(c, s->width);
+            const int64_t lanes = vec_lanes(c, s->width);
             const Vec n = vec_mul(vec_load_n(x + c, lanes), scale), g = vec_load_n(gain + c, lanes);
             const Vec d = vec_load_n(dy + c, lanes), gate = z ? vec_load_n(z + c, lanes) : vec_zero();
             const Vec sigma = z ? vec_sigmoid(gate) : vec_zero();
@@ -54,7 +54,7 @@ static void norm_backward_group(const NormShape *s, const float *x, const float 
 
 static void norm_backward_gain(const NormShape *s, const float *x, const float *z, const float *dy,
                                float *dgain, const float *inverse, int64_t group, int64_t c) {
-    const int64_t lanes = lanes_left(c, s->width), column = group * s->width + c;
+    const int64_t lanes = vec_lanes(c, s->width), column = group * s->width + c;
     Vec sum = vec_load_n(dgain + column, lanes);
     for (int64_t row = 0; row < s->rows; row++) {
         const int64_t at = row * s->groups * s->width + column;
@@ -86,4 +86,4 @@ static void norm_backward(const NormShape *s, const float *x, const float *gain,
     }
 }
 
-static const struct norm_kernel norm_kernel = {norm_forward, norm_backward};
+const struct norm_kernel KERNEL(norm_kernel) = {norm_forward, norm_backward};

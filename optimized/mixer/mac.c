@@ -11,7 +11,7 @@
 #include "branch/attention.h"
 #include "branch/memory.h"
 #include "branch/persistent.h"
-#include "check.h"
+#include "base/check.h"
 
 #include <math.h>
 #include <string.h>

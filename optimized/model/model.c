@@ -1,6 +1,6 @@
 #include "model/model.h"
-#include "check.h"
-#include "model/random.h"
+#include "base/check.h"
+#include "base/random.h"
 
 #include "mixers.h"
 #include <string.h>

@@ -1,5 +1,5 @@
 #pragma once
-#include "autograd/ops.h"
+#include "op/op.h"
 #include "model/config.h"
 
 /* Llama-shaped language model around a sequence mixer:

@@ -5,18 +5,31 @@
 
 #define FOR_VECTORS(j, ld) for (int64_t j = 0; j < (ld); j += VEC_LANES)
 
+/* Less work than this, in floats, is not worth a second thread. */
+enum { ROWS_SERIAL = 1 << 15 };
+
+/* Lanes of the vector at `at` that lie before `end`. */
+INLINE int64_t vec_lanes(int64_t at, int64_t end) { return end - at < VEC_LANES ? end - at : VEC_LANES; }
+
 static inline int64_t padded(int64_t n) { return (n + VEC_LANES - 1) / VEC_LANES * VEC_LANES; }
+
+/* The next `floats` floats of a scratch laid out from `base`, NULL while it is only measured. */
+static inline float *rows_part(float *base, int64_t *used, int64_t floats) {
+    float *part = base ? base + *used : 0;
+    *used += floats;
+    return part;
+}
 
 INLINE void rows_load(int64_t n, int64_t width, const float *src, int64_t stride, float *dst, int64_t ld) {
     for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, width) {
-            const int64_t lanes = width - j < VEC_LANES ? width - j : VEC_LANES;
+            const int64_t lanes = vec_lanes(j, width);
             vec_store(dst + t * ld + j, vec_load_n(src + t * stride + j, lanes));
         }
 }
 
 INLINE void rows_save(int64_t n, int64_t width, const float *src, int64_t ld, float *dst, int64_t stride) {
     for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, width) {
-            const int64_t lanes = width - j < VEC_LANES ? width - j : VEC_LANES;
+            const int64_t lanes = vec_lanes(j, width);
             vec_store_n(dst + t * stride + j, vec_load(src + t * ld + j), lanes);
         }
 }
@@ -25,7 +38,7 @@ INLINE void rows_save(int64_t n, int64_t width, const float *src, int64_t ld, fl
 INLINE void rows_add_to(int64_t n, int64_t width, float factor, const float *src, int64_t ld, float *dst,
                         int64_t stride) {
     for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, width) {
-            const int64_t lanes = width - j < VEC_LANES ? width - j : VEC_LANES;
+            const int64_t lanes = vec_lanes(j, width);
             float *d = dst + t * stride + j;
             vec_store_n(d, vec_fma(vec_set1(factor), vec_load(src + t * ld + j), vec_load_n(d, lanes)),
                         lanes);
@@ -51,7 +64,7 @@ INLINE float row_dot(int64_t width, const float *a, const float *b) {
 INLINE float flat_dot(int64_t n, const float *a, const float *b) {
     Vec sum = vec_zero();
     FOR_VECTORS(j, n) {
-        const int64_t lanes = n - j < VEC_LANES ? n - j : VEC_LANES;
+        const int64_t lanes = vec_lanes(j, n);
         sum = vec_fma(vec_load_n(a + j, lanes), vec_load_n(b + j, lanes), sum);
     }
     return vec_sum(sum);

@@ -24,6 +24,11 @@
 #define VEC_LANES 16
 #define INLINE static inline __attribute__((always_inline))
 
+/* A source of kernel/ is compiled once for every instruction set, -DVEC_ISA; what it exports ends in that name. */
+#define VEC_JOIN_(name, isa) name##_##isa
+#define VEC_JOIN(name, isa) VEC_JOIN_(name, isa)
+#define KERNEL(name) VEC_JOIN(name, VEC_ISA)
+
 #include VEC_HEADER
 
 /* Largest float below ln(FLT_MAX) and smallest above ln(2^-126): outside, exp returns inf and 0. */
@@ -70,10 +75,15 @@ INLINE Vec vec_silu_d2(Vec x, Vec s) {
     return vec_mul(vec_mul(s, vec_sub(one, s)), slope);
 }
 
+/* 0 .. 15 */
+INLINE Vec vec_index(void) {
+    static const float index[VEC_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+    return vec_load(index);
+}
+
 /* The first n lanes of x, 0 behind them. */
 INLINE Vec vec_first(Vec x, int64_t n) {
-    static const float index[VEC_LANES] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
-    return n >= VEC_LANES ? x : vec_less(vec_load(index), vec_set1((float)n), x, vec_zero());
+    return n >= VEC_LANES ? x : vec_less(vec_index(), vec_set1((float)n), x, vec_zero());
 }
 
 /* GELU in its tanh form is x sigma(g(x)) with g(x) = 2 sqrt(2 / pi) (x + 0.044715 x^3). */

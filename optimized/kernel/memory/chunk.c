@@ -3,7 +3,7 @@
  * matrix is chunk x ld[l] with rows padded by zeros. Names are those of the derivation: A pre-activation, H
  * output, E = dl/dH, D = dl/dA of the key path; Z input, O pre-activation of the query path; sigma_* the
  * logistic factor of the activation at A and O; d* gradients. */
-#include "kernel/gemm.c"
+#include "kernel/serial.h"
 #include "kernel/memory.h"
 #include "vec/rows.h"
 
@@ -35,12 +35,6 @@ typedef struct {
     MemoryGates gates[MEMORY_LAYERS];
 } MemoryChunk;
 
-static float *memory_take(float **cursor, int64_t floats) {
-    float *p = *cursor;
-    *cursor += padded(floats);
-    return p;
-}
-
 /* Row stride of a scratch matrix: an odd number of cache lines, so that a column of it spreads over all cache
  * sets. */
 static int64_t memory_stride(int64_t width) {
@@ -54,44 +48,50 @@ static MemoryGates *memory_gates_of(MemoryChunk *c, int l) {
     return &c->gates[c->shape->per_layer ? l - 1 : 0];
 }
 
-static void memory_take_all(float **cursor, int64_t floats, float **const *each, size_t count) {
-    for (size_t i = 0; i < count; i++) *each[i] = memory_take(cursor, floats);
+/* Scratch being laid out: what has been used from `base`, which is NULL while it is only measured. */
+typedef struct {
+    float *base;
+    int64_t used;
+} MemoryLayout;
+
+static void memory_take_all(MemoryLayout *layout, int64_t floats, float **const *each, size_t count) {
+    for (size_t i = 0; i < count; i++) *each[i] = rows_part(layout->base, &layout->used, padded(floats));
 }
-#define TAKE_ALL(cursor, floats, ...)                                                                        \
-    memory_take_all(cursor, floats, (float **const[]){__VA_ARGS__},                                          \
+#define TAKE_ALL(layout, floats, ...)                                                                        \
+    memory_take_all(layout, floats, (float **const[]){__VA_ARGS__},                                          \
                     sizeof((float **const[]){__VA_ARGS__}) / sizeof(float **))
 
-static void memory_layout_forward(MemoryChunk *c, int64_t rows, int64_t widest, float **cursor) {
+static void memory_layout_forward(MemoryChunk *c, int64_t rows, int64_t widest, MemoryLayout *layout) {
     for (int l = 0; l <= c->layers; l++)
-        TAKE_ALL(cursor, rows * c->ld[l], &c->A[l], &c->H[l], &c->E[l], &c->D[l], &c->Z[l], &c->O[l],
+        TAKE_ALL(layout, rows * c->ld[l], &c->A[l], &c->H[l], &c->E[l], &c->D[l], &c->Z[l], &c->O[l],
                  &c->decay[l], &c->sigma_a[l], &c->sigma_o[l]);
-    TAKE_ALL(cursor, widest, &c->X, &c->Y, &c->left, &c->transposed, &c->key.hat, &c->query.hat);
-    TAKE_ALL(cursor, rows, &c->coefficient, &c->key.inverse, &c->query.inverse);
-    TAKE_ALL(cursor, rows * rows, &c->F, &c->N);
+    TAKE_ALL(layout, widest, &c->X, &c->Y, &c->left, &c->transposed, &c->key.hat, &c->query.hat);
+    TAKE_ALL(layout, rows, &c->coefficient, &c->key.inverse, &c->query.inverse);
+    TAKE_ALL(layout, rows * rows, &c->F, &c->N);
     for (int i = 0; i < c->sets; i++) {
         MemoryGates *g = &c->gates[i];
-        TAKE_ALL(cursor, rows, &g->keep, &g->theta, &g->eta, &g->beta, &g->a0, &g->p0);
-        TAKE_ALL(cursor, rows * rows, &g->P, &g->C);
+        TAKE_ALL(layout, rows, &g->keep, &g->theta, &g->eta, &g->beta, &g->a0, &g->p0);
+        TAKE_ALL(layout, rows * rows, &g->P, &g->C);
     }
 }
 
-static void memory_layout_backward(MemoryChunk *c, int64_t rows, int64_t widest, float **cursor) {
+static void memory_layout_backward(MemoryChunk *c, int64_t rows, int64_t widest, MemoryLayout *layout) {
     for (int l = 0; l <= c->layers; l++)
-        TAKE_ALL(cursor, rows * c->ld[l], &c->dH[l], &c->dD[l], &c->dA[l], &c->ddecay[l]);
-    TAKE_ALL(cursor, widest, &c->dE, &c->dZ, &c->dO, &c->dY, &c->right);
-    TAKE_ALL(cursor, (rows + 1) * MEMORY_TRACE * VEC_LANES, &c->trace);
-    TAKE_ALL(cursor, 2 * padded(c->weights), &c->copy);
+        TAKE_ALL(layout, rows * c->ld[l], &c->dH[l], &c->dD[l], &c->dA[l], &c->ddecay[l]);
+    TAKE_ALL(layout, widest, &c->dE, &c->dZ, &c->dO, &c->dY, &c->right);
+    TAKE_ALL(layout, (rows + 1) * MEMORY_TRACE * VEC_LANES, &c->trace);
+    TAKE_ALL(layout, 2 * padded(c->weights), &c->copy);
     for (int i = 0; i < c->sets; i++) {
         MemoryGates *g = &c->gates[i];
-        TAKE_ALL(cursor, rows, &g->dkeep, &g->dtheta, &g->deta, &g->dbeta, &g->da0, &g->dp0);
-        TAKE_ALL(cursor, rows * rows, &g->dP, &g->dC, &g->dCt);
+        TAKE_ALL(layout, rows, &g->dkeep, &g->dtheta, &g->deta, &g->dbeta, &g->da0, &g->dp0);
+        TAKE_ALL(layout, rows * rows, &g->dP, &g->dC, &g->dCt);
     }
 }
 
-/* Lays the scratch out from `base` (a dummy to measure), first what forward passes use: c->forward floats, which
+/* Lays the scratch out from `base` (NULL: only measures), first what forward passes use: c->forward floats, which
  * is all that they touch. Returns its size in floats. */
 static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) {
-    float *cursor = base;
+    MemoryLayout layout = {base, 0};
     const int64_t rows = padded(s->chunk);
     int64_t widest = 0;
     memset(c, 0, sizeof *c);
@@ -106,10 +106,10 @@ static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) 
         c->offset[l] = c->weights;
         if (l > 0) c->weights += s->width[l - 1] * s->width[l];
     }
-    memory_layout_forward(c, rows, widest, &cursor);
-    c->forward = cursor - base;
-    memory_layout_backward(c, rows, widest, &cursor);
-    return cursor - base;
+    memory_layout_forward(c, rows, widest, &layout);
+    c->forward = layout.used;
+    memory_layout_backward(c, rows, widest, &layout);
+    return layout.used;
 }
 
 /* W[l] of a flat weight array; offset[l] is where layer l begins. */
@@ -119,11 +119,6 @@ INLINE int64_t memory_at(const MemoryChunk *c, int l) { return c->offset[l]; }
 #define FOR_ROWS(c, l, n, at)                                                                                \
     for (int64_t row_ = 0; row_ < (n); row_++)                                                               \
         for (int64_t at = row_ * (c)->ld[l]; at < row_ * (c)->ld[l] + (c)->width[l]; at += VEC_LANES)
-
-/* Lanes of the vector at column j that belong to a row of `width`. */
-INLINE int64_t memory_lanes(int64_t width, int64_t j) {
-    return width - j < VEC_LANES ? width - j : VEC_LANES;
-}
 
 /* decay[l][t][j] = keep of output channel j of layer l: what the equations call 1 - alpha. */
 static void memory_spread_decay(MemoryChunk *c, const float *keep, int64_t t) {

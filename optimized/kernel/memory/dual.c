@@ -90,7 +90,7 @@ static void memory_dual_update(MemoryChunk *c, int l, float *W, float *S, int64_
     W += memory_at(c, l);
     S += memory_at(c, l);
     FOR_VECTORS(j, count) {
-        const int64_t lanes = count - j < VEC_LANES ? count - j : VEC_LANES;
+        const int64_t lanes = vec_lanes(j, count);
         const Vec s = vec_load_n(S + j, lanes);
         vec_store_n(W + j, vec_fma(beta, vec_load_n(W + j, lanes), vec_mul(a0, s)), lanes);
         vec_store_n(S + j, vec_mul(p0, s), lanes);

@@ -53,7 +53,7 @@ static void memory_updates_backward(MemoryChunk *c, const float *W, const float 
         const int64_t count = c->width[l - 1] * c->width[l];
         float *to_w = dW + memory_at(c, l), *to_s = dS + memory_at(c, l);
         FOR_VECTORS(j, count) {
-            const int64_t lanes = memory_lanes(count, j);
+            const int64_t lanes = vec_lanes(j, count);
             const Vec w = vec_load_n(to_w + j, lanes), s = vec_load_n(to_s + j, lanes);
             vec_store_n(to_s + j, vec_fma(a0, w, vec_mul(p0, s)), lanes);
             vec_store_n(to_w + j, vec_mul(beta, w), lanes);

@@ -33,7 +33,7 @@ static float memory_row_sum(int64_t width, const float *x) {
 static float memory_normalise(int64_t width, const float *a, float *hat) {
     const Vec mean = vec_set1(memory_row_sum(width, a) / (float)width);
     FOR_VECTORS(j, width)
-    vec_store(hat + j, vec_first(vec_sub(vec_load(a + j), mean), memory_lanes(width, j)));
+    vec_store(hat + j, vec_first(vec_sub(vec_load(a + j), mean), vec_lanes(j, width)));
     const float inverse = 1.0f / sqrtf(row_dot(width, hat, hat) / (float)width + MEMORY_NORM_EPS);
     FOR_VECTORS(j, width) vec_store(hat + j, vec_mul(vec_set1(inverse), vec_load(hat + j)));
     return inverse;
@@ -47,7 +47,7 @@ static void memory_normalise_slope(int64_t width, const float *hat, float invers
     const Vec along = vec_set1(row_dot(width, e, hat) / (float)width);
     FOR_VECTORS(j, width) {
         const Vec rest = vec_fnma(along, vec_load(hat + j), vec_sub(vec_load(e + j), mean));
-        vec_store(out + j, vec_first(vec_mul(scale, rest), memory_lanes(width, j)));
+        vec_store(out + j, vec_first(vec_mul(scale, rest), vec_lanes(j, width)));
     }
 }
 

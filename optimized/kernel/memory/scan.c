@@ -42,7 +42,7 @@ INLINE void memory_scan_layer(MemoryChunk *c, int l, const int channelwise, int6
     const float *h = c->H[l - 1], *z = c->Z[l - 1];
     for (int64_t j = 0; j < out; j += VEC_LANES) {
         const float *decay = channelwise ? c->decay[l] + j : g->keep;
-        const int64_t lanes = memory_lanes(out, j);
+        const int64_t lanes = vec_lanes(j, out);
         int64_t r = 0;
         for (; r + SCAN_ROWS <= in; r += SCAN_ROWS)
             memory_scan_tile(SCAN_ROWS, channelwise, n, decay, g->eta, h + r, z + r, ldh, c->X + j,

@@ -81,7 +81,7 @@ INLINE void memory_reverse_rows(MemoryChunk *c, int l, const int rows, int64_t f
     const float *h = c->H[l - 1] + first_row, *z = c->Z[l - 1] + first_row, *eta = memory_gates_of(c, l)->eta;
     const MemoryTrace m = memory_trace(c);
     for (int64_t j = 0; j < out; j += VEC_LANES) {
-        const int64_t lanes = memory_lanes(out, j);
+        const int64_t lanes = vec_lanes(j, out);
         memory_trace_tile(rows, n, &m, c->decay[l] + j, eta, h, ldh, c->X + j, ldo, W + at + j, S + at + j,
                           out, lanes);
         memory_reverse_tile(rows, n, &m, c->decay[l] + j, eta, h, z, ldh, c->X + j, c->dO + j, ldo,

@@ -1,0 +1,39 @@
+#pragma once
+#include "bench/shared/timing.h"
+
+#include <stdio.h>
+
+/* The rows of kernels.tsv. Goal numbers are those of
+ * docs/performance.md. */
+typedef struct {
+    FILE *file;
+    int rounds;
+    double drift;
+} KernelReport;
+
+typedef struct {
+    const char *kernel, *shape, *bar_name; /* bar_name "-" when there is none */
+    int threads;
+    double flop;      /* useful, of one run */
+    double ratio;     /* of our speed to the bar's; 0: none */
+    const char *goal; /* "-" or the goal's text */
+    int met;          /* 1, 0, or -1 without goal */
+} KernelRow;
+
+void report_row(KernelReport *report, const KernelRow *row, const Timing *timing);
+
+/* A goal over several rows, without a timing of its own: `value` of `unit` against what was wanted. */
+void report_goal(KernelReport *report, const char *name, const char *shape, double value, const char *goal,
+                 int met);
+
+/* One family of rows = one file in this folder that defines `const KernelBench kernel_bench_NAME`. */
+typedef struct {
+    void (*run)(KernelReport *report);
+    int one_thread; /* else with all */
+} KernelBench;
+
+extern const double KERNEL_LEAST;  /* seconds of a sample */
+extern const Work KERNEL_NO_BAR;
+
+/* n numbers in [-scale, scale), the same every time; 64-byte aligned, to be given to free(). */
+float *random_floats(int64_t n, double scale);

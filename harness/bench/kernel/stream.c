@@ -1,0 +1,58 @@
+/* Goal 14: a stream of 2M tokens neither grows nor slows down. */
+#include "bench/kernel/kernel.h"
+#include "base/check.h"
+#include "base/random.h"
+#include "model/model.h"
+#include "terminal/progress.h"
+#include "terminal/stats.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+/* Resident memory of this process in KiB. */
+static double resident_kib(void) {
+    long total = 0, resident = 0;
+    FILE *f = fopen("/proc/self/statm", "r");
+    if (!f || fscanf(f, "%ld %ld", &total, &resident) != 2) resident = 0;
+    if (f) fclose(f);
+    return (double)resident * (double)sysconf(_SC_PAGESIZE) / 1024.0;
+}
+
+/* Goal 14: one sequence of 2M tokens through a small memory model, segment by segment. */
+static void stream_rows(KernelReport *r) {
+    enum { SEGMENT = 512, TOKENS = 1 << 21, SEGMENTS = TOKENS / SEGMENT, PART = SEGMENTS / 100 };
+    static double seconds[SEGMENTS];
+    Config config;
+    TrainConfig unused;
+    Model model;
+    State state;
+    Arena arena = {0};
+    char message[256];
+    double early = 0.0;
+    config_defaults(&config, &unused);
+    config.vocab = 174;
+    CHECK(!model_create(&model, &config, 1, message, sizeof message), "%s", message);
+    state_start(&state, &model, 1, 0);
+    Random random = {1};
+    for (int i = 0; i < SEGMENTS; i++) {
+        arena_reset(&arena);
+        Tape tape = {&arena, 0, 0};
+        int32_t *tokens = arena_take(&arena, SEGMENT * sizeof *tokens);
+        for (int t = 0; t < SEGMENT; t++) tokens[t] = (int32_t)random_below(&random, 174);
+        const ModelInput input = {tokens, 1, SEGMENT, 0, 0, 0.0f, 0, 0};
+        const double began = seconds_now();
+        model_forward(&tape, &model, &state, &input);
+        seconds[i] = seconds_now() - began;
+        if (i == 100000 / SEGMENT) early = resident_kib();
+    }
+    const double growth = resident_kib() - early;
+    const double ratio = stats_median(PART, seconds) / stats_median(PART, seconds + SEGMENTS - PART);
+    report_goal(r, "stream", "KiB at 2M tokens over 100K", growth, "14: <= 1024 KiB", growth <= 1024.0);
+    report_goal(r, "stream", "speed of last over first 1 % of 2M tokens", ratio, "14: 0.97 to 1.03",
+                ratio >= 0.97 && ratio <= 1.03);
+    state_free(&state);
+    arena_free(&arena);
+    model_free(&model);
+}
+
+const KernelBench kernel_bench_stream = {stream_rows, 0};

@@ -1,0 +1,42 @@
+#include "bench/kernel/kernel.h"
+#include "base/check.h"
+#include "base/dispatch.h"
+#include "base/random.h"
+
+#include <omp.h>
+#include <stdlib.h>
+
+const double KERNEL_LEAST = 2e-3;
+const Work KERNEL_NO_BAR = {0, 0};
+
+void report_row(KernelReport *r, const KernelRow *row, const Timing *t) {
+    const double rate = row->flop / t->seconds;
+    fprintf(r->file, "%s\t%s\t%d\t%s\t%.2f\t%.1f\t%s\t%.3f\t%s\t%s\n", row->kernel, kernel->isa, row->threads,
+            row->shape, rate / 1e9, 100.0 * rate / t->peak, row->bar_name, row->ratio, row->goal,
+            row->met < 0 ? "-"
+            : row->met   ? "yes"
+                         : "no");
+    fprintf(stderr, "kernels: %-16s %-24s %7.1f Gflop/s %5.1f%% of peak  %s %.2f %s%s\n", row->kernel,
+            row->shape, rate / 1e9, 100.0 * rate / t->peak, row->bar_name, row->ratio,
+            row->met < 0 ? "" : row->goal,
+            row->met < 0 ? ""
+            : row->met   ? "  met"
+                         : "  MISSED");
+    if (t->drift > r->drift) r->drift = t->drift;
+}
+
+void report_goal(KernelReport *r, const char *name, const char *shape, double value, const char *goal,
+                 int met) {
+    fprintf(r->file, "%s\t%s\t%d\t%s\t-\t-\t%s\t%.3f\t%s\t%s\n", name, kernel->isa, omp_get_max_threads(), shape,
+            "summary", value, goal, met ? "yes" : "no");
+    fprintf(stderr, "kernels: goal %s: %s %s = %.3f  %s\n", goal, name, shape, value,
+            met ? "met" : "MISSED");
+}
+
+float *random_floats(int64_t n, double scale) {
+    float *x = aligned_alloc(64, ((size_t)n * sizeof(float) + 127) / 64 * 64);
+    Random random = {(uint64_t)n};
+    CHECK(x, "no memory for %ld floats", n);
+    for (int64_t i = 0; i < n; i++) x[i] = (float)(scale * (2.0 * random_uniform(&random) - 1.0));
+    return x;
+}

@@ -1,0 +1,74 @@
+#include "bench/shared/timing.h"
+#include "base/check.h"
+#include "base/dispatch.h"
+#include "terminal/progress.h"
+#include "terminal/stats.h"
+
+#include <math.h>
+#include <omp.h>
+#include <stdlib.h>
+
+enum { MOST_ROUNDS = 31 };
+
+static double clock_now(int threads) { return threads > 1 ? seconds_now() : cpu_seconds_now(); }
+
+static double sample(Work work, int64_t repeats, int threads) {
+    const double began = clock_now(threads);
+    for (int64_t i = 0; i < repeats; i++) work.run(work.context);
+    return (clock_now(threads) - began) / (double)repeats;
+}
+
+/* Repeats so that one sample lasts `least` seconds. */
+static int64_t calibrate(Work work, double least, int threads) {
+    work.run(work.context);
+    const double once = sample(work, 1, threads);
+    return once >= least ? 1 : 1 + (int64_t)(least / (once > 1e-9 ? once : 1e-9));
+}
+
+static double peak_sample(int threads) {
+    static volatile float sink;
+    const int64_t rounds = 40000;
+    const double began = clock_now(threads);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        const float x = kernel->roofline->fma(rounds);
+#pragma omp critical
+        sink = x;
+    }
+    (void)sink;
+    return (double)threads * (double)rounds * ROOFLINE_FLOP / (clock_now(threads) - began);
+}
+
+Timing timing_measure(Work ours, Work bar, int threads, int rounds, double least) {
+    double mine[MOST_ROUNDS], other[MOST_ROUNDS], peak[MOST_ROUNDS];
+    CHECK(rounds > 0 && rounds <= MOST_ROUNDS, "%d rounds", rounds);
+    const int64_t repeats = calibrate(ours, least, threads),
+                  bar_repeats = bar.run ? calibrate(bar, least, threads) : 0;
+    for (int i = 0; i < rounds; i++) {
+        peak[i] = peak_sample(threads);
+        mine[i] = sample(ours, repeats, threads);
+        other[i] = bar.run ? sample(bar, bar_repeats, threads) : 0.0;
+    }
+    Timing t = {stats_median(rounds, mine), stats_median(rounds, other), stats_median(rounds, peak), 0.0};
+    for (int i = 0; i < rounds; i++) t.drift = fmax(t.drift, fabs(peak[i] - t.peak) / t.peak);
+    return t;
+}
+
+typedef struct {
+    int64_t floats;
+    float *from, *to;
+} Copy;
+
+static void copy(void *context) {
+    const Copy *c = context;
+    kernel->roofline->copy(c->floats, c->from, c->to);
+}
+
+double timing_bandwidth(int64_t floats, int rounds) {
+    Copy c = {floats, calloc((size_t)floats, sizeof(float)), calloc((size_t)floats, sizeof(float))};
+    CHECK(c.from && c.to, "no memory for %ld floats", floats);
+    const Timing t = timing_measure((Work){copy, &c}, (Work){0, 0}, 1, rounds, 1e-3);
+    free(c.from);
+    free(c.to);
+    return 8.0 * (double)floats / t.seconds;
+}

@@ -1,0 +1,67 @@
+#!/bin/sh
+# Registries from folder listings: to add a kernel, mixer, task, command, measurement or table of cases is to add its file.
+# Usage: generate.sh FOLDER "INSTRUCTION SETS" EMULATED_AVX512. A file is written only where it changes.
+export LC_ALL=C
+gen=$1 isas=$2 emulated=$3
+mkdir -p "$gen"
+
+keep() { # keep NAME: standard input
+    cat >"$gen/$1.$$"
+    if cmp -s "$gen/$1.$$" "$gen/$1"; then rm "$gen/$1.$$"; else mv "$gen/$1.$$" "$gen/$1"; fi
+}
+names() { # names FOLDER: of its sources
+    for file in "$1"/*.c; do [ -f "$file" ] && basename "$file" .c; done
+}
+# registry HEADER TYPE PREFIX ARRAY NAME..: declarations, and an array that ends with NULL
+registry() {
+    header=$1 type=$2 prefix=$3 array=$4
+    shift 4
+    {
+        for name in "$@"; do echo "extern const $type $prefix$name;"; done
+        echo "static const $type *const $array[] = {"
+        for name in "$@"; do echo "    &$prefix$name,"; done
+        echo "    0};"
+    } | keep "$header"
+}
+
+# shellcheck disable=SC2046
+{
+    kernels=$(names optimized/kernel)
+    {
+        echo '#pragma once'
+        for k in $kernels; do echo "#include \"kernel/$k.h\""; done
+        echo 'typedef struct {'
+        echo '    const char *isa;'
+        for k in $kernels; do echo "    const struct ${k}_kernel *$k;"; done
+        echo '} Kernels;'
+    } | keep kernels.h
+    {
+        echo "#define EMULATED_AVX512 $emulated"
+        echo "#define KERNELS_FIRST kernels_${isas%% *}"
+        for isa in $isas; do
+            for k in $kernels; do echo "extern const struct ${k}_kernel ${k}_kernel_$isa;"; done
+            echo "static const Kernels kernels_$isa = {"
+            echo "    .isa = \"$isa\","
+            for k in $kernels; do echo "    .$k = &${k}_kernel_$isa,"; done
+            echo '};'
+        done
+        echo 'static const Kernels *const kernel_tables[] = {'
+        for isa in $isas; do echo "    &kernels_$isa,"; done
+        echo '    0};'
+    } | keep kernel_tables.h
+    registry mixers.h Mixer mixer_ mixers $(names optimized/mixer)
+    registry tasks.h Task task_ tasks $(names harness/task)
+    registry commands.h Command command_ commands $(names harness/command)
+    registry benches.h Bench bench_ benches $(names harness/bench)
+    registry kernel_benches.h KernelBench kernel_bench_ kernel_benches $(names harness/bench/kernel)
+    {
+        echo '#include "reference.h"'
+        for f in $(names reference); do echo "#include \"$f.c\""; done
+        for f in $(names reference/mixer); do echo "#include \"mixer/$f.c\""; done
+        echo 'static const Equation *const equation_files[] = {'
+        for f in $(names reference); do echo "    ${f}_equations,"; done
+        for f in $(names reference/mixer); do echo "    mixer_${f}_equations,"; done
+        echo '    NULL};'
+        echo 'REFERENCE_EXPORT(equation_files)'
+    } | keep reference.c
+}

@@ -1,0 +1,30 @@
+#pragma once
+#include "task/task.h"
+
+/* What RULER's single needles share (S-NIAH; NVIDIA/RULER): the key adjective-noun, the value (seven digits,
+ * or a random UUID), the needle sentence, the prompt before and the question after the context, bytes as
+ * tokens. */
+typedef enum { NEEDLE_NUMBER, NEEDLE_UUID } NeedleValue;
+typedef struct {
+    char needle[160], before[160], after[320], value[40];
+} NeedleText;
+
+/* Loads the word lists; call once from a task's open. */
+void needle_words(void);
+
+void needle_text(uint64_t seed, uint64_t index, NeedleValue kind, NeedleText *text);
+
+/* Bytes of everything but the haystack. */
+int64_t needle_around(const NeedleText *text);
+
+/* Appends the question and the answer, records the answer's place, and fills up to `length` with the
+ * haystack's bytes. */
+void needle_finish(Sample *sample, const NeedleText *text, const unsigned char *haystack, int64_t period,
+                   int64_t length);
+
+/* Prose as haystack (S-NIAH-2 and -3): `haystack` is a file, or "" for the essays. Each sample starts at a
+ * random sentence of the text, which repeats when it is too short; the needle stands before a sentence at one
+ * of 40 depths. */
+int needle_prose_open(const char *haystack, char *message, size_t size);
+void needle_prose_sample(uint64_t seed, uint64_t index, int64_t length, double depth, NeedleValue kind,
+                         Sample *sample);

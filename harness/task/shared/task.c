@@ -1,0 +1,65 @@
+#include "task/task.h"
+#include "base/check.h"
+#include "base/random.h"
+
+#include "tasks.h"
+#include <string.h>
+
+const Task *task_at(int i) { return tasks[i]; }
+
+const Task *task_find(const char *name) {
+    for (int i = 0; tasks[i]; i++)
+        if (!strcmp(tasks[i]->name, name)) return tasks[i];
+    return 0;
+}
+
+static void sample_add(Sample *s, Piece piece) {
+    if (piece.length <= 0) return;
+    CHECK(s->count < SAMPLE_PIECES, "a sample of more than %d pieces", SAMPLE_PIECES);
+    s->pieces[s->count++] = piece;
+    s->length += piece.length;
+}
+
+void sample_text(Sample *s, const char *text) {
+    const int64_t length = (int64_t)strlen(text);
+    CHECK(s->stored + length <= SAMPLE_STORE, "%ld bytes of text in a sample", s->stored + length);
+    memcpy(s->store + s->stored, text, (size_t)length);
+    sample_add(s, (Piece){.length = length, .bytes = 0, .period = length, .offset = s->stored, .classes = 0});
+    s->stored += (int)length;
+}
+
+void sample_repeat(Sample *s, const unsigned char *bytes, int64_t period, int64_t offset, int64_t length) {
+    sample_add(s, (Piece){.length = length, .bytes = bytes, .period = period, .offset = offset % period});
+}
+
+void sample_filler(Sample *s, uint64_t seed, int32_t base, int32_t classes, int64_t length) {
+    sample_add(s, (Piece){.length = length, .seed = seed, .base = base, .classes = classes});
+}
+
+/* Text of a sample lies in its own store, so that a Sample can be copied. */
+static int32_t piece_token(const Sample *s, const Piece *p, int64_t i) {
+    if (p->bytes) return p->bytes[(p->offset + i) % p->period];
+    if (p->classes == 0) return s->store[p->offset + i];
+    Random random = {p->seed + (uint64_t)i * 0xd1342543de82ef95u};
+    return p->base + (int32_t)random_below(&random, (uint64_t)p->classes);
+}
+
+static int32_t sample_token(const Sample *s, int64_t at) {
+    for (int i = 0; i < s->count; i++) {
+        if (at < s->pieces[i].length) return piece_token(s, &s->pieces[i], at);
+        at -= s->pieces[i].length;
+    }
+    return 0;
+}
+
+void sample_read(const Sample *s, int64_t from, int64_t count, int32_t *tokens, int32_t *targets) {
+    int64_t begin = 0, done = 0;
+    memset(tokens, 0, (size_t)count * sizeof *tokens);
+    for (int i = 0; i < s->count && done < count; begin += s->pieces[i++].length)
+        for (int64_t at = from + done - begin; done < count && at < s->pieces[i].length; at++)
+            tokens[done++] = piece_token(s, &s->pieces[i], at);
+    for (int64_t t = 0; targets && t < count; t++) {
+        const int64_t next = from + t + 1;
+        targets[t] = next >= s->answer && next < s->answer + s->answer_length ? sample_token(s, next) : -1;
+    }
+}

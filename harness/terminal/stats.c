@@ -1,0 +1,39 @@
+#include "terminal/stats.h"
+
+#include <gsl/gsl_cdf.h>
+#include <gsl/gsl_fit.h>
+#include <gsl/gsl_sort.h>
+#include <gsl/gsl_statistics_double.h>
+#include <math.h>
+#include <stdlib.h>
+
+void stats_proportion(int64_t correct, int64_t total, double *low, double *high) {
+    const double k = (double)correct, n = (double)total;
+    *low = correct > 0 ? gsl_cdf_beta_Pinv(0.025, k, n - k + 1.0) : 0.0;
+    *high = correct < total ? gsl_cdf_beta_Pinv(0.975, k + 1.0, n - k) : 1.0;
+}
+
+void stats_power_law(int n, const double *x, const double *y, double *exponent, double *half_width) {
+    double lx[64], ly[64], c0, c1, v00, v01, v11, residual;
+    for (int i = 0; i < n && i < 64; i++) {
+        lx[i] = log(x[i]);
+        ly[i] = log(y[i]);
+    }
+    gsl_fit_linear(lx, 1, ly, 1, (size_t)n, &c0, &c1, &v00, &v01, &v11, &residual);
+    *exponent = c1;
+    *half_width = sqrt(v11) * gsl_cdf_tdist_Pinv(0.975, (double)n - 2.0);
+}
+
+double stats_crossing(int n, const double *x, const double *ratio) {
+    int i = n;
+    while (i > 0 && ratio[i - 1] >= 1.0) i--;
+    if (i == n) return NAN;
+    if (i == 0) return x[0];
+    const double below = log(ratio[i - 1]), above = log(ratio[i]);
+    return x[i - 1] * pow(x[i] / x[i - 1], -below / (above - below));
+}
+
+double stats_median(int n, double *values) {
+    gsl_sort(values, 1, (size_t)n);
+    return gsl_stats_median_from_sorted_data(values, 1, (size_t)n);
+}

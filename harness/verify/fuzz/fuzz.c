@@ -1,0 +1,119 @@
+/* libFuzzer target: every kind of file the program opens, READER in the environment says which. Whatever the bytes, the
+ * readers must refuse with a message or accept a whole, consistent file: no crash, no leak, no undefined behaviour. */
+#include "base/check.h"
+#include "command/command.h"
+#include "task/shared/data.h"
+#include "golden/golden.h"
+#include "file/checkpoint.h"
+#include "file/state.h"
+
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static char path[64];
+extern const Command command_equation;
+static int fd = -1;
+static Model small;
+
+/* A file in memory that readers can open by name. */
+static void file_set(const uint8_t *bytes, size_t size) {
+    if (fd < 0) {
+        fd = memfd_create("fuzz", 0);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    }
+    CHECK(!ftruncate(fd, 0) && pwrite(fd, bytes, size, 0) == (ssize_t)size, "memory file of %zu bytes", size);
+}
+
+static void read_checkpoint(int with_optimizer) {
+    Model model;
+    Optimizer optimizer;
+    TrainConfig train;
+    Progress progress;
+    char message[1024] = "";
+    if (checkpoint_load(path, &model, with_optimizer ? &optimizer : 0, &train, &progress, message,
+                        sizeof message)) {
+        CHECK(*message, "refused without a message");
+        return;
+    }
+    if (with_optimizer) optimizer_free(&optimizer);
+    model_free(&model);
+}
+
+static void read_state(void) {
+    SafeFile file;
+    State state;
+    char message[1024] = "";
+    if (!small.list.count) {
+        Config config;
+        TrainConfig train;
+        config_defaults(&config, &train);
+        config.vocab = 4, config.width = 4, config.heads = 2, config.layers = 1, config.ffn = 4,
+        config.chunk = 2;
+        CHECK(!model_create(&small, &config, 1, message, sizeof message), "%s", message);
+    }
+    if (safetensors_read(&file, path, message, sizeof message)) return;
+    if (!state_load(&file, &state, &small, message, sizeof message)) state_free(&state);
+    safetensors_close(&file);
+}
+
+static void read_config(void) {
+    Config config;
+    TrainConfig train;
+    char message[1024] = "";
+    config_defaults(&config, &train);
+    if (config_from_file(path, &config, &train, message, sizeof message))
+        CHECK(*message, "refused without a message");
+}
+
+static void read_text(void) {
+    char message[1024] = "";
+    int64_t length;
+    free(data_prose(path, &length, message, sizeof message));
+}
+
+static void read_golden(void) {
+    char message[1024] = "";
+    int64_t cases = 0;
+    golden_check("results/golden", path, &cases, message, sizeof message);
+}
+
+/* Some equation on the file's tensors and its metadata "dims"; what it writes cannot be written. */
+static void read_equation(void) {
+    static const char *const names[] = {"memory_chunk", "language_model", "mixer_mac", "window_attention"};
+    static int next;
+    char *argv[] = {"equation", (char *)(uintptr_t)names[next++ % 4], "--in", path, "--out", "/proc/nowhere",
+                    0};
+    command_equation.run(6, argv);
+}
+
+static void read_weights(void) { read_checkpoint(0); }
+static void read_training(void) { read_checkpoint(1); }
+
+static const struct {
+    const char *name;
+    void (*read)(void);
+} readers[] = {{"weights", read_weights},  {"training", read_training}, {"state", read_state},
+               {"config", read_config},    {"text", read_text},         {"golden", read_golden},
+               {"equation", read_equation}};
+static void (*reader)(void);
+
+int LLVMFuzzerInitialize(int *argc, char ***argv);
+int LLVMFuzzerInitialize(int *argc, char ***argv) {
+    const char *wanted = getenv("READER");
+    (void)argc, (void)argv;
+    for (size_t i = 0; wanted && i < sizeof readers / sizeof *readers; i++)
+        if (!strcmp(readers[i].name, wanted)) reader = readers[i].read;
+    CHECK(reader, "READER names no reader: %s", wanted ? wanted : "(unset)");
+    return 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
+    file_set(bytes, size);
+    reader();
+    return 0;
+}

@@ -1,0 +1,178 @@
+#include "file/checkpoint.h"
+#include "file/safetensors.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FORMAT "titans.c checkpoint 1"
+
+enum { GROUPS = 3 };
+static const char *const group_prefix[GROUPS] = {"", "adamw.m.", "adamw.v."};
+
+static SafeTensor checkpoint_tensor(const Parameter *p, int group, const float *base) {
+    SafeTensor t = {
+        .dims = 2, .shape = {p->rows, p->cols}, .count = p->rows * p->cols, .data = base + p->offset};
+    snprintf(t.name, sizeof t.name, "%s%s", group_prefix[group], p->name);
+    return t;
+}
+
+int checkpoint_save(const char *path, const Model *model, const Optimizer *o, const TrainConfig *train,
+                    const Progress *progress, char *message, size_t size) {
+    const float *const base[GROUPS] = {model->weights, o ? o->m : 0, o ? o->v : 0};
+    const int count = model->list.count, groups = o ? GROUPS : 1;
+    SafeTensor *tensors = calloc((size_t)(count * GROUPS), sizeof *tensors);
+    int written = 0;
+    char *config_text = config_to_json(&model->config, 0), *train_text = config_to_json(0, train);
+    char step[32], match[64], penalised[8], power1[64], power2[64];
+    snprintf(step, sizeof step, "%lld", (long long)progress->step);
+    snprintf(match, sizeof match, "%a", progress->match);
+    snprintf(penalised, sizeof penalised, "%d", (int)progress->penalised);
+    snprintf(power1, sizeof power1, "%a", o ? o->power1 : 1.0);
+    snprintf(power2, sizeof power2, "%a", o ? o->power2 : 1.0);
+    const SafeMetadata metadata[] = {{"format", FORMAT}, {"config", config_text}, {"train", train_text},
+                                     {"step", step},     {"match", match},        {"penalised", penalised},
+                                     {"power1", power1}, {"power2", power2}};
+    int status = -1;
+    if (tensors && config_text && train_text) {
+        for (int g = 0; g < groups; g++)
+            for (int i = 0; i < count; i++)
+                if (parameter_count(&model->list.items[i]) > 0)
+                    tensors[written++] = checkpoint_tensor(&model->list.items[i], g, base[g]);
+        status = safetensors_write(path, tensors, written, metadata, sizeof metadata / sizeof *metadata,
+                                   message, size);
+    } else
+        snprintf(message, size, "no memory to write %s", path);
+    free(tensors);
+    free(config_text);
+    free(train_text);
+    return status;
+}
+
+static int checkpoint_configs(const SafeFile *f, Config *config, TrainConfig *train, char *message,
+                              size_t size) {
+    const char *const keys[] = {"config", "train"};
+    config_defaults(config, train);
+    for (int i = 0; i < 2; i++) {
+        const char *text = safetensors_metadata(f, keys[i]);
+        cJSON *object = text ? cJSON_Parse(text) : 0;
+        const int status = object ? config_from_json(object, config, train, message, size) : -1;
+        if (!object) snprintf(message, size, "metadata has no readable \"%s\"", keys[i]);
+        cJSON_Delete(object);
+        if (status) return -1;
+    }
+    return 0;
+}
+
+/* A number of the metadata inside [low, high]. */
+static int checkpoint_number(const SafeFile *f, const char *key, double low, double high, double *value,
+                             char *message, size_t size) {
+    const char *text = safetensors_metadata(f, key);
+    char *end = 0;
+    if (text) *value = strtod(text, &end);
+    if (text && end != text && !*end && *value >= low && *value <= high) return 0;
+    snprintf(message, size, "metadata has no readable \"%s\" from %g to %g", key, low, high);
+    return -1;
+}
+
+static int checkpoint_copy(const SafeFile *f, const Model *model, int group, float *base, char *message,
+                           size_t size) {
+    for (int i = 0; i < model->list.count; i++) {
+        if (parameter_count(&model->list.items[i]) == 0) continue;
+        const SafeTensor want = checkpoint_tensor(&model->list.items[i], group, base);
+        const SafeTensor *t = safetensors_find(f, want.name);
+        if (!t) {
+            snprintf(message, size, "tensor '%s' is missing", want.name);
+            return -1;
+        }
+        if (t->type != SAFE_F32 || t->dims != 2 || t->shape[0] != want.shape[0] ||
+            t->shape[1] != want.shape[1]) {
+            snprintf(message, size, "tensor '%s' is %s %lld x %lld, the configuration wants F32 %lld x %lld",
+                     want.name, safetensors_type(t->type), (long long)t->shape[0], (long long)t->shape[1],
+                     (long long)want.shape[0], (long long)want.shape[1]);
+            return -1;
+        }
+        const float *values = t->data;
+        for (int64_t j = 0; j < t->count; j++)
+            if (!isfinite(values[j])) {
+                snprintf(message, size, "tensor '%s' holds a value that is not finite at %lld", want.name,
+                         (long long)j);
+                return -1;
+            }
+        memcpy(base + model->list.items[i].offset, values, (size_t)t->count * sizeof(float));
+    }
+    return 0;
+}
+
+/* A damaged configuration can ask for any amount of memory; the file says how much there can be. */
+static int checkpoint_weights(const SafeFile *f, const Config *config, char *message, size_t size) {
+    int64_t wanted, held = 0;
+    if (model_count(config, &wanted, message, size)) return -1;
+    for (int i = 0; i < f->tensor_count; i++) held += f->tensors[i].count;
+    if (held == wanted || held == GROUPS * wanted) return 0;
+    snprintf(message, size, "%lld numbers, the configuration wants %lld, or %lld with the optimizer's",
+             (long long)held, (long long)wanted, (long long)(GROUPS * wanted));
+    return -1;
+}
+
+static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainConfig *train,
+                           Progress *progress, char *message, size_t size) {
+    const char *format = safetensors_metadata(f, "format");
+    Config config;
+    double step, penalised, power1, power2;
+    if (!format || strcmp(format, FORMAT)) {
+        snprintf(message, size, "not a checkpoint of this program (format \"%s\", \"" FORMAT "\" is wanted)",
+                 format ? format : "none");
+        return -1;
+    }
+    if (checkpoint_configs(f, &config, train, message, size) ||
+        checkpoint_number(f, "step", 0, 1e9, &step, message, size) ||
+        checkpoint_number(f, "match", 0, 1, &progress->match, message, size) ||
+        checkpoint_number(f, "penalised", 0, 1, &penalised, message, size) ||
+        checkpoint_number(f, "power1", 0, 1, &power1, message, size) ||
+        checkpoint_number(f, "power2", 0, 1, &power2, message, size))
+        return -1;
+    progress->step = (int64_t)step;
+    progress->penalised = (int64_t)penalised;
+    if (checkpoint_weights(f, &config, message, size) || model_allocate(model, &config, message, size))
+        return -1;
+    int wanted = 0;
+    for (int i = 0; i < model->list.count; i++) wanted += parameter_count(&model->list.items[i]) > 0;
+    if (f->tensor_count != wanted && f->tensor_count != GROUPS * wanted) {
+        snprintf(message, size, "%d tensors, the configuration wants %d, or %d with the optimizer's",
+                 f->tensor_count, wanted, GROUPS * wanted);
+        return -1;
+    }
+    if (o && f->tensor_count == wanted) {
+        snprintf(message, size, "weights only: there is no optimizer state to resume from");
+        return -1;
+    }
+    if (checkpoint_copy(f, model, 0, model->weights, message, size)) return -1;
+    if (!o) return 0;
+    if (optimizer_create(o, model, message, size)) return -1;
+    o->step = progress->step;
+    o->power1 = power1;
+    o->power2 = power2;
+    return checkpoint_copy(f, model, 1, o->m, message, size) ||
+                   checkpoint_copy(f, model, 2, o->v, message, size)
+               ? -1
+               : 0;
+}
+
+int checkpoint_load(const char *path, Model *model, Optimizer *optimizer, TrainConfig *train,
+                    Progress *progress, char *message, size_t size) {
+    char reason[256];
+    SafeFile file;
+    *model = (Model){0};
+    if (optimizer) *optimizer = (Optimizer){0};
+    if (safetensors_read(&file, path, message, size)) return -1;
+    const int status = checkpoint_fill(&file, model, optimizer, train, progress, reason, sizeof reason);
+    safetensors_close(&file);
+    if (!status) return 0;
+    snprintf(message, size, "%s: %s", path, reason);
+    if (model->weights) model_free(model);
+    if (optimizer) optimizer_free(optimizer);
+    return -1;
+}

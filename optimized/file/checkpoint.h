@@ -1,0 +1,20 @@
+#pragma once
+#include "train/optimizer.h"
+
+/* A training run on disk: weights, optimizer state, both configurations and the progress. Nothing in it
+ * depends on the instruction set, the number of threads or the time of day. The state of the random numbers
+ * is (seed, step): a sample is a function of the task, the seed and its index. */
+typedef struct {
+    int64_t step;      /* optimizer steps done */
+    double match;      /* running mean of exact match */
+    int64_t penalised; /* the write-sparsity penalty has been switched on */
+} Progress;
+
+/* optimizer NULL: weights only, a third of the size, nothing to resume from. 0, or -1 with a message. */
+int checkpoint_save(const char *path, const Model *model, const Optimizer *optimizer,
+                    const TrainConfig *train, const Progress *progress, char *message, size_t size);
+
+/* Creates the model, and the optimizer unless NULL, which wants a file that has one. Refuses files whose
+ * tensors do not fit the configuration. */
+int checkpoint_load(const char *path, Model *model, Optimizer *optimizer, TrainConfig *train,
+                    Progress *progress, char *message, size_t size);

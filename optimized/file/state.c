@@ -1,0 +1,133 @@
+#include "file/state.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define FORMAT "titans.c state 1"
+enum { OWN_METADATA = 5, MOST_METADATA = 16 };
+
+/* FNV-1a over the bits of the weights. */
+static uint64_t weights_hash(const Model *m) {
+    const unsigned char *bytes = (const unsigned char *)m->weights;
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (size_t i = 0; i < (size_t)m->list.floats * sizeof(float); i++)
+        hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    return hash;
+}
+
+static SafeTensor slot_tensor(int layer, int k, const Tensor *slot) {
+    SafeTensor t = {
+        .dims = 2, .shape = {slot->rows, slot->cols}, .count = slot->rows * slot->cols, .data = slot->data};
+    snprintf(t.name, sizeof t.name, "layer.%d.slot.%d", layer, k);
+    return t;
+}
+
+/* The slots that hold numbers; tensors must have room for layers * MIXER_SLOTS. */
+static int state_tensors(const State *state, const Model *m, SafeTensor *tensors) {
+    int count = 0;
+    for (int layer = 0; layer < m->config.layers; layer++)
+        for (int k = 0; k < MIXER_SLOTS; k++) {
+            const Tensor *slot = state->layers[layer].slot[k];
+            if (slot && slot->rows * slot->cols > 0) tensors[count++] = slot_tensor(layer, k, slot);
+        }
+    return count;
+}
+
+int state_save(const char *path, const State *state, const Model *m, const SafeMetadata *metadata,
+               int metadata_count, char *message, size_t size) {
+    char text[OWN_METADATA - 1][32];
+    SafeMetadata all[MOST_METADATA] = {{"format", FORMAT}};
+    static const char *const keys[] = {"position", "batch", "capacity", "weights"};
+    SafeTensor *tensors = calloc((size_t)(m->config.layers * MIXER_SLOTS), sizeof *tensors);
+    if (!tensors || OWN_METADATA + metadata_count > MOST_METADATA) {
+        snprintf(message, size, "no memory to write %s", path);
+        free(tensors);
+        return -1;
+    }
+    const int64_t numbers[] = {state->position, state->batch, state->capacity};
+    for (int i = 0; i < 3; i++) snprintf(text[i], sizeof text[i], "%lld", (long long)numbers[i]);
+    snprintf(text[3], sizeof text[3], "%016llx", (unsigned long long)weights_hash(m));
+    for (int i = 0; i < OWN_METADATA - 1; i++) {
+        snprintf(all[i + 1].key, sizeof all[i + 1].key, "%s", keys[i]);
+        all[i + 1].value = text[i];
+    }
+    for (int i = 0; i < metadata_count; i++) all[OWN_METADATA + i] = metadata[i];
+    const int status = safetensors_write(path, tensors, state_tensors(state, m, tensors), all,
+                                         OWN_METADATA + metadata_count, message, size);
+    free(tensors);
+    return status;
+}
+
+static int state_number(const SafeFile *f, const char *key, int64_t low, int64_t *value, char *message,
+                        size_t size) {
+    const char *text = safetensors_metadata(f, key);
+    char *end = 0;
+    if (text) *value = strtoll(text, &end, 10);
+    if (text && end != text && !*end && *value >= low && *value < (int64_t)1 << 48) return 0;
+    snprintf(message, size, "metadata has no readable \"%s\"", key);
+    return -1;
+}
+
+static int state_copy(const SafeFile *f, const SafeTensor *want, char *message, size_t size) {
+    const SafeTensor *t = safetensors_find(f, want->name);
+    if (!t || t->type != SAFE_F32 || t->dims != 2 || t->shape[0] != want->shape[0] ||
+        t->shape[1] != want->shape[1]) {
+        snprintf(message, size, "tensor '%s' is missing or not F32 %lld x %lld", want->name,
+                 (long long)want->shape[0], (long long)want->shape[1]);
+        return -1;
+    }
+    const float *values = t->data;
+    for (int64_t j = 0; j < t->count; j++)
+        if (!isfinite(values[j])) {
+            snprintf(message, size, "tensor '%s' holds a value that is not finite at %lld", want->name,
+                     (long long)j);
+            return -1;
+        }
+    memcpy((void *)(uintptr_t)want->data, values, (size_t)t->count * sizeof(float));
+    return 0;
+}
+
+static int state_fill(const SafeFile *f, State *state, const Model *m, char *message, size_t size) {
+    SafeTensor *tensors = calloc((size_t)(m->config.layers * MIXER_SLOTS), sizeof *tensors);
+    int status = 0;
+    if (!tensors) return snprintf(message, size, "no memory"), -1;
+    const int count = state_tensors(state, m, tensors);
+    if (count != f->tensor_count) {
+        snprintf(message, size, "%d tensors, the model's state has %d", f->tensor_count, count);
+        status = -1;
+    }
+    for (int i = 0; !status && i < count; i++) status = state_copy(f, &tensors[i], message, size);
+    free(tensors);
+    return status;
+}
+
+int state_load(const SafeFile *f, State *state, const Model *m, char *message, size_t size) {
+    const char *format = safetensors_metadata(f, "format"), *weights = safetensors_metadata(f, "weights");
+    char hash[32];
+    int64_t position, batch, capacity;
+    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)weights_hash(m));
+    if (!format || strcmp(format, FORMAT))
+        return snprintf(message, size,
+                        "not a state of this program (format \"%s\", \"" FORMAT "\" is wanted)",
+                        format ? format : "none"),
+               -1;
+    if (!weights || strcmp(weights, hash))
+        return snprintf(message, size, "the state belongs to other weights (hash %s, the checkpoint has %s)",
+                        weights ? weights : "none", hash),
+               -1;
+    if (state_number(f, "position", 0, &position, message, size) ||
+        state_number(f, "batch", 1, &batch, message, size) ||
+        state_number(f, "capacity", 0, &capacity, message, size))
+        return -1;
+    if (batch > 4096 || (m->mixer->uses_capacity && capacity > (int64_t)1 << 24))
+        return snprintf(message, size, "a batch of %lld and a capacity of %lld are not plausible",
+                        (long long)batch, (long long)capacity),
+               -1;
+    state_start(state, m, batch, capacity);
+    state->position = position;
+    if (!state_fill(f, state, m, message, size)) return 0;
+    state_free(state);
+    return -1;
+}

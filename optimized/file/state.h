@@ -1,0 +1,14 @@
+#pragma once
+#include "model/model.h"
+#include "file/safetensors.h"
+
+/* The state of sequences in progress as a safetensors file: every slot of every layer as "layer.N.slot.K",
+ * position, batch and capacity as metadata, and a hash of the weights it belongs to. A stream that goes on
+ * from it has the same bits as one that never stopped, on any instruction set and number of threads. */
+
+/* metadata: the caller's own, kept beside. 0, or -1 with a message. */
+int state_save(const char *path, const State *state, const Model *model, const SafeMetadata *metadata,
+               int metadata_count, char *message, size_t size);
+
+/* Starts `state` from an open file (safetensors_read); refuses one of another model, or damaged. */
+int state_load(const SafeFile *file, State *state, const Model *model, char *message, size_t size);

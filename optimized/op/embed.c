@@ -1,0 +1,45 @@
+#include "base/check.h"
+#include "op/op.h"
+
+typedef struct {
+    Tensor *table, *y;
+    const int32_t *index;
+} Gather;
+
+static void gather_backward(void *context) {
+    const Gather *c = context;
+    kernel->embed->scatter(c->y->rows, c->y->cols, c->index, c->y->grad, c->table->grad);
+}
+
+Tensor *op_gather(Tape *tape, Tensor *table, const int32_t *index, int64_t rows) {
+    for (int64_t r = 0; r < rows; r++)
+        CHECK(index[r] >= 0 && index[r] < table->rows, "index %d of row %ld, table has %ld", index[r], r,
+              table->rows);
+    Tensor *y = tape_tensor(tape, rows, table->cols);
+    kernel->embed->gather(rows, table->cols, index, table->data, y->data);
+    tape_push(tape, gather_backward, &(Gather){table, y, index}, sizeof(Gather));
+    return y;
+}
+
+typedef struct {
+    Tensor *x, *y;
+    int64_t batch, heads;
+    const float *angles;
+} Rope;
+
+static void rope_backward(void *context) {
+    const Rope *c = context;
+    const int64_t tokens = c->x->rows / c->batch, n = c->x->rows * c->x->cols;
+    kernel->embed->rope(c->batch, tokens, c->heads, c->x->cols / c->heads, c->angles, -1.0f, c->y->grad,
+                   c->y->grad);
+    kernel->act->add(n, c->y->grad, c->x->grad);
+}
+
+Tensor *op_rope(Tape *tape, Tensor *x, int64_t batch, int64_t heads, const float *angles) {
+    CHECK(x->rows % batch == 0 && x->cols % (2 * heads) == 0, "x %ld x %ld, %ld heads", x->rows, x->cols,
+          heads);
+    Tensor *y = tape_tensor(tape, x->rows, x->cols);
+    kernel->embed->rope(batch, x->rows / batch, heads, x->cols / heads, angles, 1.0f, x->data, y->data);
+    tape_push(tape, rope_backward, &(Rope){x, y, batch, heads, angles}, sizeof(Rope));
+    return y;
+}

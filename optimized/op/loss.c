@@ -1,0 +1,20 @@
+#include "base/check.h"
+#include "op/op.h"
+
+double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, double weight, int32_t *best) {
+    const int64_t rows = logits->rows;
+    double *loss = arena_take(tape->arena, (size_t)rows * sizeof(double)), sum = 0.0;
+    int64_t count = 0;
+    for (int64_t r = 0; r < rows; r++)
+        CHECK(target[r] < logits->cols, "target %d of row %ld, %ld classes", target[r], r, logits->cols);
+    kernel->loss->forward(rows, logits->cols, logits->data, target, loss, best);
+    for (int64_t r = 0; r < rows; r++) {
+        sum += loss[r];
+        count += target[r] >= 0;
+    }
+    if (count == 0) return 0.0;
+    if (tape->recording)
+        kernel->loss->backward(rows, logits->cols, logits->data, target, (float)(weight / (double)count),
+                          logits->grad);
+    return sum / (double)count;
+}

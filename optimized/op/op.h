@@ -1,0 +1,58 @@
+#pragma once
+#include "op/tape.h"
+#include "base/dispatch.h"
+
+/* One op = a forward kernel and its backward kernel. Sequences are batch x tokens rows. Shapes are CHECKed.
+ */
+
+Tensor *op_linear(Tape *tape, Tensor *x, Tensor *w);  /* x (R x K) w (K x N) -> R x N */
+Tensor *op_bias(Tape *tape, Tensor *x, Tensor *bias); /* x + bias (1 x N) on every row */
+Tensor *op_gather(Tape *tape, Tensor *table, const int32_t *index, int64_t rows);
+Tensor *op_add(Tape *tape, Tensor *a, Tensor *b);
+Tensor *op_swiglu(Tape *tape, Tensor *a, Tensor *b);                             /* silu(a) b */
+Tensor *op_gate(Tape *tape, Tensor *a, Tensor *b);                               /* a sigma(b) */
+Tensor *op_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *z, int64_t groups); /* z may be NULL */
+Tensor *op_conv(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *weight, Tensor *tail);
+Tensor *op_conv_tail(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *tail); /* the next call's tail */
+Tensor *op_rope(Tape *tape, Tensor *x, int64_t batch, int64_t heads, const float *angles);
+
+/* keep, theta, eta from z (see kernel/gates.h); penalty: weight per gate of the write-sparsity term. */
+typedef struct {
+    Tensor *keep, *theta, *eta;
+} Gates;
+Gates op_gates(Tape *tape, const GateShape *shape, Tensor *z, float penalty);
+
+/* State of the memory: batch heads x 3 P (see kernel/memory.h); the gradient uses the first 2 P. */
+Tensor *op_memory_start(Tape *tape, Tensor *initial, int64_t batch, int64_t weights);
+/* Advances *state: in place when not recording, into a new tensor otherwise. surprise may be NULL. */
+Tensor *op_memory(Tape *tape, const MemoryShape *shape, Tensor *k, Tensor *v, Tensor *q, Gates gates,
+                  Tensor **state, float *surprise);
+
+/* y = M(q) at the weights of a state, which stays as it is. */
+Tensor *op_memory_read(Tape *tape, const MemoryShape *shape, Tensor *q, Tensor *state);
+
+/* kp, vp: keys and values of the prefix (prefix x heads width), NULL without; read when shape->past is 0. */
+typedef struct {
+    Tensor *q, *k, *v, *kp, *vp;
+} AttentionInput;
+
+/* cache: batch heads x cache_floats, written in place; recording needs past = 0 and room for all keys.
+ * shape->first and count are the op's business. */
+Tensor *op_attention(Tape *tape, const AttendShape *shape, const AttentionInput *in, Tensor *cache);
+
+/* Row copies (ops_rows.c). Sequences are batch x tokens rows. */
+Tensor *op_slice(Tape *tape, Tensor *x, int64_t batch, int64_t from, int64_t count); /* of every sequence */
+Tensor *op_prepend(Tape *tape, Tensor *shared, Tensor *x,
+                   int64_t batch); /* the same rows before every sequence */
+Tensor *op_concat(Tape *tape, Tensor *const *part, int parts,
+                  int64_t batch);                        /* of every sequence: parts in turn */
+Tensor *op_interleave(Tape *tape, Tensor *a, Tensor *b); /* a_1, b_1, a_2, b_2, .. */
+/* Row t of every sequence becomes the row at which its chunk began; *held (batch rows) is that of a chunk
+ * begun `position` tokens before this call, and afterwards of the open one. */
+Tensor *op_hold(Tape *tape, Tensor *z, int64_t batch, int64_t chunk, int64_t position, Tensor **held);
+/* *slot becomes `next`: the tensor itself when recording, a copy of its numbers into *slot otherwise. */
+void op_carry(Tape *tape, Tensor **slot, Tensor *next);
+
+/* Mean cross-entropy over targets >= 0. When recording, adds `weight` times its gradient to the logits'.
+ * best: argmax per row. */
+double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, double weight, int32_t *best);

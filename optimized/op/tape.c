@@ -1,0 +1,28 @@
+#include "op/tape.h"
+
+#include <string.h>
+
+struct TapeNode {
+    TapeNode *previous;
+    void (*backward)(void *context);
+    void *context;
+};
+
+Tensor *tape_tensor(Tape *tape, int64_t rows, int64_t cols) {
+    Tensor *t = arena_take(tape->arena, sizeof *t);
+    *t = (Tensor){rows, cols, arena_floats(tape->arena, rows * cols), 0};
+    if (tape->recording) t->grad = arena_zeros(tape->arena, rows * cols);
+    return t;
+}
+
+void tape_push(Tape *tape, void (*backward)(void *context), const void *context, size_t size) {
+    if (!tape->recording) return;
+    TapeNode *node = arena_take(tape->arena, sizeof *node);
+    *node = (TapeNode){tape->last, backward, memcpy(arena_take(tape->arena, size), context, size)};
+    tape->last = node;
+}
+
+void tape_backward(Tape *tape) {
+    for (TapeNode *node = tape->last; node; node = node->previous) node->backward(node->context);
+    tape->last = 0;
+}
