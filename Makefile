@@ -28,11 +28,11 @@ LIB_OBJ  := $(call objects,$(shell find optimized -name '*.c' ! -path 'optimized
 REF_OBJ  := $(VARIANTS:%=$(BUILD)/reference_%.o)
 NAIVE    := $(BUILD)/naive_plain.o $(BUILD)/naive_tuned.o
 HARNESS  := $(call objects,$(shell find harness -name '*.c' ! -path 'harness/verify/*' ! -path 'harness/bench/naive/*')) $(NAIVE)
-SUITES_OBJ := $(call objects,$(wildcard harness/verify/*.c harness/verify/oracle/*.c))
+SUITES_OBJ := $(call objects,$(wildcard harness/verify/*.c harness/verify/oracle/*.c harness/verify/oracle/*/*.c))
 
 WARNINGS := -Wall -Wextra -Werror -Wno-missing-field-initializers $(if $(OPENMP),,-Wno-unknown-pragmas)
 STRICT   := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno $(WARNINGS)
-INCLUDE  := -Ioptimized -Ireference -Iharness -I$(GEN)
+INCLUDE  := -Ioptimized -Ireference -Iharness -Iharness/verify -I$(GEN)
 CFLAGS   := $(STRICT) $(OPT) $(OPENMP) -fPIC -fvisibility=hidden $(EXTRA) -g -MMD -MP $(INCLUDE)
 REF_FLAGS := $(REF_OPT) -g -MMD -MP $(WARNINGS) -Wconversion $(EXTRA) -ffp-contract=off -Ireference
 # gcc would clone inner loops for unit strides and spill the register tiles.
@@ -104,9 +104,10 @@ $(BUILD)/fuzz: $(call objects,harness/verify/fuzz/fuzz.c) $(filter-out %/main.o,
 # Programs without the harness's libraries, for compilers and CPUs where those are not: hashes of every kernel's bits and
 # of the golden vectors.
 EQUATIONS := $(call objects,$(shell find harness/equation -name '*.c'))
-$(BUILD)/bits: $(call objects,harness/verify/bits/bits.c) $(EQUATIONS) $(filter-out $(BUILD)/optimized/file/%,$(LIB_OBJ)) $(REF_OBJ)
+$(BUILD)/bits: $(call objects,harness/verify/bits/bits.c) $(EQUATIONS) $(filter-out $(BUILD)/optimized/file/% $(BUILD)/optimized/library/%,$(LIB_OBJ)) $(REF_OBJ)
 	@$(link) -lstdc++ -lm
-$(BUILD)/golden: $(call objects,harness/verify/bits/golden.c harness/golden/vectors.c harness/golden/cases.c harness/equation/oracle.c) $(REF_OBJ)
+$(BUILD)/golden: $(call objects,harness/verify/bits/golden.c harness/golden/vectors.c harness/golden/cases.c \
+                 $(patsubst %,harness/equation/%.c,cases dims oracle published)) $(REF_OBJ)
 	@$(link) -lstdc++ -lm
 
 # ---- verification -----------------------------------------------------------------------------------------------------

@@ -63,31 +63,50 @@ static void attention(int64_t T, int64_t S, int64_t dh, const real *q, const rea
 }
 
 /* (1) Q = x W_Q, K = x W_K, V = x W_V: x, Q, K, V (T x D), W (D x D). */
-static void qkv_run(const int64_t *n, const void *const *in, void *const *out) {
-    for (int64_t i = 0; i < 3; i++) project(n[0], n[1], n[1], IN(0), IN(1 + i), OUT(i));
+static void qkv_run(const Call *c) {
+    int64_t T = dim(c, "tokens"), D = dim(c, "width");
+    project(T, D, D, in(c, "x"), in(c, "wq"), out(c, "q"));
+    project(T, D, D, in(c, "x"), in(c, "wk"), out(c, "k"));
+    project(T, D, D, in(c, "x"), in(c, "wv"), out(c, "v"));
 }
+static const Dimension qkv_dims[] = {TOKENS, WIDTH, DIMENSION_END};
+static const Argument qkv_in[] = {{"x", NULL, "tokens width", NUMBER, "rows"},
+                                  {"wq", "Wq", "width width", NUMBER, "W_Q"},
+                                  {"wk", "Wk", "width width", NUMBER, "W_K"},
+                                  {"wv", "Wv", "width width", NUMBER, "W_V"},
+                                  ARGUMENT_END};
+static const Argument qkv_out[] = {{"q", NULL, "tokens width", NUMBER, "queries"},
+                                   {"k", NULL, "tokens width", NUMBER, "keys"},
+                                   {"v", NULL, "tokens width", NUMBER, "values"},
+                                   ARGUMENT_END};
 
-static void qkv_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = out[0] = out[1] = out[2] = n[0] * n[1];
-    in[1] = in[2] = in[3] = n[1] * n[1];
+static void attention_run(const Call *c) {
+    attention(dim(c, "tokens"), dim(c, "keys"), dim(c, "head_width"), in(c, "q"), in(c, "k"), in(c, "v"),
+              out(c, "y"));
 }
-
-static void attention_run(const int64_t *n, const void *const *in, void *const *out) {
-    attention(n[0], n[1], n[2], IN(0), IN(1), IN(2), OUT(0));
+static void window_attention_run(const Call *c) {
+    window_attention(dim(c, "tokens"), dim(c, "keys"), dim(c, "head_width"), dim(c, "window"),
+                     dim(c, "prefix"), in(c, "q"), in(c, "k"), in(c, "v"), out(c, "y"));
 }
-
-static void attention_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = out[0] = n[0] * n[2];
-    in[1] = in[2] = n[1] * n[2];
-}
-
-static void window_attention_run(const int64_t *n, const void *const *in, void *const *out) {
-    window_attention(n[0], n[1], n[2], n[3], n[4], IN(0), IN(1), IN(2), OUT(0));
-}
+#define KEYS SIZE("keys", "S", "keys, at least as many as tokens: queries are the last tokens")
+static const Dimension attention_dims[] = {TOKENS, KEYS, HEAD_WIDTH, DIMENSION_END};
+static const Dimension window_attention_dims[] = {
+    TOKENS,
+    KEYS,
+    HEAD_WIDTH,
+    COUNT("window", NULL, "keys that a query sees, its own included; 0: all"),
+    COUNT("prefix", NULL, "first keys that every query sees"),
+    DIMENSION_END};
+static const Argument attention_in[] = {{"q", NULL, "tokens head_width", NUMBER, "queries"},
+                                        {"k", NULL, "keys head_width", NUMBER, "keys"},
+                                        {"v", NULL, "keys head_width", NUMBER, "values"},
+                                        ARGUMENT_END};
+static const Argument attention_out[] = {{"y", NULL, "tokens head_width", NUMBER, "what each query reads"},
+                                         ARGUMENT_END};
 
 static const Equation attention_equations[] = {
-    {"qkv", "eq 1", "T D", "x Wq Wk Wv", "q k v", qkv_shape, qkv_run},
-    {"attention", "eq 2, per-head scale", "T S dh", "q k v", "y", attention_shape, attention_run},
-    {"window_attention", "eq 27, per-head scale", "T S dh window prefix", "q k v", "y", attention_shape,
-     window_attention_run},
+    {"qkv", "eq 1", qkv_dims, qkv_in, qkv_out, qkv_run, NULL},
+    {"attention", "eq 2, per-head scale", attention_dims, attention_in, attention_out, attention_run, NULL},
+    {"window_attention", "eq 27, per-head scale", window_attention_dims, attention_in, attention_out,
+     window_attention_run, NULL},
     EQUATION_END};

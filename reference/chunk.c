@@ -194,81 +194,93 @@ static void chunk_lti(int64_t T, int64_t n, const real *kernel, const real *M0, 
     free(carried);
 }
 
-static void memory_chunk_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    Network net = network_at(n + 2);
-    tokens_sizes(n[0], &net, in, out);
+static void memory_chunk_run(const Call *c) {
+    Network net = network_at(c);
+    Tokens x = tokens_at(c);
+    memory_chunk(&net, dim(c, "chunk"), &x, out(c, "M"), out(c, "S"), out(c, "y"));
 }
 
-static void memory_chunk_run(const int64_t *n, const void *const *in, void *const *out) {
-    Network net = network_at(n + 2);
-    Tokens x = {n[0], IN(2), IN(3), IN(4), IN(5), IN(6), IN(7)};
-    real_copy(network_size(&net), IN(0), OUT(1));
-    real_copy(network_size(&net), IN(1), OUT(2));
-    memory_chunk(&net, n[1], &x, OUT(1), OUT(2), OUT(0));
+static void chunk_closed_run(const Call *c) {
+    Network net = network_at(c);
+    Tokens x = tokens_at(c);
+    chunk_closed(&net, &x, in(c, "M0"), in(c, "S0"), out(c, "M"), out(c, "S"), out(c, "y"));
 }
 
-static void chunk_closed_run(const int64_t *n, const void *const *in, void *const *out) {
-    Network net = network_at(n + 1);
-    Tokens x = {n[0], IN(2), IN(3), IN(4), IN(5), IN(6), IN(7)};
-    chunk_closed(&net, &x, IN(0), IN(1), OUT(1), OUT(2), OUT(0));
+static void chunk_linear_run(const Call *c) {
+    chunk_linear(dim(c, "tokens"), dim(c, "n0"), dim(c, "n1"), in(c, "W0"), in(c, "k"), in(c, "v"),
+                 in(c, "alpha"), in(c, "theta"), out(c, "W"));
 }
 
-static void chunk_linear_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = out[0] = n[1] * n[2];
-    in[1] = n[0] * n[1];
-    in[2] = n[0] * n[2];
-    in[3] = in[4] = n[0];
+static void chunk_momentum_run(const Call *c) {
+    chunk_momentum(dim(c, "tokens"), dim(c, "n"), in(c, "u"), in(c, "theta"), in(c, "eta"), in(c, "S0"),
+                   out(c, "S"));
 }
 
-static void chunk_linear_run(const int64_t *n, const void *const *in, void *const *out) {
-    chunk_linear(n[0], n[1], n[2], IN(0), IN(1), IN(2), IN(3), IN(4), OUT(0));
+static void lti_kernel_run(const Call *c) {
+    lti_kernel(dim(c, "tokens"), in(c, "alpha")[0], in(c, "eta")[0], out(c, "kernel"));
 }
 
-static void chunk_momentum_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = out[0] = n[0] * n[1];
-    in[1] = in[2] = n[0];
-    in[3] = n[1];
+static void lti_kernel_closed_run(const Call *c) {
+    lti_kernel_closed(dim(c, "tokens"), in(c, "alpha")[0], in(c, "eta")[0], out(c, "kernel"));
 }
 
-static void chunk_momentum_run(const int64_t *n, const void *const *in, void *const *out) {
-    chunk_momentum(n[0], n[1], IN(0), IN(1), IN(2), IN(3), OUT(0));
+static void chunk_lti_run(const Call *c) {
+    chunk_lti(dim(c, "tokens"), dim(c, "n"), in(c, "kernel"), in(c, "M0"), in(c, "S0"), in(c, "u"),
+              in(c, "alpha")[0], in(c, "theta")[0], in(c, "eta")[0], out(c, "M"), out(c, "S"));
 }
 
-static void lti_kernel_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = in[1] = 1;
-    out[0] = n[0];
-}
+#define CHUNK SIZE("chunk", "b", "tokens whose gradients are taken at one state")
+#define STATE_SIZE SIZE("n", NULL, "numbers of the state")
+static const Dimension memory_chunk_dims[] = {TOKENS, CHUNK, NETWORK, DIMENSION_END};
+static const Dimension chunk_linear_dims[] = {TOKENS, SIZE("n0", NULL, "width of keys"),
+                                              SIZE("n1", NULL, "width of values"), DIMENSION_END};
+static const Dimension chunk_state_dims[] = {TOKENS, STATE_SIZE, DIMENSION_END};
+static const Dimension lti_kernel_dims[] = {TOKENS, DIMENSION_END};
+static const Argument chunk_linear_in[] = {{"W0", NULL, "n0 n1", NUMBER, "the memory before the chunk"},
+                                           {"k", NULL, "tokens n0", NUMBER, "keys"},
+                                           {"v", NULL, "tokens n1", NUMBER, "values"},
+                                           {"alpha", NULL, "tokens", DECAY, "what is forgotten"},
+                                           {"theta", NULL, "tokens", STEP, "the step"},
+                                           ARGUMENT_END};
+static const Argument chunk_linear_out[] = {{"W", NULL, "n0 n1", NUMBER, "the memory after the chunk"},
+                                            ARGUMENT_END};
+static const Argument chunk_momentum_in[] = {{"u", NULL, "tokens n", NUMBER, "gradients"},
+                                             {"theta", NULL, "tokens", STEP, "the step"},
+                                             {"eta", NULL, "tokens", CARRY, "what is kept"},
+                                             {"S0", NULL, "n", NUMBER, "the momentum before"},
+                                             ARGUMENT_END};
+static const Argument chunk_momentum_out[] = {
+    {"S", NULL, "tokens n", NUMBER, "the momentum after each token"}, ARGUMENT_END};
+#define ALL_ALPHA                                                                                            \
+    { "alpha", NULL, "1", DECAY, "what every token forgets" }
+#define ALL_ETA                                                                                              \
+    { "eta", NULL, "1", CARRY, "what every token keeps of the momentum" }
+static const Argument lti_kernel_in[] = {ALL_ALPHA, ALL_ETA, ARGUMENT_END};
+static const Argument lti_kernel_out[] = {{"kernel", NULL, "tokens", NUMBER, "c_0 .. c_(T-1)"}, ARGUMENT_END};
+static const Argument chunk_lti_in[] = {{"kernel", NULL, "tokens", NUMBER, "c_0 .. c_(T-1)"},
+                                        {"M0", NULL, "n", NUMBER, "the state before"},
+                                        {"S0", NULL, "n", NUMBER, "the momentum before"},
+                                        {"u", NULL, "tokens n", NUMBER, "gradients"},
+                                        ALL_ALPHA,
+                                        {"theta", NULL, "1", STEP, "every token's step"},
+                                        ALL_ETA,
+                                        ARGUMENT_END};
+static const Argument chunk_lti_out[] = {{"M", NULL, "tokens n", NUMBER, "the state after each token"},
+                                         {"S", NULL, "tokens n", NUMBER, "the momentum after each token"},
+                                         ARGUMENT_END};
 
-static void lti_kernel_run(const int64_t *n, const void *const *in, void *const *out) {
-    lti_kernel(n[0], IN(0)[0], IN(1)[0], OUT(0));
-}
-
-static void lti_kernel_closed_run(const int64_t *n, const void *const *in, void *const *out) {
-    lti_kernel_closed(n[0], IN(0)[0], IN(1)[0], OUT(0));
-}
-
-static void chunk_lti_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = n[0];
-    in[1] = in[2] = n[1];
-    in[3] = out[0] = out[1] = n[0] * n[1];
-    in[4] = in[5] = in[6] = 1;
-}
-
-static void chunk_lti_run(const int64_t *n, const void *const *in, void *const *out) {
-    chunk_lti(n[0], n[1], IN(0), IN(1), IN(2), IN(3), IN(4)[0], IN(5)[0], IN(6)[0], OUT(0), OUT(1));
-}
-
-static const Equation chunk_equations[] = {
-    {"memory_chunk", "eqs 16-18, errata E2 E3 E5", "T b " NETWORK_DIMS, "M0 S0 k v q alpha theta eta",
-     "y M S", memory_chunk_shape, memory_chunk_run},
-    {"chunk_closed", "eq 16, errata E2 E3 E5", "T " NETWORK_DIMS, "M0 S0 k v q alpha theta eta", "y M S",
-     memory_sequential_shape, chunk_closed_run},
-    {"chunk_linear", "eq 17, errata E1 E4", "T n0 n1", "W0 k v alpha theta", "W", chunk_linear_shape,
-     chunk_linear_run},
-    {"chunk_momentum", "eq 18", "T n", "u theta eta S0", "S", chunk_momentum_shape, chunk_momentum_run},
-    {"lti_kernel", "section 3.2, erratum E17", "T", "alpha eta", "kernel", lti_kernel_shape, lti_kernel_run},
-    {"lti_kernel_closed", "section 3.2, erratum E17", "T", "alpha eta", "kernel", lti_kernel_shape,
-     lti_kernel_closed_run},
-    {"chunk_lti", "section 3.2, eqs 16 18", "T n", "kernel M0 S0 u alpha theta eta", "M S", chunk_lti_shape,
-     chunk_lti_run},
-    EQUATION_END};
+static const Equation chunk_equations[] = {{"memory_chunk", "eqs 16-18, errata E2 E3 E5", memory_chunk_dims,
+                                            memory_tokens_in, memory_tokens_out, memory_chunk_run, NULL},
+                                           {"chunk_closed", "eq 16, errata E2 E3 E5", memory_sequential_dims,
+                                            memory_tokens_in, memory_tokens_out, chunk_closed_run, NULL},
+                                           {"chunk_linear", "eq 17, errata E1 E4", chunk_linear_dims,
+                                            chunk_linear_in, chunk_linear_out, chunk_linear_run, NULL},
+                                           {"chunk_momentum", "eq 18", chunk_state_dims, chunk_momentum_in,
+                                            chunk_momentum_out, chunk_momentum_run, NULL},
+                                           {"lti_kernel", "section 3.2, erratum E17", lti_kernel_dims,
+                                            lti_kernel_in, lti_kernel_out, lti_kernel_run, NULL},
+                                           {"lti_kernel_closed", "section 3.2, erratum E17", lti_kernel_dims,
+                                            lti_kernel_in, lti_kernel_out, lti_kernel_closed_run, NULL},
+                                           {"chunk_lti", "section 3.2, eqs 16 18", chunk_state_dims,
+                                            chunk_lti_in, chunk_lti_out, chunk_lti_run, NULL},
+                                           EQUATION_END};

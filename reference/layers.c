@@ -157,106 +157,125 @@ static real cross_entropy(int64_t T, int64_t V, const real *logits, const real *
     return count > 0 ? total / (real)count : R(0);
 }
 
-static void silu_shape(const int64_t *n, int64_t *in, int64_t *out) { in[0] = out[0] = n[0]; }
+/* conv's tail */
+static int64_t tail_rows(const Call *c) { return dim(c, "taps") > 0 ? dim(c, "taps") - 1 : 0; }
+#define TAPS SIZE("taps", "w", "taps of the convolution, the last of which is the current token")
+#define TAIL_ROWS DERIVED("tail_rows", NULL, tail_rows, "taps - 1")
 
-static void silu_run(const int64_t *n, const void *const *in, void *const *out) {
-    for (int64_t i = 0; i < n[0]; i++) OUT(0)[i] = silu(IN(0)[i]);
+static const Argument y_out[] = {{"y", NULL, "tokens width", NUMBER, "rows"}, ARGUMENT_END};
+static const Argument y_heads_out[] = {{"y", NULL, "tokens heads head_width", NUMBER, "rows"}, ARGUMENT_END};
+
+static void silu_run(const Call *c) {
+    for (int64_t i = 0; i < dim(c, "n"); i++) out(c, "y")[i] = silu(in(c, "x")[i]);
 }
+static const Dimension silu_dims[] = {SIZE("n", NULL, "numbers"), DIMENSION_END};
+static const Argument silu_in[] = {{"x", NULL, "n", NUMBER, "numbers"}, ARGUMENT_END};
+static const Argument silu_out[] = {{"y", NULL, "n", NUMBER, "silu of each"}, ARGUMENT_END};
 
-static void l2_norm_shape(const int64_t *n, int64_t *in, int64_t *out) { in[0] = out[0] = n[0] * n[1]; }
-
-static void l2_norm_run(const int64_t *n, const void *const *in, void *const *out) {
-    l2_norm(n[0], n[1], IN(0), OUT(0));
+static const Dimension norm_dims[] = {TOKENS, SIZE("width", "d", "numbers in a row"), DIMENSION_END};
+static void l2_norm_run(const Call *c) {
+    l2_norm(dim(c, "tokens"), dim(c, "width"), in(c, "x"), out(c, "y"));
 }
+static const Argument x_in[] = {{"x", NULL, "tokens width", NUMBER, "rows"}, ARGUMENT_END};
 
-static void rms_norm_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = out[0] = n[0] * n[1];
-    in[1] = n[1];
+static void rms_norm_run(const Call *c) {
+    rms_norm(dim(c, "tokens"), dim(c, "width"), in(c, "x"), in(c, "gain"), out(c, "y"));
 }
+static const Argument rms_norm_in[] = {{"x", NULL, "tokens width", NUMBER, "rows"},
+                                       {"gain", NULL, "width", GAIN, "factor of each column"},
+                                       ARGUMENT_END};
 
-static void rms_norm_run(const int64_t *n, const void *const *in, void *const *out) {
-    rms_norm(n[0], n[1], IN(0), IN(1), OUT(0));
+static void conv_run(const Call *c) {
+    conv(dim(c, "tokens"), dim(c, "width"), dim(c, "taps"), in(c, "x"), in(c, "weight"), in(c, "tail"),
+         out(c, "y"));
 }
+static const Dimension conv_dims[] = {TOKENS, WIDTH, TAPS, TAIL_ROWS, DIMENSION_END};
+static const Argument conv_in[] = {{"x", NULL, "tokens width", NUMBER, "rows"},
+                                   {"weight", NULL, "taps width", NUMBER, "a tap a row"},
+                                   {"tail", NULL, "tail_rows width", NUMBER, "the rows before x"},
+                                   ARGUMENT_END};
 
-static void conv_sizes(int64_t T, int64_t D, int64_t w, int64_t *in, int64_t *out) {
-    in[0] = out[0] = T * D;
-    in[1] = w * D;
-    in[2] = (w - 1) * D;
+static void conv_silu_run(const Call *c) {
+    conv_silu(dim(c, "tokens"), dim(c, "heads") * dim(c, "head_width"), dim(c, "taps"), in(c, "x"),
+              in(c, "weight"), in(c, "tail"), out(c, "y"));
 }
-
-static void conv_shape(const int64_t *n, int64_t *in, int64_t *out) { conv_sizes(n[0], n[1], n[2], in, out); }
-
-static void conv_run(const int64_t *n, const void *const *in, void *const *out) {
-    conv(n[0], n[1], n[2], IN(0), IN(1), IN(2), OUT(0));
+static void conv_silu_l2_run(const Call *c) {
+    conv_silu_l2(dim(c, "tokens"), dim(c, "heads"), dim(c, "head_width"), dim(c, "taps"), in(c, "x"),
+                 in(c, "weight"), in(c, "tail"), out(c, "y"));
 }
+static const Dimension conv_head_dims[] = {TOKENS, HEADS, HEAD_WIDTH, TAPS, TAIL_ROWS, DIMENSION_END};
+static const Argument conv_head_in[] = {
+    {"x", NULL, "tokens heads head_width", NUMBER, "rows"},
+    {"weight", NULL, "taps heads head_width", NUMBER, "a tap a row"},
+    {"tail", NULL, "tail_rows heads head_width", NUMBER, "the rows before x"},
+    ARGUMENT_END};
 
-static void conv_head_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    conv_sizes(n[0], n[1] * n[2], n[3], in, out);
+static void norm_gate_run(const Call *c) {
+    norm_gate(dim(c, "tokens"), dim(c, "heads"), dim(c, "head_width"), in(c, "y"), in(c, "gain"), in(c, "z"),
+              out(c, "o"));
 }
+static const Dimension head_dims[] = {TOKENS, HEADS, HEAD_WIDTH, DIMENSION_END};
+static const Argument norm_gate_in[] = {
+    {"y", NULL, "tokens heads head_width", NUMBER, "what is normed"},
+    {"gain", NULL, "heads head_width", GAIN, "factor of each column"},
+    {"z", NULL, "tokens heads head_width", NUMBER, "the gate before silu"},
+    ARGUMENT_END};
+static const Argument o_heads_out[] = {{"o", NULL, "tokens heads head_width", NUMBER, "rows"}, ARGUMENT_END};
 
-static void conv_silu_run(const int64_t *n, const void *const *in, void *const *out) {
-    conv_silu(n[0], n[1] * n[2], n[3], IN(0), IN(1), IN(2), OUT(0));
+static void gates_run(const Call *c) {
+    int64_t H = dim(c, "heads");
+    gates(dim(c, "tokens"), H, H, H, dim(c, "gate"), in(c, "z"), in(c, "theta_max"), out(c, "alpha"),
+          out(c, "theta"), out(c, "eta"));
 }
+#define GATE CHOICE("gate", "kind", "sigmoid hard", "of alpha and theta; eta is always a sigmoid")
+static const Dimension gates_dims[] = {TOKENS, HEADS, GATE, DIMENSION_END};
+static const Argument gates_in[] = {
+    {"z", NULL, "tokens 3 heads", NUMBER, "columns z_alpha | z_theta | z_eta"},
+    {"theta_max", NULL, "1", LIMIT, "largest theta"},
+    ARGUMENT_END};
+static const Argument gates_out[] = {{"alpha", NULL, "tokens heads", DECAY, "what is forgotten"},
+                                     {"theta", NULL, "tokens heads", STEP, "the step"},
+                                     {"eta", NULL, "tokens heads", CARRY, "what is kept of the momentum"},
+                                     ARGUMENT_END};
 
-static void conv_silu_l2_run(const int64_t *n, const void *const *in, void *const *out) {
-    conv_silu_l2(n[0], n[1], n[2], n[3], IN(0), IN(1), IN(2), OUT(0));
+static void swiglu_run(const Call *c) {
+    swiglu(dim(c, "tokens"), dim(c, "ffn"), in(c, "a"), in(c, "b"), out(c, "y"));
 }
+static const Dimension swiglu_dims[] = {TOKENS, SIZE("ffn", "F", "numbers in a row"), DIMENSION_END};
+static const Argument swiglu_in[] = {{"a", NULL, "tokens ffn", NUMBER, "goes through silu"},
+                                     {"b", NULL, "tokens ffn", NUMBER, "its factor"},
+                                     ARGUMENT_END};
+static const Argument swiglu_out[] = {{"y", NULL, "tokens ffn", NUMBER, "silu(a) b"}, ARGUMENT_END};
 
-static void norm_gate_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = in[2] = out[0] = n[0] * n[1] * n[2];
-    in[1] = n[1] * n[2];
+static void rope_run(const Call *c) {
+    rope(dim(c, "tokens"), dim(c, "heads"), dim(c, "head_width"), dim(c, "start"), in(c, "x"), out(c, "y"));
 }
+static const Dimension rope_dims[] = {TOKENS, HEADS, SIZE("head_width", "dh", "numbers of one head, even"),
+                                      COUNT("start", NULL, "position of the first row"), DIMENSION_END};
+static const Argument x_heads_in[] = {{"x", NULL, "tokens heads head_width", NUMBER, "rows"}, ARGUMENT_END};
 
-static void norm_gate_run(const int64_t *n, const void *const *in, void *const *out) {
-    norm_gate(n[0], n[1], n[2], IN(0), IN(1), IN(2), OUT(0));
+static void cross_entropy_run(const Call *c) {
+    out(c, "loss")[0] = cross_entropy(dim(c, "tokens"), dim(c, "vocab"), in(c, "logits"), in(c, "target"));
 }
-
-static void gates_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = n[0] * 3 * n[1];
-    in[1] = 1;
-    out[0] = out[1] = out[2] = n[0] * n[1];
-}
-
-static void gates_run(const int64_t *n, const void *const *in, void *const *out) {
-    gates(n[0], n[1], n[1], n[1], n[2], IN(0), IN(1), OUT(0), OUT(1), OUT(2));
-}
-
-static void swiglu_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = in[1] = out[0] = n[0] * n[1];
-}
-
-static void swiglu_run(const int64_t *n, const void *const *in, void *const *out) {
-    swiglu(n[0], n[1], IN(0), IN(1), OUT(0));
-}
-
-static void rope_shape(const int64_t *n, int64_t *in, int64_t *out) { in[0] = out[0] = n[0] * n[1] * n[2]; }
-
-static void rope_run(const int64_t *n, const void *const *in, void *const *out) {
-    rope(n[0], n[1], n[2], n[3], IN(0), OUT(0));
-}
-
-static void cross_entropy_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = n[0] * n[1];
-    in[1] = n[0];
-    out[0] = 1;
-}
-
-static void cross_entropy_run(const int64_t *n, const void *const *in, void *const *out) {
-    OUT(0)[0] = cross_entropy(n[0], n[1], IN(0), IN(1));
-}
+static const Dimension cross_entropy_dims[] = {TOKENS, CLASSES, DIMENSION_END};
+static const Argument cross_entropy_in[] = {{"logits", NULL, "tokens vocab", NUMBER, "scores of every class"},
+                                            {"target", NULL, "tokens", TARGET, "the right class"},
+                                            ARGUMENT_END};
+static const Argument loss_out[] = {{"loss", NULL, "1", NUMBER, "mean over targets that count"},
+                                    ARGUMENT_END};
 
 static const Equation layers_equations[] = {
-    {"silu", "section 4.4", "n", "x", "y", silu_shape, silu_run},
-    {"l2_norm", "section 4.4, erratum E14", "T d", "x", "y", l2_norm_shape, l2_norm_run},
-    {"rms_norm", "section 4.4", "T d", "x gain", "y", rms_norm_shape, rms_norm_run},
-    {"conv", "section 4.4", "T D w", "x weight tail", "y", conv_shape, conv_run},
-    {"conv_silu", "section 4.4", "T H dh w", "x weight tail", "y", conv_head_shape, conv_silu_run},
-    {"conv_silu_l2", "section 4.4, erratum E14", "T H dh w", "x weight tail", "y", conv_head_shape,
-     conv_silu_l2_run},
-    {"norm_gate", "section 4.4", "T H dh", "y gain z", "o", norm_gate_shape, norm_gate_run},
-    {"gates", "erratum E10", "T H kind", "z theta_max", "alpha theta eta", gates_shape, gates_run},
-    {"swiglu", "section 4.4", "T F", "a b", "y", swiglu_shape, swiglu_run},
-    {"rope", "section 4.4", "T H dh start", "x", "y", rope_shape, rope_run},
-    {"cross_entropy", "language modelling loss", "T V", "logits target", "loss", cross_entropy_shape,
-     cross_entropy_run},
+    {"silu", "section 4.4", silu_dims, silu_in, silu_out, silu_run, NULL},
+    {"l2_norm", "section 4.4, erratum E14", norm_dims, x_in, y_out, l2_norm_run, NULL},
+    {"rms_norm", "section 4.4", norm_dims, rms_norm_in, y_out, rms_norm_run, NULL},
+    {"conv", "section 4.4", conv_dims, conv_in, y_out, conv_run, NULL},
+    {"conv_silu", "section 4.4", conv_head_dims, conv_head_in, y_heads_out, conv_silu_run, NULL},
+    {"conv_silu_l2", "section 4.4, erratum E14", conv_head_dims, conv_head_in, y_heads_out, conv_silu_l2_run,
+     NULL},
+    {"norm_gate", "section 4.4", head_dims, norm_gate_in, o_heads_out, norm_gate_run, NULL},
+    {"gates", "erratum E10", gates_dims, gates_in, gates_out, gates_run, NULL},
+    {"swiglu", "section 4.4", swiglu_dims, swiglu_in, swiglu_out, swiglu_run, NULL},
+    {"rope", "section 4.4", rope_dims, x_heads_in, y_heads_out, rope_run, NULL},
+    {"cross_entropy", "language modelling loss", cross_entropy_dims, cross_entropy_in, loss_out,
+     cross_entropy_run, NULL},
     EQUATION_END};

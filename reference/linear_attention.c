@@ -81,37 +81,61 @@ static void linear_read(const Linear *linear, const Token *x, const real *state,
     }
 }
 
-static void linear_attention_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = in[1] = n[0] * n[1];
-    in[2] = out[0] = n[0] * n[2];
+static void linear_attention_run(const Call *c) {
+    linear_attention(dim(c, "tokens"), dim(c, "key_width"), dim(c, "value_width"), dim(c, "phi"), in(c, "q"),
+                     in(c, "k"), in(c, "v"), out(c, "y"));
 }
 
-static void linear_attention_run(const int64_t *n, const void *const *in, void *const *out) {
-    linear_attention(n[0], n[1], n[2], n[3], IN(0), IN(1), IN(2), OUT(0));
-}
-
-static void linear_memory_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = out[1] = n[1] * n[2];
-    in[1] = out[2] = n[1];
-    linear_attention_shape(n, in + 2, out);
-}
-
-static void linear_memory_run(const int64_t *n, const void *const *in, void *const *out) {
+static void linear_memory_run(const Call *c) {
     static const Recurrent memory = {linear_write, linear_read};
-    int64_t d = n[1], m = n[2];
-    Linear linear = {d, m, n[3], n[4]};
-    Token x = {IN(2), IN(3), IN(4)};
+    Linear linear = {dim(c, "key_width"), dim(c, "value_width"), dim(c, "phi"), dim(c, "normalised")};
+    Token x = {in(c, "q"), in(c, "k"), in(c, "v")};
+    int64_t d = linear.d, m = linear.m;
     real *state = R_NEW(d * m + d);
-    real_copy(d * m, IN(0), state);
-    real_copy(d, IN(1), state + d * m);
-    recurrent_memory(&memory, &linear, n[0], &x, state, OUT(0));
-    real_copy(d * m, state, OUT(1));
-    real_copy(d, state + d * m, OUT(2));
+    real_copy(d * m, in(c, "M0"), state);
+    real_copy(d, in(c, "z0"), state + d * m);
+    recurrent_memory(&memory, &linear, dim(c, "tokens"), &x, state, out(c, "y"));
+    real_copy(d * m, state, out(c, "M"));
+    real_copy(d, state + d * m, out(c, "z"));
     free(state);
 }
 
+#define KEY_WIDTH SIZE("key_width", "d", "width of keys and queries")
+#define VALUE_WIDTH SIZE("value_width", "m", "width of values")
+#define PHI                                                                                                  \
+    {                                                                                                        \
+        "phi", NULL, 0, 2, 0, "identity elu_plus_1 relu",                                                    \
+            "feature map: x, elu(x) + 1 or max(x, 0) + 1/1024", NULL                                         \
+    }
+static const Dimension linear_attention_dims[] = {TOKENS, KEY_WIDTH, VALUE_WIDTH, PHI, DIMENSION_END};
+static const Dimension linear_memory_dims[] = {
+    TOKENS,
+    KEY_WIDTH,
+    VALUE_WIDTH,
+    PHI,
+    SWITCH("normalised", NULL, 0, "1: reads are divided by phi(q).z"),
+    DIMENSION_END};
+#define LINEAR_QKV                                                                                           \
+    {"q", NULL, "tokens key_width", NUMBER, "queries"}, {"k", NULL, "tokens key_width", NUMBER, "keys"}, {   \
+        "v", NULL, "tokens value_width", NUMBER, "values"                                                    \
+    }
+static const Argument linear_attention_in[] = {LINEAR_QKV, ARGUMENT_END};
+static const Argument linear_attention_out[] = {{"y", NULL, "tokens value_width", NUMBER, "reads"},
+                                                ARGUMENT_END};
+static const Argument linear_memory_in[] = {
+    {"M0", NULL, "key_width value_width", NUMBER, "sum phi(k)' v before"},
+    {"z0", NULL, "key_width", NUMBER, "sum phi(k) before"},
+    LINEAR_QKV,
+    ARGUMENT_END};
+static const Argument linear_memory_out[] = {
+    {"y", NULL, "tokens value_width", NUMBER, "reads"},
+    {"M", NULL, "key_width value_width", NUMBER, "sum phi(k)' v after"},
+    {"z", NULL, "key_width", NUMBER, "sum phi(k) after"},
+    ARGUMENT_END};
+
 static const Equation linear_attention_equations[] = {
-    {"linear_attention", "eq 3", "T d m phi", "q k v", "y", linear_attention_shape, linear_attention_run},
-    {"linear_memory", "eqs 4-7", "T d m phi normalised", "M0 z0 q k v", "y M z", linear_memory_shape,
-     linear_memory_run},
+    {"linear_attention", "eq 3", linear_attention_dims, linear_attention_in, linear_attention_out,
+     linear_attention_run, NULL},
+    {"linear_memory", "eqs 4-7", linear_memory_dims, linear_memory_in, linear_memory_out, linear_memory_run,
+     NULL},
     EQUATION_END};

@@ -17,12 +17,31 @@ typedef struct Tokens {
     const real *k, *v, *q, *alpha, *theta, *eta;
 } Tokens;
 
-#define NETWORK_DIMS "L n0 n1 n2 n3 n4 gelu residual norm per_layer channelwise"
+/* What a memory can be; its widths are given one by one, or follow from others (titans.c). */
+#define NETWORK_OPTIONS                                                                                      \
+    CHOICE("activation", "gelu", "silu gelu", "between layers; gelu is the tanh form"),                      \
+        SWITCH("memory_residual", "residual", 0, "1: M(k) = k + .., wants equal outer widths"),              \
+        SWITCH("memory_norm", "norm", 0, "1: layer norm of the last layer's output"),                        \
+        SWITCH("gates_per_layer", "per_layer", 0, "1: every layer has its own alpha, theta, eta"),           \
+        SWITCH("channelwise", NULL, 0, "1: alpha per output channel, wants equal outer widths")
+#define MEMORY_LAYERS                                                                                        \
+    { "memory_layers", "L", 1, 4, 0, NULL, "layers of the memory network, L_M", NULL }
+#define NETWORK                                                                                              \
+    MEMORY_LAYERS, SIZE("n0", NULL, "width of keys and queries"),                                            \
+        SIZE("n1", NULL, "width of the first layer"), COUNT("n2", NULL, "of the second, 0 without"),         \
+        COUNT("n3", NULL, "of the third, 0 without"), COUNT("n4", NULL, "of the fourth, 0 without"),         \
+        NETWORK_OPTIONS, DERIVED("values", NULL, network_values, "width of values, the last layer's"),       \
+        DERIVED("weights", "P", network_weights, "of all layers, W_1 .. W_L one after another"),             \
+        DERIVED("sets", "G", network_sets, "1, or one per layer"),                                           \
+        DERIVED("channels", "K", network_channels, "1, or one per output channel")
 
-/* From the dimensions NETWORK_DIMS. */
-static Network network_at(const int64_t *dims) {
-    Network net = {dims[0], {dims[1], dims[2], dims[3], dims[4], dims[5]}, dims[6], dims[7], dims[8], dims[9],
-                   dims[10]};
+/* From the dimensions NETWORK. */
+static Network network_at(const Call *c) {
+    Network net = {
+        dim(c, "memory_layers"), {dim(c, "n0"), dim(c, "n1"), dim(c, "n2"), dim(c, "n3"), dim(c, "n4")},
+        dim(c, "activation"),    dim(c, "memory_residual"),
+        dim(c, "memory_norm"),   dim(c, "gates_per_layer"),
+        dim(c, "channelwise")};
     return net;
 }
 
@@ -202,105 +221,122 @@ static void memory_sequential(const Network *net, const Tokens *x, real *M, real
     }
 }
 
-static void surprise_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    Network net = network_at(n);
-    in[0] = out[1] = network_size(&net);
-    in[1] = net.n[0];
-    in[2] = net.n[net.L];
-    out[0] = 1;
+static int64_t network_values(const Call *c) {
+    Network net = network_at(c);
+    return net.n[net.L];
+}
+static int64_t network_weights(const Call *c) {
+    Network net = network_at(c);
+    return network_size(&net);
+}
+static int64_t network_sets(const Call *c) {
+    Network net = network_at(c);
+    return gate_sets(&net);
+}
+static int64_t network_channels(const Call *c) {
+    Network net = network_at(c);
+    return gate_channels(&net);
 }
 
-static void surprise_run(const int64_t *n, const void *const *in, void *const *out) {
-    Network net = network_at(n);
-    OUT(0)[0] = surprise(&net, IN(0), IN(1), IN(2), OUT(1));
+static void surprise_run(const Call *c) {
+    Network net = network_at(c);
+    out(c, "loss")[0] = surprise(&net, in(c, "M"), in(c, "k"), in(c, "v"), out(c, "grad"));
 }
 
-static void momentary_rule_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    Network net = network_at(n);
-    in[0] = out[0] = network_size(&net);
-    in[1] = net.n[0];
-    in[2] = net.n[net.L];
-    in[3] = gate_sets(&net);
+static void momentary_rule_run(const Call *c) {
+    Network net = network_at(c);
+    real_copy(network_size(&net), in(c, "M"), out(c, "M1"));
+    momentary_rule(&net, out(c, "M1"), in(c, "k"), in(c, "v"), in(c, "theta"));
 }
 
-static void momentary_rule_run(const int64_t *n, const void *const *in, void *const *out) {
-    Network net = network_at(n);
-    real_copy(network_size(&net), IN(0), OUT(0));
-    momentary_rule(&net, OUT(0), IN(1), IN(2), IN(3));
+static void momentum_rule_run(const Call *c) {
+    Network net = network_at(c);
+    real_copy(network_size(&net), in(c, "M"), out(c, "M1"));
+    real_copy(network_size(&net), in(c, "S"), out(c, "S1"));
+    momentum_rule(&net, out(c, "M1"), out(c, "S1"), in(c, "k"), in(c, "v"), in(c, "theta"), in(c, "eta"));
 }
 
-static void momentum_rule_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    Network net = network_at(n);
-    in[0] = in[1] = out[0] = out[1] = network_size(&net);
-    in[2] = net.n[0];
-    in[3] = net.n[net.L];
-    in[4] = in[5] = gate_sets(&net);
+static void memory_step_run(const Call *c) {
+    Network net = network_at(c);
+    Tokens x = {1, in(c, "k"), in(c, "v"), NULL, in(c, "alpha"), in(c, "theta"), in(c, "eta")};
+    real_copy(network_size(&net), in(c, "M"), out(c, "M1"));
+    real_copy(network_size(&net), in(c, "S"), out(c, "S1"));
+    memory_step(&net, &x, 0, out(c, "M1"), out(c, "S1"));
 }
 
-static void momentum_rule_run(const int64_t *n, const void *const *in, void *const *out) {
-    Network net = network_at(n);
-    real_copy(network_size(&net), IN(0), OUT(0));
-    real_copy(network_size(&net), IN(1), OUT(1));
-    momentum_rule(&net, OUT(0), OUT(1), IN(2), IN(3), IN(4), IN(5));
+static void memory_read_run(const Call *c) {
+    Network net = network_at(c);
+    memory_read(&net, in(c, "M"), in(c, "q"), out(c, "y"));
 }
 
-static void memory_step_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    Network net = network_at(n);
-    momentum_rule_shape(n, in, out);
-    in[4] = gate_sets(&net) * gate_channels(&net);
-    in[5] = in[6] = gate_sets(&net);
+/* "M0 S0 k v q alpha theta eta -> y M S": M and S start from M0 and S0. */
+static Tokens tokens_at(const Call *c) {
+    Network net = network_at(c);
+    Tokens x = {dim(c, "tokens"), in(c, "k"),     in(c, "v"),  in(c, "q"),
+                in(c, "alpha"),   in(c, "theta"), in(c, "eta")};
+    real_copy(network_size(&net), in(c, "M0"), out(c, "M"));
+    real_copy(network_size(&net), in(c, "S0"), out(c, "S"));
+    return x;
 }
 
-static void memory_step_run(const int64_t *n, const void *const *in, void *const *out) {
-    Network net = network_at(n);
-    Tokens x = {1, IN(2), IN(3), NULL, IN(4), IN(5), IN(6)};
-    real_copy(network_size(&net), IN(0), OUT(0));
-    real_copy(network_size(&net), IN(1), OUT(1));
-    memory_step(&net, &x, 0, OUT(0), OUT(1));
+static void memory_sequential_run(const Call *c) {
+    Network net = network_at(c);
+    Tokens x = tokens_at(c);
+    memory_sequential(&net, &x, out(c, "M"), out(c, "S"), out(c, "y"));
 }
 
-static void memory_read_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    Network net = network_at(n);
-    in[0] = network_size(&net);
-    in[1] = net.n[0];
-    out[0] = net.n[net.L];
-}
-
-static void memory_read_run(const int64_t *n, const void *const *in, void *const *out) {
-    Network net = network_at(n);
-    memory_read(&net, IN(0), IN(1), OUT(0));
-}
-
-/* Sizes of "M0 S0 k v q alpha theta eta -> y M S" for T tokens. */
-static void tokens_sizes(int64_t T, const Network *net, int64_t *in, int64_t *out) {
-    in[0] = in[1] = out[1] = out[2] = network_size(net);
-    in[2] = in[4] = T * net->n[0];
-    in[3] = out[0] = T * net->n[net->L];
-    in[5] = T * gate_sets(net) * gate_channels(net);
-    in[6] = in[7] = T * gate_sets(net);
-}
-
-static void memory_sequential_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    Network net = network_at(n + 1);
-    tokens_sizes(n[0], &net, in, out);
-}
-
-static void memory_sequential_run(const int64_t *n, const void *const *in, void *const *out) {
-    Network net = network_at(n + 1);
-    Tokens x = {n[0], IN(2), IN(3), IN(4), IN(5), IN(6), IN(7)};
-    real_copy(network_size(&net), IN(0), OUT(1));
-    real_copy(network_size(&net), IN(1), OUT(2));
-    memory_sequential(&net, &x, OUT(1), OUT(2), OUT(0));
-}
+static const Dimension network_dims[] = {NETWORK, DIMENSION_END};
+static const Dimension memory_sequential_dims[] = {TOKENS, NETWORK, DIMENSION_END};
+#define MEMORY_M                                                                                             \
+    { "M", NULL, "weights", NUMBER, "the memory's weights" }
+#define MEMORY_S                                                                                             \
+    { "S", NULL, "weights", NUMBER, "its momentum" }
+#define ONE_TOKEN                                                                                            \
+    {"k", NULL, "n0", NUMBER, "key"}, { "v", NULL, "values", NUMBER, "value" }
+#define ONE_ALPHA                                                                                            \
+    { "alpha", NULL, "sets channels", DECAY, "what is forgotten" }
+#define ONE_THETA                                                                                            \
+    { "theta", NULL, "sets", STEP, "the step" }
+#define ONE_ETA                                                                                              \
+    { "eta", NULL, "sets", CARRY, "what is kept of the momentum" }
+#define MEMORY_M1                                                                                            \
+    { "M1", NULL, "weights", NUMBER, "the weights after the token" }
+#define MEMORY_S1                                                                                            \
+    { "S1", NULL, "weights", NUMBER, "the momentum after it" }
+static const Argument surprise_in[] = {MEMORY_M, ONE_TOKEN, ARGUMENT_END};
+static const Argument surprise_out[] = {{"loss", NULL, "1", NUMBER, "|M(k) - v|^2"},
+                                        {"grad", NULL, "weights", NUMBER, "its gradient with respect to M"},
+                                        ARGUMENT_END};
+static const Argument momentary_rule_in[] = {MEMORY_M, ONE_TOKEN, ONE_THETA, ARGUMENT_END};
+static const Argument momentary_rule_out[] = {MEMORY_M1, ARGUMENT_END};
+static const Argument momentum_rule_in[] = {MEMORY_M, MEMORY_S, ONE_TOKEN, ONE_THETA, ONE_ETA, ARGUMENT_END};
+static const Argument momentum_rule_out[] = {MEMORY_M1, MEMORY_S1, ARGUMENT_END};
+static const Argument memory_step_in[] = {MEMORY_M,  MEMORY_S, ONE_TOKEN,   ONE_ALPHA,
+                                          ONE_THETA, ONE_ETA,  ARGUMENT_END};
+static const Argument memory_read_in[] = {MEMORY_M, {"q", NULL, "n0", NUMBER, "query"}, ARGUMENT_END};
+static const Argument memory_read_out[] = {{"y", NULL, "values", NUMBER, "M(q)"}, ARGUMENT_END};
+static const Argument memory_tokens_in[] = {
+    {"M0", NULL, "weights", NUMBER, "the memory's weights before the first token"},
+    {"S0", NULL, "weights", NUMBER, "its momentum"},
+    {"k", NULL, "tokens n0", NUMBER, "keys"},
+    {"v", NULL, "tokens values", NUMBER, "values"},
+    {"q", NULL, "tokens n0", NUMBER, "queries"},
+    {"alpha", NULL, "tokens sets channels", DECAY, "what is forgotten"},
+    {"theta", NULL, "tokens sets", STEP, "the step"},
+    {"eta", NULL, "tokens sets", CARRY, "what is kept of the momentum"},
+    ARGUMENT_END};
+static const Argument memory_tokens_out[] = {
+    {"y", NULL, "tokens values", NUMBER, "what each query reads right after its token's write"},
+    {"M", NULL, "weights", NUMBER, "the weights after the last token"},
+    {"S", NULL, "weights", NUMBER, "the momentum after it"},
+    ARGUMENT_END};
 
 static const Equation memory_equations[] = {
-    {"surprise", "eq 12, errata E1 E20", NETWORK_DIMS, "M k v", "loss grad", surprise_shape, surprise_run},
-    {"momentary_rule", "eq 8", NETWORK_DIMS, "M k v theta", "M1", momentary_rule_shape, momentary_rule_run},
-    {"momentum_rule", "eqs 9-10", NETWORK_DIMS, "M S k v theta eta", "M1 S1", momentum_rule_shape,
-     momentum_rule_run},
-    {"memory_step", "eqs 13-14", NETWORK_DIMS, "M S k v alpha theta eta", "M1 S1", memory_step_shape,
-     memory_step_run},
-    {"memory_read", "eq 15", NETWORK_DIMS, "M q", "y", memory_read_shape, memory_read_run},
-    {"memory_sequential", "eqs 12-15, erratum E7", "T " NETWORK_DIMS, "M0 S0 k v q alpha theta eta", "y M S",
-     memory_sequential_shape, memory_sequential_run},
+    {"surprise", "eq 12, errata E1 E20", network_dims, surprise_in, surprise_out, surprise_run, NULL},
+    {"momentary_rule", "eq 8", network_dims, momentary_rule_in, momentary_rule_out, momentary_rule_run, NULL},
+    {"momentum_rule", "eqs 9-10", network_dims, momentum_rule_in, momentum_rule_out, momentum_rule_run, NULL},
+    {"memory_step", "eqs 13-14", network_dims, memory_step_in, momentum_rule_out, memory_step_run, NULL},
+    {"memory_read", "eq 15", network_dims, memory_read_in, memory_read_out, memory_read_run, NULL},
+    {"memory_sequential", "eqs 12-15, erratum E7", memory_sequential_dims, memory_tokens_in,
+     memory_tokens_out, memory_sequential_run, NULL},
     EQUATION_END};

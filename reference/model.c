@@ -1,45 +1,51 @@
-/* A language model of residual blocks (section 4.4) around one kind of sequence mixer. */
+/* A language model of residual blocks (section 4.4) around any sequence mixer. */
 #pragma once
-#include "mixer/attention.c"
-#include "mixer/lmm.c"
-#include "mixer/mac.c"
-#include "mixer/mag.c"
-#include "mixer/mal_h3.c"
-#include "mixer/swa.c"
+#include "layers.c"
 
-/* A mixer as one block runs it. */
+/* A mixer as one block runs it: its equation, its dimensions, its call. */
 typedef struct Block {
-    const Equation *mixer;
-    int64_t params;              /* tensors among the mixer's inputs that are parameters: 1 .. params */
-    int64_t dims[EQUATION_DIMS]; /* MIXER_DIMS */
+    int64_t dims[EQUATION_DIMS];
+    Call call;
 } Block;
 
-typedef struct Model {
-    int64_t T, V, D, layers, F;
-    int64_t mixer;               /* 0 attention, 1 LMM, 2 SWA, 3 MAC, 4 MAG, 5 MAL, 6 MAL in one mixer */
-    int64_t dims[EQUATION_DIMS]; /* MIXER_DIMS */
-    const real *theta_max;
-} Model;
-
-/* From the dimensions "T V D H layers F mixer" and MIXER_OPTIONS. */
-static Model model_at(const int64_t *n, const real *theta_max) {
-    Model m = {n[0], n[1], n[2], n[4], n[5], n[6], {n[0], n[2], n[3]}, theta_max};
-    for (int64_t i = MIXER_DIM_W; i < MIXER_DIM_COUNT; i++) m.dims[i] = n[i + 7 - MIXER_DIM_W];
-    return m;
+/* Sets what a stack's block says of itself, "persistent=0,window=3". */
+static void block_set(Block *b, const char *settings) {
+    while (*settings) {
+        char name[48];
+        size_t length = strcspn(settings, "=");
+        int at = 0;
+        snprintf(name, sizeof name, "%.*s", (int)length, settings);
+        settings += length + 1;
+        for (const Dimension *d = b->call.equation->dims; d->name; d++) {
+            if (dimension_is(d, name)) b->dims[at] = strtoll(settings, NULL, 10);
+            at += !d->derived;
+        }
+        settings += strcspn(settings, ",");
+        settings += *settings == ',';
+    }
 }
 
-/* Block l. MAL (section 4.3) stacks memory and attention: even blocks are LMM, odd ones sliding-window
- * attention without persistent tokens. */
-static Block block_at(const Model *m, int64_t l) {
-    static const Equation *const mixer[] = {mixer_attention_equations, mixer_lmm_equations,
-                                            mixer_swa_equations,       mixer_mac_equations,
-                                            mixer_mag_equations,       mixer_mal_h3_equations};
-    static const int64_t params[] = {4, 13, 5, 19, 16, 17};
-    int64_t mal = m->mixer == 5, which = mal ? 1 + l % 2 : m->mixer < 5 ? m->mixer : 5;
-    Block b = {mixer[which], params[which], {0}};
-    for (int64_t i = 0; i < MIXER_DIM_COUNT; i++) b.dims[i] = m->dims[i];
-    if (mal && l % 2) b.dims[MIXER_DIM_PERSISTENT] = 0;
-    return b;
+/* Block l of the model c: its mixer, or where that is a stack the l-th of its kinds in turn, with the model's own
+ * numbers for all its dimensions. Not to be copied: the call points into it. */
+static void block_open(const Call *c, int64_t l, Block *b) {
+    char words[256] = "", *kind = words;
+    b->call.equation = c->mixer;
+    if (c->mixer->blocks) {
+        int64_t kinds = 1;
+        snprintf(words, sizeof words, "%s", c->mixer->blocks);
+        for (const char *p = words; *p; p++) kinds += *p == ' ';
+        for (int64_t skip = l % kinds; skip > 0; skip--) kind += strcspn(kind, " ") + 1;
+        kind[strcspn(kind, " ")] = '\0';
+    }
+    char *settings = kind + strcspn(kind, ":");
+    if (*settings) *settings++ = '\0';
+    if (c->mixer->blocks) b->call.equation = equation_named(kind);
+    b->call.mixer = NULL;
+    b->call.dims = b->dims;
+    int at = 0;
+    for (const Dimension *d = b->call.equation->dims; d->name; d++)
+        if (!d->derived) b->dims[at++] = dim(c, d->name);
+    block_set(b, settings);
 }
 
 /* Takes the next n parameters. */
@@ -50,17 +56,20 @@ static const real *param_take(const real **params, int64_t n) {
 }
 
 /* x += mixer(rms_norm(x)): x (T x D); parameters: gain (D), the mixer's tensors in its equation's order. */
-static void mixer_residual(const Model *m, const Block *b, const real **params, real *x) {
-    int64_t in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS], n = m->T * m->D;
-    const void *in[EQUATION_TENSORS];
+static void mixer_residual(const Call *c, Block *b, const real **params, real *x) {
+    int64_t T = dim(c, "tokens"), D = dim(c, "width"), n = T * D;
+    const void *args[EQUATION_ARGUMENTS];
     real *normed = R_NEW(n), *o = R_NEW(n);
-    void *out[1] = {o};
-    rms_norm(m->T, m->D, x, param_take(params, m->D), normed);
-    b->mixer->shape(b->dims, in_size, out_size);
-    in[0] = normed;
-    for (int64_t i = 1; i <= b->params; i++) in[i] = param_take(params, in_size[i]);
-    in[b->params + 1] = m->theta_max;
-    b->mixer->run(b->dims, in, out);
+    void *result[1] = {o};
+    rms_norm(T, D, x, param_take(params, D), normed);
+    args[0] = normed;
+    for (int i = 1; b->call.equation->in[i].name; i++) {
+        const Argument *a = &b->call.equation->in[i];
+        args[i] = a->role == LIMIT ? in(c, a->name) : param_take(params, call_size(&b->call, a));
+    }
+    b->call.in = args;
+    b->call.out = result;
+    b->call.equation->run(&b->call);
     for (int64_t i = 0; i < n; i++) x[i] = x[i] + o[i];
     free(normed);
     free(o);
@@ -68,8 +77,7 @@ static void mixer_residual(const Model *m, const Block *b, const real **params, 
 
 /* x += (silu(x' W_1) (x' W_3)) W_2, x' = rms_norm(x): x (T x D); parameters: gain (D), W_1, W_3 (D x F),
  * W_2 (F x D). */
-static void mlp_residual(const Model *m, const real **params, real *x) {
-    int64_t T = m->T, D = m->D, F = m->F;
+static void mlp_residual(int64_t T, int64_t D, int64_t F, const real **params, real *x) {
     real *normed = R_NEW(T * D), *a = R_NEW(T * F), *b = R_NEW(T * F), *o = R_NEW(T * D);
     rms_norm(T, D, x, param_take(params, D), normed);
     project(T, D, F, normed, param_take(params, D * F), a);
@@ -85,47 +93,64 @@ static void mlp_residual(const Model *m, const real **params, real *x) {
 
 /* logits = rms_norm(blocks(embedding[tokens])) head: tokens (T), logits (T x V); parameters: embedding
  * (V x D), the blocks', final gain (D), head (D x V). */
-static void language_model(const Model *m, const real *tokens, const real *params, real *logits) {
-    int64_t T = m->T, D = m->D;
+static void language_model(const Call *c, const real *tokens, const real *params, real *logits) {
+    int64_t T = dim(c, "tokens"), V = dim(c, "vocab"), D = dim(c, "width"), layers = dim(c, "layers");
     real *x = R_NEW(T * D);
-    const real *embedding = param_take(&params, m->V * D);
+    const real *embedding = param_take(&params, V * D);
     for (int64_t t = 0; t < T; t++) real_copy(D, embedding + real_index(tokens[t]) * D, x + t * D);
-    for (int64_t l = 0; l < m->layers; l++) {
-        Block b = block_at(m, l);
-        mixer_residual(m, &b, &params, x);
-        mlp_residual(m, &params, x);
+    for (int64_t l = 0; l < layers; l++) {
+        Block b;
+        block_open(c, l, &b);
+        mixer_residual(c, &b, &params, x);
+        mlp_residual(T, D, dim(c, "ffn"), &params, x);
     }
     rms_norm(T, D, x, param_take(&params, D), x);
-    project(T, D, m->V, x, param_take(&params, D * m->V), logits);
+    project(T, D, V, x, param_take(&params, D * V), logits);
     free(x);
 }
 
 /* Parameters of block l: two gains, the mixer's tensors, the MLP's. */
-static int64_t block_size(const Model *m, int64_t l) {
-    Block b = block_at(m, l);
-    int64_t in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS], size = 2 * m->D + 3 * m->D * m->F;
-    b.mixer->shape(b.dims, in_size, out_size);
-    for (int64_t i = 1; i <= b.params; i++) size += in_size[i];
+static int64_t block_size(const Call *c, int64_t l) {
+    int64_t D = dim(c, "width"), size = 2 * D + 3 * D * dim(c, "ffn");
+    Block b;
+    block_open(c, l, &b);
+    for (int i = 1; b.call.equation->in[i].name; i++)
+        if (b.call.equation->in[i].role != LIMIT) size += call_size(&b.call, &b.call.equation->in[i]);
     return size;
 }
 
-static void language_model_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    Model m = model_at(n, NULL);
-    in[0] = in[1] = m.T;
-    in[2] = 1;
-    in[3] = m.V * m.D + m.D + m.D * m.V;
-    for (int64_t l = 0; l < m.layers; l++) in[3] += block_size(&m, l);
-    out[0] = 1;
-    out[1] = m.T * m.V;
+static int64_t model_parameters(const Call *c) {
+    int64_t V = dim(c, "vocab"), D = dim(c, "width"), size = V * D + D + D * V;
+    for (int64_t l = 0; l < dim(c, "layers"); l++) size += block_size(c, l);
+    return size;
 }
 
-static void language_model_run(const int64_t *n, const void *const *in, void *const *out) {
-    Model m = model_at(n, IN(2));
-    language_model(&m, IN(0), IN(3), OUT(1));
-    OUT(0)[0] = cross_entropy(m.T, m.V, OUT(1), IN(1));
+static void language_model_run(const Call *c) {
+    language_model(c, in(c, "tokens"), in(c, "params"), out(c, "logits"));
+    out(c, "loss")[0] = cross_entropy(dim(c, "tokens"), dim(c, "vocab"), out(c, "logits"), in(c, "targets"));
 }
 
-static const Equation model_equations[] = {
-    {"language_model", "section 4.4", "T V D H layers F mixer " MIXER_OPTIONS,
-     "tokens targets theta_max params", "loss logits", language_model_shape, language_model_run},
-    EQUATION_END};
+static const Dimension language_model_dims[] = {
+    TOKENS,
+    CLASSES,
+    WIDTH,
+    HEADS,
+    COUNT("layers", NULL, "blocks"),
+    SIZE("ffn", "F", "hidden width of SwiGLU"),
+    {"mixer", NULL, 0, 0, 0, MIXERS, "of every block; its own dimensions follow", NULL},
+    DERIVED("parameters", NULL, model_parameters, "of the whole model"),
+    DIMENSION_END};
+static const Argument language_model_in[] = {
+    {"tokens", NULL, "tokens", INDEX, "the sequence"},
+    {"targets", NULL, "tokens", TARGET, "the right next tokens"},
+    {"theta_max", NULL, "1", LIMIT, "largest inner step; read by mixers with a memory"},
+    {"params", NULL, "parameters", WEIGHTS, "all parameters in the order of a checkpoint"},
+    ARGUMENT_END};
+static const Argument language_model_out[] = {
+    {"loss", NULL, "1", NUMBER, "mean over targets that count"},
+    {"logits", NULL, "tokens vocab", NUMBER, "scores of every class"},
+    ARGUMENT_END};
+
+static const Equation model_equations[] = {{"language_model", "section 4.4", language_model_dims,
+                                            language_model_in, language_model_out, language_model_run, NULL},
+                                           EQUATION_END};

@@ -36,29 +36,38 @@ static void softmax_ffn(int64_t T, int64_t n, int64_t d, int64_t m, const real *
     free(score);
 }
 
-static void persistent_prefix_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = n[0] * n[2];
-    in[1] = n[1] * n[2];
-    out[0] = in[0] + in[1];
+static void persistent_prefix_run(const Call *c) {
+    persistent_prefix(dim(c, "persistent"), dim(c, "tokens"), dim(c, "width"), in(c, "persistent"),
+                      in(c, "x"), out(c, "prefixed"));
 }
+static int64_t prefixed_rows(const Call *c) { return dim(c, "persistent") + dim(c, "tokens"); }
+static const Dimension persistent_prefix_dims[] = {
+    COUNT("persistent", "Np", "persistent tokens"), TOKENS, WIDTH,
+    DERIVED("prefixed_rows", NULL, prefixed_rows, "persistent + tokens"), DIMENSION_END};
+static const Argument persistent_prefix_in[] = {
+    {"persistent", "P_tok", "persistent width", NUMBER, "p_1 .. p_Np, the same for every input"},
+    {"x", NULL, "tokens width", NUMBER, "rows"},
+    ARGUMENT_END};
+static const Argument persistent_prefix_out[] = {
+    {"prefixed", NULL, "prefixed_rows width", NUMBER, "both, one after the other"}, ARGUMENT_END};
 
-static void persistent_prefix_run(const int64_t *n, const void *const *in, void *const *out) {
-    persistent_prefix(n[0], n[1], n[2], IN(0), IN(1), OUT(0));
+static void softmax_ffn_run(const Call *c) {
+    softmax_ffn(dim(c, "tokens"), dim(c, "keys"), dim(c, "key_width"), dim(c, "value_width"), in(c, "x"),
+                in(c, "wk"), in(c, "wv"), out(c, "y"));
 }
-
-static void softmax_ffn_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = n[0] * n[2];
-    in[1] = n[1] * n[2];
-    in[2] = n[1] * n[3];
-    out[0] = n[0] * n[3];
-}
-
-static void softmax_ffn_run(const int64_t *n, const void *const *in, void *const *out) {
-    softmax_ffn(n[0], n[1], n[2], n[3], IN(0), IN(1), IN(2), OUT(0));
-}
+static const Dimension softmax_ffn_dims[] = {TOKENS,
+                                             SIZE("keys", "n", "keys and values, none of the input's"),
+                                             SIZE("key_width", "d", "width of keys and rows"),
+                                             SIZE("value_width", "m", "width of values"), DIMENSION_END};
+static const Argument softmax_ffn_in[] = {
+    {"x", NULL, "tokens key_width", NUMBER, "rows"},
+    {"wk", "Wk", "keys key_width", NUMBER, "W_K, its rows the keys"},
+    {"wv", "Wv", "keys value_width", NUMBER, "W_V', its rows the values"},
+    ARGUMENT_END};
+static const Argument softmax_ffn_out[] = {{"y", NULL, "tokens value_width", NUMBER, "rows"}, ARGUMENT_END};
 
 static const Equation persistent_equations[] = {
-    {"persistent_prefix", "eq 19", "Np T D", "P_tok x", "prefixed", persistent_prefix_shape,
-     persistent_prefix_run},
-    {"softmax_ffn", "eq 20", "T n d m", "x Wk Wv", "y", softmax_ffn_shape, softmax_ffn_run},
+    {"persistent_prefix", "eq 19", persistent_prefix_dims, persistent_prefix_in, persistent_prefix_out,
+     persistent_prefix_run, NULL},
+    {"softmax_ffn", "eq 20", softmax_ffn_dims, softmax_ffn_in, softmax_ffn_out, softmax_ffn_run, NULL},
     EQUATION_END};

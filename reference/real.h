@@ -10,7 +10,7 @@
  * fmax or comparison of a real; masks are loop limits; every root has its eps inside; the imaginary unit I
  * is undefined, so it cannot be used by mistake. */
 #pragma once
-#include "reference.h"
+#include "dims.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,9 +89,20 @@ real exp(real), log(real), tanh(real), sqrt(real);
  * float; float rounds it once more, which the bound counts. */
 #define R(constant) ((real)(constant))
 
-/* Tensor i of an equation's arguments. */
-#define IN(i) ((const real *)in[i])
-#define OUT(i) ((real *)out[i])
+/* The dimension of that name. */
+static inline int64_t dim(const Call *c, const char *name) { return call_dim(c, name); }
+
+static inline int64_t dim_or(const Call *c, const char *name, int64_t otherwise) {
+    return call_dim_or(c, name, otherwise);
+}
+
+/* The input or output of that name. */
+static inline const real *in(const Call *c, const char *name) {
+    return (const real *)c->in[argument_of(c, c->equation->in, name)];
+}
+static inline real *out(const Call *c, const char *name) {
+    return (real *)c->out[argument_of(c, c->equation->out, name)];
+}
 
 /* n zeros, to be given to free(). */
 #define R_NEW(n) real_new(n)
@@ -152,7 +163,17 @@ static inline void real_to_double(const void *src, double *value, double *tangen
 #define REAL_TEXT_(a) #a
 #define REAL_TEXT(a) REAL_TEXT_(a)
 
-/* Defines the one exported symbol, `const Reference reference_<arithmetic>`. */
-#define REFERENCE_EXPORT(files)                                                                              \
-    const Reference REAL_JOIN(reference_, REFERENCE_NAME) = {REAL_TEXT(REFERENCE_NAME), sizeof(real), files, \
+/* Defines the one exported symbol, `const Reference reference_<arithmetic>`, and what finds an equation in it. */
+#define REFERENCE_EXPORT(list)                                                                               \
+    static const Equation *equation_named(const char *name) {                                                \
+        for (const Equation *const *file = list; *file; file++)                                              \
+            for (const Equation *e = *file; e->name; e++)                                                    \
+                if (!strcmp(e->name, name)) return e;                                                        \
+        fprintf(stderr, "reference: there is no equation \"%s\"\n", name);                                   \
+        abort();                                                                                             \
+    }                                                                                                        \
+    const Reference REAL_JOIN(reference_, REFERENCE_NAME) = {REAL_TEXT(REFERENCE_NAME), sizeof(real), list,  \
                                                              real_from_double, real_to_double};
+
+/* The equation of that name in the arithmetic at hand. */
+static const Equation *equation_named(const char *name);

@@ -1,5 +1,6 @@
 /* What the reference exports: one const table per arithmetic, each a list of equations over arrays of that
- * arithmetic's `real`. Nothing here depends on the arithmetic, so the harness includes it as it is. */
+ * arithmetic's `real`. Everything has a name; nothing here depends on the arithmetic, so the harness includes it
+ * as it is. */
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -8,22 +9,72 @@
 extern "C" {
 #endif
 
-enum { EQUATION_TENSORS = 32 }; /* no equation has more inputs, nor more outputs */
-enum { EQUATION_DIMS = 32 };    /* nor more dimensions */
+enum { EQUATION_ARGUMENTS = 48 }; /* no equation has more inputs, nor more outputs */
+enum { EQUATION_DIMS = 64 };      /* nor, with the mixer it is built of, more dimensions */
 
+struct Call;
+
+/* A size or an option. `name` is the configuration's key where there is one. `symbol` is the paper's or an older
+ * published name, accepted as well; "!x" was published as its opposite, 1 - x. `values` names 0, 1, ..; MIXERS
+ * stands for every mixer there is, whose own dimensions follow those of the equation. A derived dimension is
+ * computed from others and never given. */
+typedef struct Dimension {
+    const char *name, *symbol;
+    int64_t least, most, initial;
+    const char *values, *meaning;
+    int64_t (*derived)(const struct Call *call);
+} Dimension;
+#define MIXERS "mixer_"
+
+/* Which numbers a tensor may hold. */
+typedef enum Role {
+    NUMBER,  /* any */
+    INDEX,   /* whole, 0 to classes - 1 */
+    TARGET,  /* whole, -1 (counts for nothing) to classes - 1 */
+    DECAY,   /* alpha, 0 to 1 */
+    STEP,    /* theta, not negative */
+    CARRY,   /* eta, 0 to 1 */
+    GAIN,    /* any, 1 at first */
+    LIMIT,   /* a positive number of the configuration, theta_max */
+    WEIGHTS, /* all parameters of a model, one after another */
+    ROLES
+} Role;
+
+/* A tensor: row-major; its shape is the product of the dimensions named (or of numbers). */
+typedef struct Argument {
+    const char *name, *symbol, *shape;
+    Role role;
+    const char *meaning;
+} Argument;
+
+/* One evaluation. dims: the given ones, the equation's own in their order and then those of `mixer`, the mixer
+ * chosen by a dimension of MIXERS (else NULL). in and out: one array of `real` per argument. */
+typedef struct Call {
+    const struct Equation *equation, *mixer;
+    const int64_t *dims;
+    const void *const *in;
+    void *const *out;
+} Call;
+
+/* Lists end with a NULL name. A mixer, mixer_NAME, takes x, its parameters in the order of a checkpoint under the
+ * names it gives them, and LIMITs. Without run it is a stack: `blocks` names the mixers of its blocks in turn, each
+ * with what it sets ("mixer_lmm mixer_swa:persistent=0"); it has dimensions but no arguments. */
 typedef struct Equation {
     const char *name;   /* "memory_chunk" */
     const char *source; /* "eqs 16-18, errata E2 E3 E5" */
-    const char *dims;   /* names of the dimensions, separated by one space, in the order run() takes them */
-    const char *in;     /* names of the input tensors, likewise; all row-major, tokens are rows */
-    const char *out;    /* names of the output tensors */
-    void (*shape)(const int64_t *dims, int64_t *in_size, int64_t *out_size); /* elements of each tensor */
-    void (*run)(const int64_t *dims, const void *const *in, void *const *out);
+    const Dimension *dims;
+    const Argument *in, *out;
+    void (*run)(const Call *call);
+    const char *blocks;
 } Equation;
 
 /* Ends a file's list of equations. */
 #define EQUATION_END                                                                                         \
     { NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+#define DIMENSION_END                                                                                        \
+    { NULL, NULL, 0, 0, 0, NULL, NULL, NULL }
+#define ARGUMENT_END                                                                                         \
+    { NULL, NULL, NULL, NUMBER, NULL }
 
 typedef struct Reference {
     const char *name; /* "double" */

@@ -84,63 +84,67 @@ static void relative_sequential(const Relative *x, RelativeRule *rule, real *M, 
 }
 
 /* in: M0 k v q theta [alpha]; out: y M */
-static void relative_run(RelativeRule *rule, const int64_t *n, const void *const *in, void *const *out,
-                         const real *alpha) {
-    Relative x = {n[0], n[1], n[2], IN(1), IN(2), IN(3), alpha, IN(4), NULL};
-    real_copy(n[1] * n[2], IN(0), OUT(1));
-    relative_sequential(&x, rule, OUT(1), OUT(0));
+static void relative_run(RelativeRule *rule, const Call *c, const real *alpha) {
+    Relative x = {dim(c, "tokens"), dim(c, "n0"), dim(c, "n1"),   in(c, "k"), in(c, "v"),
+                  in(c, "q"),       alpha,        in(c, "theta"), NULL};
+    real_copy(x.n0 * x.n1, in(c, "M0"), out(c, "M"));
+    relative_sequential(&x, rule, out(c, "M"), out(c, "y"));
 }
 
-static void delta_net_run(const int64_t *n, const void *const *in, void *const *out) {
-    relative_run(delta_net, n, in, out, NULL);
-}
+static void delta_net_run(const Call *c) { relative_run(delta_net, c, NULL); }
+static void gated_delta_net_run(const Call *c) { relative_run(gated_delta_net, c, in(c, "alpha")); }
+static void longhorn_run(const Call *c) { relative_run(longhorn, c, NULL); }
+static void ttt_layer_run(const Call *c) { relative_run(ttt_layer, c, NULL); }
 
-static void gated_delta_net_run(const int64_t *n, const void *const *in, void *const *out) {
-    relative_run(gated_delta_net, n, in, out, IN(5));
-}
-
-static void longhorn_run(const int64_t *n, const void *const *in, void *const *out) {
-    relative_run(longhorn, n, in, out, NULL);
-}
-
-static void ttt_layer_run(const int64_t *n, const void *const *in, void *const *out) {
-    relative_run(ttt_layer, n, in, out, NULL);
-}
-
-static void delta_net_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = out[1] = n[1] * n[2];
-    in[1] = in[3] = n[0] * n[1];
-    in[2] = out[0] = n[0] * n[2];
-    in[4] = n[0];
-}
-
-static void gated_delta_net_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    delta_net_shape(n, in, out);
-    in[5] = n[0];
-}
-
-static void diagonal_lmm_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = in[1] = out[1] = out[2] = n[1] * n[2];
-    in[2] = in[4] = n[0] * n[1];
-    in[3] = in[5] = in[6] = in[7] = out[0] = n[0] * n[2];
-}
-
-static void diagonal_lmm_run(const int64_t *n, const void *const *in, void *const *out) {
-    Relative x = {n[0], n[1], n[2], IN(2), IN(3), IN(4), IN(5), IN(6), IN(7)};
-    real_copy(n[1] * n[2], IN(0), OUT(1));
-    real_copy(n[1] * n[2], IN(1), OUT(2));
+static void diagonal_lmm_run(const Call *c) {
+    Relative x = {dim(c, "tokens"), dim(c, "n0"),   dim(c, "n1"),   in(c, "k"),  in(c, "v"),
+                  in(c, "q"),       in(c, "alpha"), in(c, "theta"), in(c, "eta")};
+    real *M = out(c, "M"), *S = out(c, "S");
+    real_copy(x.n0 * x.n1, in(c, "M0"), M);
+    real_copy(x.n0 * x.n1, in(c, "S0"), S);
     for (int64_t t = 0; t < x.T; t++) {
-        diagonal_lmm(&x, t, OUT(1), OUT(2));
-        project(1, x.n0, x.n1, x.q + t * x.n0, OUT(1), OUT(0) + t * x.n1);
+        diagonal_lmm(&x, t, M, S);
+        project(1, x.n0, x.n1, x.q + t * x.n0, M, out(c, "y") + t * x.n1);
     }
 }
 
+static const Dimension relative_dims[] = {TOKENS, SIZE("n0", NULL, "width of keys and queries"),
+                                          SIZE("n1", NULL, "width of values"), DIMENSION_END};
+#define RELATIVE_M0                                                                                          \
+    { "M0", NULL, "n0 n1", NUMBER, "the memory before the first token" }
+#define RELATIVE_KVQ                                                                                         \
+    {"k", NULL, "tokens n0", NUMBER, "keys"}, {"v", NULL, "tokens n1", NUMBER, "values"}, {                  \
+        "q", NULL, "tokens n0", NUMBER, "queries"                                                            \
+    }
+#define RELATIVE_STEP                                                                                        \
+    { "theta", NULL, "tokens", STEP, "the step" }
+#define RELATIVE_Y                                                                                           \
+    { "y", NULL, "tokens n1", NUMBER, "what each query reads after its token's write" }
+#define RELATIVE_M                                                                                           \
+    { "M", NULL, "n0 n1", NUMBER, "the memory after the last token" }
+static const Argument delta_net_in[] = {RELATIVE_M0, RELATIVE_KVQ, RELATIVE_STEP, ARGUMENT_END};
+static const Argument delta_net_out[] = {RELATIVE_Y, RELATIVE_M, ARGUMENT_END};
+static const Argument gated_delta_net_in[] = {RELATIVE_M0,
+                                              RELATIVE_KVQ,
+                                              RELATIVE_STEP,
+                                              {"alpha", NULL, "tokens", DECAY, "what is forgotten"},
+                                              ARGUMENT_END};
+static const Argument diagonal_lmm_in[] = {RELATIVE_M0,
+                                           {"S0", NULL, "n0 n1", NUMBER, "the momentum before"},
+                                           RELATIVE_KVQ,
+                                           {"alpha", NULL, "tokens n1", DECAY, "what each channel forgets"},
+                                           {"theta", NULL, "tokens n1", STEP, "its step"},
+                                           {"eta", NULL, "tokens n1", CARRY, "what is kept of its momentum"},
+                                           ARGUMENT_END};
+static const Argument diagonal_lmm_out[] = {
+    RELATIVE_Y, RELATIVE_M, {"S", NULL, "n0 n1", NUMBER, "the momentum after"}, ARGUMENT_END};
+
 static const Equation relatives_equations[] = {
-    {"diagonal_lmm", "eqs 32-33, errata E1 E9", "T n0 n1", "M0 S0 k v q alpha theta eta", "y M S",
-     diagonal_lmm_shape, diagonal_lmm_run},
-    {"delta_net", "eq 34", "T n0 n1", "M0 k v q theta", "y M", delta_net_shape, delta_net_run},
-    {"gated_delta_net", "eq 34 with decay, erratum E16", "T n0 n1", "M0 k v q theta alpha", "y M",
-     gated_delta_net_shape, gated_delta_net_run},
-    {"longhorn", "eq 35", "T n0 n1", "M0 k v q theta", "y M", delta_net_shape, longhorn_run},
-    {"ttt_layer", "eq 8, appendix C", "T n0 n1", "M0 k v q theta", "y M", delta_net_shape, ttt_layer_run},
+    {"diagonal_lmm", "eqs 32-33, errata E1 E9", relative_dims, diagonal_lmm_in, diagonal_lmm_out,
+     diagonal_lmm_run, NULL},
+    {"delta_net", "eq 34", relative_dims, delta_net_in, delta_net_out, delta_net_run, NULL},
+    {"gated_delta_net", "eq 34 with decay, erratum E16", relative_dims, gated_delta_net_in, delta_net_out,
+     gated_delta_net_run, NULL},
+    {"longhorn", "eq 35", relative_dims, delta_net_in, delta_net_out, longhorn_run, NULL},
+    {"ttt_layer", "eq 8, appendix C", relative_dims, delta_net_in, delta_net_out, ttt_layer_run, NULL},
     EQUATION_END};

@@ -5,30 +5,49 @@
 #include "chunk.c"
 #include "persistent.c"
 
-#define MIXER_OPTIONS                                                                                        \
-    "w b L e kind gelu residual norm per_layer channelwise per_chunk no_decay no_momentum persistent "       \
-    "segment window literal"
-#define MIXER_DIMS "T D H " MIXER_OPTIONS
-enum { MIXER_DIM_W = 3, MIXER_DIM_PERSISTENT = 16, MIXER_DIM_COUNT = 20 };
-
-/* The parameters of a memory branch, in this order. */
-#define MEMORY_PARAMS "Wq Wk Wv conv_q conv_k conv_v W_gates b_gates M0"
-
 typedef struct Mixing {
     int64_t T, D, H, dh;
-    int64_t w, b, kind; /* convolution taps, 0 for none; chunk; sigmoid or hard gates */
-    int64_t per_chunk, no_decay, no_momentum;
+    int64_t w, b, hard; /* convolution taps, 0 for none; chunk; hard gates */
+    int64_t per_chunk, forget, momentum;
     int64_t persistent, segment, window, literal;
     Network net; /* of every head */
 } Mixing;
 
-/* From the dimensions MIXER_DIMS. E12: L layers from dh to dh, hidden width e dh. */
-static Mixing mixing_at(const int64_t *n) {
-    int64_t dh = n[1] / n[2], L = n[5];
-    Network net = {L, {dh, 0, 0, 0, 0}, n[8], n[9], n[10], n[11], n[12]};
-    for (int64_t l = 1; l <= L; l++) net.n[l] = l < L ? n[6] * dh : dh;
-    Mixing m = {n[0], n[1], n[2], dh, n[3], n[4], n[7], n[13], n[14], n[15], n[16], n[17], n[18], n[19], net};
+/* From a mixer's dimensions; options that it does not have are as if they were off. E12: L layers from dh to dh,
+ * hidden width e dh. */
+static Mixing mixing_at(const Call *c) {
+    int64_t D = dim(c, "width"), H = dim(c, "heads"), dh = D / H, L = dim_or(c, "memory_layers", 0);
+    Network net = {L,
+                   {dh, 0, 0, 0, 0},
+                   dim_or(c, "activation", 0),
+                   dim_or(c, "memory_residual", 0),
+                   dim_or(c, "memory_norm", 0),
+                   dim_or(c, "gates_per_layer", 0),
+                   dim_or(c, "channelwise", 0)};
+    for (int64_t l = 1; l <= L; l++) net.n[l] = l < L ? dim(c, "expansion") * dh : dh;
+    Mixing m = {dim(c, "tokens"),
+                D,
+                H,
+                dh,
+                dim_or(c, "taps", 0),
+                dim_or(c, "chunk", 1),
+                dim_or(c, "gate", 0),
+                dim_or(c, "gates_per_chunk", 0),
+                dim_or(c, "forget", 1),
+                dim_or(c, "momentum", 1),
+                dim_or(c, "persistent", 0),
+                dim_or(c, "segment", 0),
+                dim_or(c, "window", 0),
+                dim_or(c, "mask", 0),
+                net};
     return m;
+}
+
+/* The parameter of a branch: "memory." and "wq" make memory.wq. */
+static const real *param(const Call *c, const char *branch, const char *name) {
+    char full[64];
+    snprintf(full, sizeof full, "%s%s", branch, name);
+    return in(c, full);
 }
 
 /* Group h of x (T x H x n) -> y (T x n). */
@@ -59,13 +78,13 @@ static void attention_heads(int64_t T, int64_t H, int64_t dh, int64_t window, in
 }
 
 /* Attention branch: (1) with rotary positions, the row numbers, then (27): u, y (T x D).
- * in: W_Q, W_K, W_V (D x D). */
-static void attention_branch(const Mixing *m, int64_t T, int64_t window, int64_t prefix, const real *u,
-                             const void *const *in, real *y) {
+ * Parameters: ATTENTION_PARAMETERS of the branch. */
+static void attention_branch(const Mixing *m, const Call *c, const char *branch, int64_t T, int64_t window,
+                             int64_t prefix, const real *u, real *y) {
     real *q = R_NEW(T * m->D), *k = R_NEW(T * m->D), *v = R_NEW(T * m->D);
-    project(T, m->D, m->D, u, IN(0), q);
-    project(T, m->D, m->D, u, IN(1), k);
-    project(T, m->D, m->D, u, IN(2), v);
+    project(T, m->D, m->D, u, param(c, branch, "wq"), q);
+    project(T, m->D, m->D, u, param(c, branch, "wk"), k);
+    project(T, m->D, m->D, u, param(c, branch, "wv"), v);
     rope(T, m->H, m->dh, 0, q, q);
     rope(T, m->H, m->dh, 0, k, k);
     attention_heads(T, m->H, m->dh, window, prefix, q, k, v, y);
@@ -97,10 +116,10 @@ typedef struct MemoryInputs {
 
 /* Columns z_alpha | z_theta | z_eta of the gates' map, as gates() in layers.c takes them. */
 static int64_t alpha_columns(const Mixing *m) {
-    return m->no_decay ? 0 : m->H * gate_sets(&m->net) * gate_channels(&m->net);
+    return !m->forget ? 0 : m->H * gate_sets(&m->net) * gate_channels(&m->net);
 }
 static int64_t theta_columns(const Mixing *m) { return m->H * gate_sets(&m->net); }
-static int64_t eta_columns(const Mixing *m) { return m->no_momentum ? 0 : m->H * gate_sets(&m->net); }
+static int64_t eta_columns(const Mixing *m) { return !m->momentum ? 0 : m->H * gate_sets(&m->net); }
 static int64_t gate_columns(const Mixing *m) { return alpha_columns(m) + theta_columns(m) + eta_columns(m); }
 
 /* E10: the gates of z = u W + bias; with per_chunk (section 3.2) every token takes the z of the first token
@@ -112,21 +131,21 @@ static void memory_gates(const Mixing *m, int64_t T, const real *u, const real *
     project(T, m->D, n, u, W, z);
     for (int64_t i = 0; i < T * n; i++) z[i] = z[i] + bias[i % n];
     for (int64_t t = 0; t < T && m->per_chunk; t++) real_copy(n, z + t / m->b * m->b * n, z + t * n);
-    gates(T, alpha_columns(m), theta_columns(m), eta_columns(m), m->kind, z, theta_max, x->alpha, x->theta,
+    gates(T, alpha_columns(m), theta_columns(m), eta_columns(m), m->hard, z, theta_max, x->alpha, x->theta,
           x->eta);
     free(z);
 }
 
-/* From u (T x D); in: MEMORY_PARAMS. */
-static MemoryInputs memory_inputs_new(const Mixing *m, int64_t T, const real *u, const void *const *in,
-                                      const real *theta_max) {
+/* From u (T x D); parameters: MEMORY_PARAMETERS of the branch. */
+static MemoryInputs memory_inputs_new(const Mixing *m, const Call *c, const char *branch, int64_t T,
+                                      const real *u) {
     int64_t G = gate_sets(&m->net), K = gate_channels(&m->net);
     MemoryInputs x = {R_NEW(T * m->D),         R_NEW(T * m->D),     R_NEW(T * m->D),
                       R_NEW(T * m->H * G * K), R_NEW(T * m->H * G), R_NEW(T * m->H * G)};
-    memory_input(m, T, 1, u, IN(0), IN(3), x.q);
-    memory_input(m, T, 1, u, IN(1), IN(4), x.k);
-    memory_input(m, T, 0, u, IN(2), IN(5), x.v);
-    memory_gates(m, T, u, IN(6), IN(7), theta_max, &x);
+    memory_input(m, T, 1, u, param(c, branch, "wq"), param(c, branch, "conv_q"), x.q);
+    memory_input(m, T, 1, u, param(c, branch, "wk"), param(c, branch, "conv_k"), x.k);
+    memory_input(m, T, 0, u, param(c, branch, "wv"), param(c, branch, "conv_v"), x.v);
+    memory_gates(m, T, u, param(c, branch, "w_gates"), param(c, branch, "b_gates"), in(c, "theta_max"), &x);
     return x;
 }
 
@@ -178,28 +197,28 @@ static void memory_retrieve(const Mixing *m, int64_t T, const real *M, const rea
 }
 
 /* Memory branch: (11)-(18) from M_0 and S_0 = 0 (E12), chunks counted from the first row: u, y (T x D).
- * in: MEMORY_PARAMS. */
-static void memory_branch(const Mixing *m, int64_t T, const real *u, const void *const *in,
-                          const real *theta_max, real *y) {
+ * Parameters: MEMORY_PARAMETERS of the branch. */
+static void memory_branch(const Mixing *m, const Call *c, const char *branch, int64_t T, const real *u,
+                          real *y) {
     int64_t P = m->H * network_size(&m->net);
     real *M = R_NEW(P), *S = R_NEW(P);
-    MemoryInputs x = memory_inputs_new(m, T, u, in, theta_max);
-    real_copy(P, IN(8), M);
+    MemoryInputs x = memory_inputs_new(m, c, branch, T, u);
+    real_copy(P, param(c, branch, "m0"), M);
     memory_heads(m, 0, T, &x, M, S, y);
     memory_inputs_free(&x);
     free(M);
     free(S);
 }
 
-/* Section 4.4: o = norm_gate(memory branch(u), gain, u W_z) W_O: u, o (T x D).
- * in: MEMORY_PARAMS, gain (D), W_z, W_O (D x D). */
-static void memory_layer(const Mixing *m, int64_t T, const real *u, const void *const *in,
-                         const real *theta_max, real *o) {
+/* Section 4.4: o = norm_gate(memory branch(u), gain, u W_z) W: u, o (T x D), W (D x D). Parameters: those of the
+ * branch, gain, wz. */
+static void memory_layer(const Mixing *m, const Call *c, const char *branch, int64_t T, const real *u,
+                         const real *W, real *o) {
     real *y = R_NEW(T * m->D), *z = R_NEW(T * m->D);
-    memory_branch(m, T, u, in, theta_max, y);
-    project(T, m->D, m->D, u, IN(10), z);
-    norm_gate(T, m->H, m->dh, y, IN(9), z, y);
-    project(T, m->D, m->D, y, IN(11), o);
+    memory_branch(m, c, branch, T, u, y);
+    project(T, m->D, m->D, u, in(c, "wz"), z);
+    norm_gate(T, m->H, m->dh, y, in(c, "gain"), z, y);
+    project(T, m->D, m->D, y, W, o);
     free(y);
     free(z);
 }
@@ -225,29 +244,66 @@ static void titans_gate(int64_t T, int64_t H, int64_t dh, const real *y, const r
     free(gate);
 }
 
-/* Sizes of n tensors of one size. */
-static void sizes_fill(int64_t n, int64_t size, int64_t *in) {
-    for (int64_t i = 0; i < n; i++) in[i] = size;
+static int64_t mixing_gate_columns(const Call *c) {
+    Mixing m = mixing_at(c);
+    return gate_columns(&m);
+}
+static int64_t mixing_memory_weights(const Call *c) {
+    Mixing m = mixing_at(c);
+    return network_size(&m.net);
 }
 
-/* Sizes of MEMORY_PARAMS. */
-static void memory_sizes(const Mixing *m, int64_t *in) {
-    sizes_fill(3, m->D * m->D, in);
-    sizes_fill(3, m->w * m->D, in + 3);
-    in[6] = m->D * gate_columns(m);
-    in[7] = gate_columns(m);
-    in[8] = m->H * network_size(&m->net);
-}
+/* What mixers are made of: dimensions, and the parameters of each branch; the symbols are the published names. */
+#define MIXER_SIZES TOKENS, WIDTH, HEADS
+#define PERSISTENT COUNT("persistent", NULL, "persistent tokens before the sequence (eq 19)")
+#define WINDOW COUNT("window", NULL, "sliding window: tokens seen, the token itself included; 0: all")
+#define MEMORY_OPTIONS                                                                                       \
+    COUNT("taps", "w", "width of the causal convolution; 0: none"),                                          \
+        SIZE("chunk", "b", "tokens whose inner gradients are taken at one state"), MEMORY_LAYERS,            \
+        SIZE("expansion", "e", "hidden width of the memory network over head width"), GATE, NETWORK_OPTIONS, \
+        SWITCH("gates_per_chunk", "per_chunk", 0, "1: gates of a chunk are those of its first token"),       \
+        SWITCH("forget", "!no_decay", 1, "0: no decay, alpha = 0"),                                          \
+        SWITCH("momentum", "!no_momentum", 1, "0: no momentum, eta = 0"),                                    \
+        DERIVED("gate_columns", NULL, mixing_gate_columns, "z_alpha | z_theta | z_eta of all heads"),        \
+        DERIVED("memory_weights", "P", mixing_memory_weights, "weights of one head's memory")
+#define MIXER_X                                                                                              \
+    { "x", NULL, "tokens width", NUMBER, "rows" }
+#define MIXER_O                                                                                              \
+    { "o", NULL, "tokens width", NUMBER, "rows" }
+#define PERSISTENT_TOKENS                                                                                    \
+    { "persistent", "P_tok", "persistent width", NUMBER, "p_1 .. p_Np" }
+#define SQUARE(name, symbol, meaning)                                                                        \
+    { name, symbol, "width width", NUMBER, meaning }
+#define COLUMN_GAIN(name, symbol, meaning)                                                                   \
+    { name, symbol, "width", GAIN, meaning }
+#define FILTER(name, symbol)                                                                                 \
+    { name, symbol, "taps width", NUMBER, "convolution, a tap a row" }
+#define MIXER_LIMIT                                                                                          \
+    { "theta_max", NULL, "1", LIMIT, "largest inner step" }
+#define ATTENTION_PARAMETERS(branch, mark)                                                                   \
+    SQUARE(branch "wq", "Wq" mark, "W_Q of attention"), SQUARE(branch "wk", "Wk" mark, "W_K of attention"),  \
+        SQUARE(branch "wv", "Wv" mark, "W_V of attention")
+#define MEMORY_PARAMETERS(branch)                                                                            \
+    SQUARE(branch "wq", "Wq", "queries of the memory"), SQUARE(branch "wk", "Wk", "its keys"),               \
+        SQUARE(branch "wv", "Wv", "its values"), FILTER(branch "conv_q", "conv_q"),                          \
+        FILTER(branch "conv_k", "conv_k"), FILTER(branch "conv_v", "conv_v"),                                \
+        {branch "w_gates", "W_gates", "width gate_columns", NUMBER, "gates before their bias"},              \
+        {branch "b_gates", "b_gates", "gate_columns", NUMBER, "bias of the gates"}, {                        \
+        branch "m0", "M0", "heads memory_weights", NUMBER, "the memory before the first token"               \
+    }
 
-static void titans_gate_shape(const int64_t *n, int64_t *in, int64_t *out) {
-    in[0] = in[1] = out[0] = n[0] * n[1] * n[2];
-    in[2] = in[3] = n[1] * n[2];
-}
+static const Argument mixer_out[] = {MIXER_O, ARGUMENT_END};
 
-static void titans_gate_run(const int64_t *n, const void *const *in, void *const *out) {
-    titans_gate(n[0], n[1], n[2], IN(0), IN(1), IN(2), IN(3), OUT(0));
+static void titans_gate_run(const Call *c) {
+    titans_gate(dim(c, "tokens"), dim(c, "heads"), dim(c, "head_width"), in(c, "y"), in(c, "m"),
+                in(c, "gain_y"), in(c, "gain_m"), out(c, "o"));
 }
+static const Argument titans_gate_in[] = {{"y", NULL, "tokens heads head_width", NUMBER, "what is gated"},
+                                          {"m", NULL, "tokens heads head_width", NUMBER, "what gates"},
+                                          {"gain_y", NULL, "heads head_width", GAIN, "gain of y"},
+                                          {"gain_m", NULL, "heads head_width", GAIN, "gain of m"},
+                                          ARGUMENT_END};
 
-static const Equation titans_equations[] = {{"titans_gate", "eqs 25 28, erratum E13", "T H dh",
-                                             "y m gain_y gain_m", "o", titans_gate_shape, titans_gate_run},
-                                            EQUATION_END};
+static const Equation titans_equations[] = {
+    {"titans_gate", "eqs 25 28, erratum E13", head_dims, titans_gate_in, o_heads_out, titans_gate_run, NULL},
+    EQUATION_END};

@@ -61,7 +61,8 @@ enum { OUT_Y, OUT_M, OUT_S, OUTPUTS };
 typedef struct {
     const DriftCase *c;
     MemoryShape shape;
-    int64_t weights, dims[EQUATION_DIMS];
+    int64_t weights;
+    Dims dims;
     float *input[INPUTS], *state, *y, *keep, *workspace;
     double *wide[INPUTS], *out[OUTPUTS];
     Random random;
@@ -85,9 +86,10 @@ static Drift drift_begin(const DriftCase *c) {
     d.shape.width[0] = d.shape.width[c->layers] = HEAD;
     if (c->layers == 2) d.shape.width[1] = c->hidden;
     d.shape.residual = d.shape.norm = c->normed;
-    d.dims[0] = SEGMENT, d.dims[1] = CHUNK, d.dims[2] = c->layers;
-    for (int l = 0; l <= c->layers; l++) d.dims[3 + l] = d.shape.width[l];
-    d.dims[9] = d.dims[10] = c->normed; /* residual, norm */
+    d.dims = dims_of(
+        "memory_chunk",
+        "tokens=%d chunk=%d memory_layers=%d n0=%d n1=%d n2=%d memory_residual=%d memory_norm=%d", SEGMENT,
+        CHUNK, c->layers, HEAD, c->layers == 2 ? c->hidden : HEAD, HEAD, c->normed, c->normed);
     for (int l = 1; l <= c->layers; l++) d.weights += d.shape.width[l - 1] * d.shape.width[l];
     const int64_t size[INPUTS] = {d.weights,      d.weights, SEGMENT * HEAD, SEGMENT * HEAD,
                                   SEGMENT * HEAD, SEGMENT,   SEGMENT,        SEGMENT};
@@ -154,7 +156,7 @@ static void drift_segment(Drift *d) {
     const MemoryOutput output = {d->y, 0, 0};
     kernel->memory->forward_scan(&d->shape, &input, d->state, &output, d->workspace);
     for (int i = 0; i < INPUTS; i++) in[i] = d->wide[i];
-    oracle_run(&reference_double, "memory_chunk", d->dims, in, 0, d->out, 0, 0, 0);
+    oracle_run(&reference_double, &d->dims, in, 0, d->out, 0, 0, 0);
     memcpy(d->wide[IN_M], d->out[OUT_M], (size_t)d->weights * sizeof(double));
     memcpy(d->wide[IN_S], d->out[OUT_S], (size_t)d->weights * sizeof(double));
 }

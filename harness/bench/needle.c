@@ -1,12 +1,9 @@
 /* Exact match by length and depth, one row per length and depth and one per length of each checkpoint:
  * results/needle.tsv. */
 #include "bench/bench.h"
-#include "base/check.h"
-#include "task/shared/data.h"
 #include "learn/evaluate.h"
 #include "terminal/options.h"
 #include "terminal/stats.h"
-#include "learn/trained.h"
 #include "terminal/tsv.h"
 
 #include <argp.h>
@@ -84,10 +81,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 typedef struct {
-    const Model *model;
-    const Task *task;
+    const Trained *t;
     const char *file;
-    int64_t length, train_seed;
+    int64_t length;
     FILE *to;
 } Row;
 
@@ -95,35 +91,35 @@ typedef struct {
 static void write_row(const Row *r, const char *depth, int64_t samples, int64_t right, int64_t seed) {
     double low, high;
     stats_proportion(right, samples, &low, &high);
-    fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%lld\t%s\n", r->model->config.mixer,
-            r->task->name, (long long)r->length, depth, (long long)samples, (long long)right,
-            (double)right / (double)samples, low, high, (long long)seed, (long long)r->train_seed, r->file);
+    fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%lld\t%s\n",
+            r->t->model.mixer->name, r->t->recipe.task_name, (long long)r->length, depth, (long long)samples,
+            (long long)right, (double)right / (double)samples, low, high, (long long)seed,
+            (long long)r->t->recipe.seed, r->file);
     fflush(r->to);
 }
 
-static void evaluate_depths(Model *m, const Task *task, const NeedleOptions *o, int i, int64_t train_seed,
-                            int64_t length, FILE *to) {
+static int evaluate_depths(Trained *t, const NeedleOptions *o, int i, int64_t length, FILE *to, char *message,
+                           size_t size) {
     const int64_t wanted = length > (128 << 10) && o->long_samples ? o->long_samples : o->samples;
     const int64_t depths = o->depths < wanted ? o->depths : wanted;
-    const Row row = {m, task, o->files[i], length, train_seed, to};
+    const Row row = {t, o->files[i], length, to};
     int64_t total = 0;
     for (int64_t d = 0; d < depths; d++) {
         const int64_t samples = wanted / depths + (d < wanted % depths),
                       batch = samples < o->batch ? samples : o->batch;
         const double depth = depths > 1 ? (double)d / (double)(depths - 1) : 0.5;
-        const EvaluateOptions e = {(uint64_t)(o->seed + d), length, samples, batch, 512, depth, 1};
-        unsigned char *correct = calloc((size_t)samples, 1);
+        const EvaluateOptions e = {(uint64_t)(o->seed + d), length, samples, batch, 0, depth, 1};
+        Evaluated result = {0};
         char text[16];
-        CHECK(correct, "no memory for %ld samples", samples);
-        const int64_t right = evaluate(m, task, &e, correct, 0);
-        free(correct);
+        if (evaluate(t, &e, 0, &result, message, size)) return -1;
         snprintf(text, sizeof text, "%.3f", depth);
-        write_row(&row, text, samples, right, o->seed + d);
-        total += right;
+        write_row(&row, text, samples, result.right, o->seed + d);
+        total += result.right;
     }
     write_row(&row, "all", wanted, total, o->seed);
-    fprintf(stderr, "needle: %-10s %-8s length %8lld  %lld of %lld right\n", m->config.mixer, task->name,
-            (long long)length, (long long)total, (long long)wanted);
+    fprintf(stderr, "needle: %-10s %-8s length %8lld  %lld of %lld right\n", t->model.mixer->name,
+            t->recipe.task_name, (long long)length, (long long)total, (long long)wanted);
+    return 0;
 }
 
 static int64_t shortest(const NeedleOptions *o) {
@@ -133,14 +129,15 @@ static int64_t shortest(const NeedleOptions *o) {
 }
 
 static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message, size_t size) {
-    Trained t;
+    static Trained t;
     if (trained_open(&t, o->files[i], o->task, o->haystack, shortest(o), message, size)) return -1;
-    if (t.task->takes_haystack) fprintf(to, "# prose of %s: %s\n", o->files[i], data_prose_origin());
-    for (int k = 0; k < o->length_count; k++)
+    if (task_about(&t.task)) fprintf(to, "# prose of %s: %s\n", o->files[i], task_about(&t.task));
+    int status = 0;
+    for (int k = 0; !status && k < o->length_count; k++)
         if (o->lengths[k] <= o->limits[i])
-            evaluate_depths(&t.model, t.task, o, i, t.train.seed, o->lengths[k], to);
-    model_free(&t.model);
-    return 0;
+            status = evaluate_depths(&t, o, i, o->lengths[k], to, message, size);
+    trained_close(&t);
+    return status;
 }
 
 static int evaluate_files(const NeedleOptions *o, FILE *to, char *message, size_t size) {

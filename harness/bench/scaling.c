@@ -3,7 +3,10 @@
  * or random ones of a configuration (FILE.json), with --mixers one after the other. Growth with length and
  * the length from which a mixer beats attention follow as comments. */
 #include "bench/bench.h"
+#include "base/check.h"
 #include "file/checkpoint.h"
+#include "learn/recipe.h"
+#include "library/library.h"
 #include "base/random.h"
 #include "terminal/options.h"
 #include "terminal/progress.h"
@@ -19,12 +22,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST = 16, SEGMENT = 512, REPEATS = 7 };
+enum { MOST = 32, SEGMENT = 512, REPEATS = 7 };
 
 /* A checkpoint or configuration, the mixer that replaces the configuration's (or ""), the longest length. */
 typedef struct {
     const char *file;
-    char mixer[16];
+    char mixer[32];
     int64_t limit;
 } Subject;
 
@@ -38,7 +41,7 @@ typedef struct {
 
 /* One subject's rows. */
 typedef struct {
-    char mixer[16];
+    char mixer[32];
     int n;
     double length[MOST], speed[MOST], kib[MOST];
 } Curve;
@@ -47,7 +50,7 @@ enum { OPTION_LENGTHS = 256, OPTION_LIMIT, OPTION_BATCH, OPTION_MIXERS };
 static const struct argp_option options[] = {
     {"lengths", OPTION_LENGTHS, "A,B,..", 0, "lengths in tokens, growing (K, M suffixes)", 0},
     {"limit", OPTION_LIMIT, "N", 0, "longest length for the file named last", 0},
-    {"mixers", OPTION_MIXERS, "A,B,..", 0, "CONFIG.json once with each of these", 0},
+    {"mixers", OPTION_MIXERS, "A,B,..", 0, "CONFIG.json once with each of these (default: all)", 0},
     {"batch", OPTION_BATCH, "N", 0, "sequences side by side (default 1)", 0},
     {"threads", 'k', "K", 0, "threads", 0},
     {"out", 'o', "FILE", 0, "default results/scaling.tsv", 0},
@@ -66,11 +69,14 @@ static void add_subject(ScalingOptions *o, const char *file, const char *mixer, 
     snprintf(subject->mixer, sizeof subject->mixer, "%s", mixer);
 }
 
+/* A configuration once with each mixer: those named, or all there are. */
 static void add_file(ScalingOptions *o, const char *file, struct argp_state *state) {
-    if (!o->mixers || !is_config(file)) {
+    if (!is_config(file)) {
         add_subject(o, file, "", state);
         return;
     }
+    for (int i = 0; !o->mixers && mixer_at(i); i++) add_subject(o, file, mixer_at(i)->name, state);
+    if (!o->mixers) return;
     char *list = strdup(o->mixers), *rest = list;
     for (char *mixer; (mixer = strsep(&rest, ","));) add_subject(o, file, mixer, state);
     free(list);
@@ -115,43 +121,41 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 /* Seconds to read `length` random tokens of each sequence, segment by segment. */
-static double read_once(Model *m, int64_t length, int64_t batch) {
-    State state;
-    Arena arena = {0};
+static double read_once(const titans_model *model, int64_t length, int64_t batch) {
+    const Config *c = &model->model->config;
+    const titans_stream_options options = {.batch = batch, .capacity = length, .segment = SEGMENT};
+    titans_error error;
+    int32_t *tokens = malloc((size_t)(batch * SEGMENT) * sizeof *tokens);
+    float *logits = malloc((size_t)(batch * c->vocab) * sizeof *logits);
     Random random = random_stream(1, (uint64_t)length, 0x7363616c);
     const double began = seconds_now();
-    state_start(&state, m, batch, m->mixer->uses_capacity ? length : 0);
+    titans_stream *stream = titans_stream_new(model, &options, &error);
+    CHECK(tokens && logits && stream, "%s", stream ? "no memory" : error.message);
     for (int64_t from = 0; from < length; from += SEGMENT) {
         const int64_t count = length - from < SEGMENT ? length - from : SEGMENT;
-        int32_t rows[1] = {(int32_t)(count - 1)};
-        arena_reset(&arena);
-        Tape tape = {&arena, 0, 0};
-        int32_t *tokens = arena_take(&arena, (size_t)(batch * count) * sizeof *tokens);
         for (int64_t i = 0; i < batch * count; i++)
-            tokens[i] = (int32_t)random_below(&random, (uint64_t)m->config.vocab);
-        const ModelInput input = {tokens, batch, count, rows, 1, 0.0f, 0, 0};
-        model_forward(&tape, m, &state, &input);
+            tokens[i] = (int32_t)random_below(&random, (uint64_t)c->vocab);
+        CHECK(!titans_read(stream, tokens, count, logits, &error), "%s", error.message);
     }
-    state_free(&state);
-    arena_free(&arena);
+    titans_stream_free(stream);
+    free(logits);
+    free(tokens);
     return seconds_now() - began;
 }
 
 static int open_model(const Subject *subject, Model *model, char *message, size_t size) {
-    Config config;
-    TrainConfig train;
-    Progress progress;
-    if (!is_config(subject->file))
-        return checkpoint_load(subject->file, model, 0, &train, &progress, message, size);
-    config_defaults(&config, &train);
-    config.vocab = 256;
-    if (config_from_file(subject->file, &config, &train, message, size)) return -1;
-    if (*subject->mixer) snprintf(config.mixer, sizeof config.mixer, "%s", subject->mixer);
-    return model_create(model, &config, 1, message, size);
+    static Recipe recipe;
+    char name[64];
+    const char *const over[] = {name};
+    if (!is_config(subject->file)) return checkpoint_load(subject->file, 0, model, 0, 0, 0, message, size);
+    snprintf(name, sizeof name, "mixer=%s", subject->mixer);
+    if (recipe_open(&recipe, subject->file, over, *subject->mixer ? 1 : 0, 1, message, size)) return -1;
+    if (!recipe.model.vocab) recipe.model.vocab = 256;
+    return model_create(model, &recipe.model, 1, message, size);
 }
 
 typedef struct {
-    char mixer[16];
+    char mixer[32];
     double speed, kib;
 } Row;
 
@@ -167,11 +171,12 @@ static int measure(const Subject *subject, int64_t length, int64_t batch, Row *r
         fprintf(stderr, "titans bench scaling: %s\n", message);
         return -1;
     }
+    const titans_model library = library_model(&model);
     do {
-        times[n] = read_once(&model, length, batch);
+        times[n] = read_once(&library, length, batch);
         if (n == 0) getrusage(RUSAGE_SELF, &usage);
     } while (total += times[n++], total < 10.0 && n < REPEATS);
-    snprintf(row->mixer, sizeof row->mixer, "%s", model.config.mixer);
+    snprintf(row->mixer, sizeof row->mixer, "%s", model.mixer->name);
     row->speed = (double)(length * batch) / stats_median(n, times);
     row->kib = (double)usage.ru_maxrss;
     return 0;

@@ -1,9 +1,9 @@
 /* Surprise along one sequence: per layer and token the norm of the memory's gradient, and the gates, with the
  * needle's place: results/surprise.tsv. */
+#include "base/check.h"
 #include "bench/bench.h"
 #include "learn/evaluate.h"
 #include "terminal/options.h"
-#include "learn/trained.h"
 #include "terminal/tsv.h"
 
 #include <argp.h>
@@ -49,26 +49,34 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-static void show_layers(Model *m, const Sample *s, FILE *to) {
-    Arena arena = {0};
-    Tape tape = {&arena, 0, 0};
-    State state;
-    int probes;
+static int show_layers(Trained *t, const Sample *s, FILE *to, char *message, size_t size) {
     const int64_t n = s->length;
-    Probe *probe = trained_probes(m, n, &arena, &probes);
-    int32_t *tokens = arena_take(&arena, (size_t)n * sizeof *tokens);
-    state_start(&state, m, 1, n);
+    titans_error error;
+    const titans_stream_options options = {.capacity = n};
+    titans_stream *stream = titans_stream_new(&t->library, &options, &error);
+    const int64_t memories = stream ? titans_stream_memories(stream) : 0,
+                  floats = memories * n * t->model.config.heads;
+    int32_t *tokens = calloc((size_t)n, sizeof *tokens);
+    float *shown = calloc((size_t)(3 * floats) + 1, sizeof *shown);
+    CHECK(tokens && shown, "no memory for %ld tokens", n);
+    const titans_input in = {.tokens = tokens,
+                             .count = n,
+                             .surprise = shown,
+                             .alpha = shown + floats,
+                             .theta = shown + 2 * floats};
     sample_read(s, 0, n, tokens, 0);
-    const ModelInput input = {tokens, 1, n, 0, 0, 0.0f, probe, probes};
-    model_forward(&tape, m, &state, &input);
-    for (int i = 0; i < probes; i++)
-        for (int64_t t = 0; t < n; t++)
-            fprintf(to, "%d\t%lld\t%d\t%.6g\t%.6g\t%.6g\t%d\n", probe[i].layer, (long long)t, tokens[t],
-                    trained_head_mean(m, probe[i].surprise, t), trained_head_mean(m, probe[i].alpha, t),
-                    trained_head_mean(m, probe[i].theta, t),
-                    t >= s->needle && t < s->needle + s->answer_length + 2);
-    state_free(&state);
-    arena_free(&arena);
+    const int status = !stream || titans_read_input(stream, &in, &error) ? -1 : 0;
+    for (int64_t r = 0; !status && r < memories * n; r++)
+        fprintf(to, "%lld\t%lld\t%d\t%.6g\t%.6g\t%.6g\t%d\n",
+                (long long)(r / n * t->model.mixer->memory_every), (long long)(r % n), tokens[r % n],
+                trained_head_mean(t, in.surprise, r), trained_head_mean(t, in.alpha, r),
+                trained_head_mean(t, in.theta, r),
+                r % n >= s->needle && r % n < s->needle + s->answers[0].length + 2);
+    if (status) snprintf(message, size, "%s", error.message);
+    titans_stream_free(stream);
+    free(shown);
+    free(tokens);
+    return status;
 }
 
 static int run(int argc, char **argv) {
@@ -76,9 +84,9 @@ static int run(int argc, char **argv) {
         options, parse, "CHECKPOINT", "Gradient norm and gates of the memory along a sequence.", 0, 0, 0};
     SurpriseOptions o = {0, "results/surprise.tsv", 512, 1, 0.4};
     char message[1024], command[1024];
-    Trained t;
+    static Trained t;
     Tsv tsv;
-    Sample sample;
+    static Sample sample;
     tsv_command(command, sizeof command, argc, argv);
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
@@ -91,11 +99,11 @@ static int run(int argc, char **argv) {
             status = tsv_open(&tsv, o.out, command, "layer\tposition\ttoken\tsurprise\talpha\ttheta\tneedle",
                               message, sizeof message);
         if (!status) {
-            t.task->sample(evaluate_seed((uint64_t)o.seed), 0, o.length, o.depth, &sample);
-            show_layers(&t.model, &sample, tsv.file);
-            status = tsv_close(&tsv, message, sizeof message);
+            task_sample(&t.task, evaluate_seed((uint64_t)o.seed), 0, o.length, o.depth, &sample);
+            status = show_layers(&t, &sample, tsv.file, message, sizeof message);
+            status = tsv_end(&tsv, status, message, sizeof message);
         }
-        model_free(&t.model);
+        trained_close(&t);
     }
     if (status) fprintf(stderr, "titans bench surprise: %s\n", message);
     return status ? 1 : 0;

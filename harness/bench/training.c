@@ -3,13 +3,14 @@
  * results/throughput.tsv. */
 #include "bench/bench.h"
 #include "base/check.h"
-#include "train/optimizer.h"
+#include "learn/recipe.h"
 #include "base/random.h"
 #include "terminal/options.h"
 #include "bench/shared/timing.h"
 #include "terminal/tsv.h"
 
 #include <argp.h>
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +25,7 @@ typedef struct {
 
 enum { OPTION_MIXERS = 256, OPTION_LENGTHS, OPTION_DEPTHS, OPTION_TOKENS, OPTION_REPEATS };
 static const struct argp_option options[] = {
-    {"mixers", OPTION_MIXERS, "A,B,..", 0, "default attention,swa,lmm,mac,mag,mal", 0},
+    {"mixers", OPTION_MIXERS, "A,B,..", 0, "default: all there are", 0},
     {"lengths", OPTION_LENGTHS, "A,B,..", 0, "tokens per sequence (default 2K,4K,8K,16K,32K)", 0},
     {"depths", OPTION_DEPTHS, "A,B,..", 0, "layers of the memory, 1 to 4 (default: the configuration's)", 0},
     {"tokens", OPTION_TOKENS, "N", 0, "tokens per step (default 32K)", 0},
@@ -74,7 +75,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 typedef struct {
     Model model;
     Optimizer optimizer;
-    TrainConfig train;
+    OptimizerOptions how;
     Arena arena;
     Random random;
     int64_t batch, length;
@@ -93,60 +94,73 @@ static void step_once(void *context) {
         rows[i] = (int32_t)i;
     }
     Tape tape = {&s->arena, 1, 0};
-    const ModelInput input = {tokens, s->batch, s->length, rows, n, 0.0f, 0, 0};
+    const ModelInput input = {
+        .tokens = tokens, .batch = s->batch, .count = s->length, .rows = rows, .row_count = n};
     Tensor *logits = model_forward(&tape, &s->model, 0, &input);
     op_cross_entropy(&tape, logits, targets, 1.0, best);
     tape_backward(&tape);
-    optimizer_step(&s->optimizer, &s->model, &s->train, 1e-5, &bad);
+    optimizer_step(&s->optimizer, &s->model, &s->how, 1e-5, &bad);
     CHECK(!bad, "%s is not finite", bad);
 }
 
 /* Mean number of keys that full attention sees in a sequence. */
 static double mean_context(int64_t length) { return 0.5 * (double)(length + 1); }
 
-static int measure(const TrainingOptions *o, const Config *config, int64_t length, FILE *to, char *message,
+/* A row's memory_layers: "-" for mixers that have no such key. */
+static void depth_text(const Config *c, char *text, size_t size) {
+    const double depth = config_number(c, "memory_layers");
+    snprintf(text, size, isnan(depth) ? "-" : "%.0f", depth);
+}
+
+static int measure(const TrainingOptions *o, const Recipe *recipe, int64_t length, FILE *to, char *message,
                    size_t size) {
-    Config unused;
     Step s = {.batch = o->tokens / length > 0 ? o->tokens / length : 1, .length = length, .random = {1}};
-    config_defaults(&unused, &s.train);
-    if (model_create(&s.model, config, 1, message, size)) return -1;
+    char depth[16];
+    s.how = recipe->optimizer;
+    if (model_create(&s.model, &recipe->model, 1, message, size)) return -1;
     model_gradients(&s.model);
     if (optimizer_create(&s.optimizer, &s.model, message, size)) return model_free(&s.model), -1;
     const Timing t =
         timing_measure((Work){step_once, &s}, (Work){0, 0}, omp_get_max_threads(), (int)o->repeats, 0.0);
     const double tokens = (double)(s.batch * length);
     const double flop = 3.0 * tokens * model_flops(&s.model, mean_context(length), 1);
-    fprintf(to, "%s\t%lld\t%lld\t%lld\t%d\t%lld\t%.0f\t%.1f\t%.1f\n", config->mixer,
-            (long long)config->memory_layers, (long long)length, (long long)s.batch, omp_get_max_threads(),
-            (long long)s.model.list.floats, tokens / t.seconds, flop / t.seconds * 1e-9,
-            100.0 * flop / t.seconds / t.peak);
+    const double percent = 100.0 * flop / t.seconds / t.peak;
+    const char *mixer = s.model.mixer->name;
+    depth_text(&recipe->model, depth, sizeof depth);
+    fprintf(to, "%s\t%s\t%lld\t%lld\t%d\t%lld\t%.0f\t%.1f\t%.1f\n", mixer, depth, (long long)length,
+            (long long)s.batch, omp_get_max_threads(), (long long)s.model.list.floats, tokens / t.seconds,
+            flop / t.seconds * 1e-9, percent);
     fflush(to);
-    fprintf(stderr, "training: %-9s L_M %lld length %6lld x %-3lld %8.0f tokens/s  %5.1f %% of FMA peak\n",
-            config->mixer, (long long)config->memory_layers, (long long)length, (long long)s.batch,
-            tokens / t.seconds, 100.0 * flop / t.seconds / t.peak);
+    fprintf(stderr, "training: %-9s L_M %s length %6lld x %-3lld %8.0f tokens/s  %5.1f %% of FMA peak\n",
+            mixer, depth, (long long)length, (long long)s.batch, tokens / t.seconds, percent);
     optimizer_free(&s.optimizer);
     model_free(&s.model);
     arena_free(&s.arena);
     return 0;
 }
 
-static int measure_mixer(const TrainingOptions *o, const Config *base, const char *mixer, FILE *to,
-                         char *message, size_t size) {
-    Config config = *base;
-    snprintf(config.mixer, sizeof config.mixer, "%.15s", mixer);
+static int measure_mixer(const TrainingOptions *o, const char *mixer, FILE *to, char *message, size_t size) {
+    static Recipe recipe;
+    char name[64], depth[64];
+    const char *const over[] = {name, depth};
+    snprintf(name, sizeof name, "mixer=%.40s", mixer);
     for (int j = 0; j < (o->depth_count ? o->depth_count : 1); j++) {
-        if (o->depth_count) config.memory_layers = o->depths[j];
+        snprintf(depth, sizeof depth, "memory_layers=%lld", (long long)o->depths[j]);
+        if (recipe_open(&recipe, o->config, over, o->depth_count ? 2 : 1, 1, message, size)) return -1;
+        if (!recipe.model.vocab) recipe.model.vocab = 256;
         for (int k = 0; k < o->length_count; k++)
-            if (measure(o, &config, o->lengths[k], to, message, size)) return -1;
+            if (measure(o, &recipe, o->lengths[k], to, message, size)) return -1;
     }
     return 0;
 }
 
-static int measure_all(const TrainingOptions *o, const Config *base, FILE *to, char *message, size_t size) {
-    char *list = strdup(o->mixers), *rest = list;
+static int measure_all(const TrainingOptions *o, FILE *to, char *message, size_t size) {
     int status = 0;
-    for (char *mixer; !status && (mixer = strsep(&rest, ","));)
-        status = measure_mixer(o, base, mixer, to, message, size);
+    for (int i = 0; !o->mixers && !status && mixer_at(i); i++)
+        status = measure_mixer(o, mixer_at(i)->name, to, message, size);
+    char *list = strdup(o->mixers ? o->mixers : ""), *rest = list;
+    for (char *mixer; o->mixers && !status && (mixer = strsep(&rest, ","));)
+        status = measure_mixer(o, mixer, to, message, size);
     free(list);
     return status;
 }
@@ -155,29 +169,22 @@ static int run(int argc, char **argv) {
     const struct argp argp = {
         options, parse, 0, "Training throughput by mixer, depth of the memory and length.", 0, 0, 0};
     TrainingOptions o = {.out = "results/throughput.tsv",
-                         .mixers = "attention,swa,lmm,mac,mag,mal",
                          .lengths = {2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10},
                          .length_count = 5,
                          .tokens = 32 << 10,
                          .repeats = REPEATS};
     char message[1024], command[1024];
-    Config config;
-    TrainConfig train;
     Tsv tsv;
     tsv_command(command, sizeof command, argc, argv);
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
-    config_defaults(&config, &train);
-    config.vocab = 256;
-    int status = o.config ? config_from_file(o.config, &config, &train, message, sizeof message) : 0;
-    if (!status)
-        status = tsv_open(
-            &tsv, o.out, command,
-            "mixer\tmemory_layers\tlength\tbatch\tthreads\tweights\ttokens_per_s\tgflops\tpercent_of_peak",
-            message, sizeof message);
+    int status = tsv_open(
+        &tsv, o.out, command,
+        "mixer\tmemory_layers\tlength\tbatch\tthreads\tweights\ttokens_per_s\tgflops\tpercent_of_peak",
+        message, sizeof message);
     if (!status) {
-        status = measure_all(&o, &config, tsv.file, message, sizeof message);
+        status = measure_all(&o, tsv.file, message, sizeof message);
         status = tsv_end(&tsv, status, message, sizeof message);
     }
     if (status) fprintf(stderr, "titans bench training: %s\n", message);

@@ -1,13 +1,13 @@
 /* How much a trained memory writes and forgets: tokens of a sample at which theta, or alpha, is above zero in a
  * layer, in the mean over samples: results/writes.tsv. What is written after the needle can overwrite it. */
+#include "base/check.h"
 #include "bench/bench.h"
-#include "task/shared/data.h"
 #include "learn/evaluate.h"
 #include "terminal/options.h"
-#include "learn/trained.h"
 #include "terminal/tsv.h"
 
 #include <argp.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { MOST = 64, SEGMENT = 512, MOST_LAYERS = 1024 };
@@ -62,37 +62,41 @@ typedef struct {
     int64_t written, forgotten;
 } Count;
 
-static void count_segment(Model *m, State *state, Arena *arena, const Sample *s, int64_t from,
-                          Count *layers) {
-    arena_reset(arena);
-    Tape tape = {arena, 0, 0};
-    int probes;
-    const int64_t n = s->length - from < SEGMENT ? s->length - from : SEGMENT;
-    Probe *probe = trained_probes(m, n, arena, &probes);
-    int32_t *tokens = arena_take(arena, (size_t)n * sizeof *tokens);
+static int count_segment(Trained *t, titans_stream *stream, const Sample *s, Count *layers,
+                         titans_error *error) {
+    const int64_t from = titans_stream_position(stream),
+                  n = s->length - from < SEGMENT ? s->length - from : SEGMENT;
+    const int64_t memories = titans_stream_memories(stream), floats = memories * n * t->model.config.heads;
+    int32_t tokens[SEGMENT];
+    float *shown = calloc((size_t)(2 * floats), sizeof *shown);
+    CHECK(shown, "no memory for %ld numbers", 2 * floats);
     sample_read(s, from, n, tokens, 0);
-    const ModelInput input = {tokens, 1, n, 0, 0, 0.0f, probe, probes};
-    model_forward(&tape, m, state, &input);
-    for (int i = 0; i < probes; i++)
-        for (int64_t t = 0; t < n; t++) {
-            layers[i].written += trained_head_mean(m, probe[i].theta, t) > 0.0;
-            layers[i].forgotten += trained_head_mean(m, probe[i].alpha, t) > 0.0;
-        }
+    const titans_input input = {.tokens = tokens, .count = n, .alpha = shown, .theta = shown + floats};
+    const titans_status status = titans_read_input(stream, &input, error);
+    for (int64_t r = 0; !status && r < memories * n; r++) {
+        layers[r / n].written += trained_head_mean(t, input.theta, r) > 0.0;
+        layers[r / n].forgotten += trained_head_mean(t, input.alpha, r) > 0.0;
+    }
+    free(shown);
+    return status ? -1 : 0;
 }
 
-static void count_samples(Trained *t, const WritesOptions *o, Count *layers) {
-    Arena arena = {0};
-    for (int64_t i = 0; i < o->samples; i++) {
-        Sample sample;
-        State state;
+static int count_samples(Trained *t, const WritesOptions *o, Count *layers, char *message, size_t size) {
+    titans_error error;
+    int status = 0;
+    for (int64_t i = 0; !status && i < o->samples; i++) {
+        static Sample sample;
         const double depth = ((double)i + 0.5) / (double)o->samples;
-        t->task->sample(evaluate_seed((uint64_t)o->seed), (uint64_t)i, o->length, depth, &sample);
-        state_start(&state, &t->model, 1, t->model.mixer->uses_capacity ? sample.length : 0);
-        for (int64_t from = 0; from < sample.length; from += SEGMENT)
-            count_segment(&t->model, &state, &arena, &sample, from, layers);
-        state_free(&state);
+        const titans_stream_options options = {.capacity = o->length};
+        task_sample(&t->task, evaluate_seed((uint64_t)o->seed), (uint64_t)i, o->length, depth, &sample);
+        titans_stream *stream = titans_stream_new(&t->library, &options, &error);
+        status = stream ? 0 : -1;
+        while (!status && titans_stream_position(stream) < o->length)
+            status = count_segment(t, stream, &sample, layers, &error);
+        titans_stream_free(stream);
     }
-    arena_free(&arena);
+    if (status) snprintf(message, size, "%s", error.message);
+    return status;
 }
 
 static void report(const WritesOptions *o, const Trained *t, const char *file, const Count *layers,
@@ -101,30 +105,30 @@ static void report(const WritesOptions *o, const Trained *t, const char *file, c
     for (int64_t i = 0, layer = 0; layer < t->model.config.layers;
          i++, layer += t->model.mixer->memory_every) {
         const double written = (double)layers[i].written / n, forgotten = (double)layers[i].forgotten / n;
-        fprintf(to, "%s\t%s\t%lld\t%lld\t%lld\t%lld\t%.2f\t%.2f\t%s\n", t->model.config.mixer, t->task->name,
-                (long long)t->train.seed, (long long)layer, (long long)o->length, (long long)o->samples,
-                written, forgotten, file);
+        fprintf(to, "%s\t%s\t%lld\t%lld\t%lld\t%lld\t%.2f\t%.2f\t%s\n", t->model.mixer->name,
+                t->recipe.task_name, (long long)t->recipe.seed, (long long)layer, (long long)o->length,
+                (long long)o->samples, written, forgotten, file);
         fprintf(stderr,
                 "writes: %-8s %-8s seed %lld layer %lld: %.2f of %lld tokens written, %.2f forgotten\n",
-                t->model.config.mixer, t->task->name, (long long)t->train.seed, (long long)layer, written,
-                (long long)o->length, forgotten);
+                t->model.mixer->name, t->recipe.task_name, (long long)t->recipe.seed, (long long)layer,
+                written, (long long)o->length, forgotten);
     }
 }
 
 static int count_file(const WritesOptions *o, const char *file, FILE *to, char *message, size_t size) {
     Count layers[MOST_LAYERS] = {0};
-    Trained t;
+    static Trained t;
     int status = 0;
     if (trained_open(&t, file, 0, o->haystack, o->length, message, size)) return -1;
     if (t.model.mixer->memory_every) {
-        if (t.task->takes_haystack) fprintf(to, "# prose of %s: %s\n", file, data_prose_origin());
-        count_samples(&t, o, layers);
-        report(o, &t, file, layers, to);
+        if (task_about(&t.task)) fprintf(to, "# prose of %s: %s\n", file, task_about(&t.task));
+        status = count_samples(&t, o, layers, message, size);
+        if (!status) report(o, &t, file, layers, to);
     } else {
         snprintf(message, size, "%s has no memory to look into", file);
         status = -1;
     }
-    model_free(&t.model);
+    trained_close(&t);
     return status;
 }
 

@@ -2,9 +2,9 @@
  * implementation against this one, input by input. */
 #include "command/command.h"
 #include "base/check.h"
-#include "equation/dims.h"
+#include "base/dispatch.h"
 #include "equation/inputs.h"
-#include "equation/kernel_adapters.h"
+#include "equation/adapter.h"
 #include "file/safetensors.h"
 #include "equation/oracle.h"
 
@@ -34,8 +34,8 @@ static const struct argp_option options[] = {
      "safetensors with the inputs, by name; any floating-point type and shape of the right size", 0},
     {"out", OPTION_OUT, "FILE", 0,
      "safetensors to write: the outputs by name, gradients as grad/NAME, all F64", 0},
-    {"dims", OPTION_DIMS, "T=4,b=2,..", 0,
-     "dimensions; those not named are 0 (or metadata \"dims\" of the input file)", 0},
+    {"dims", OPTION_DIMS, "tokens=4,chunk=2,..", 0,
+     "dimensions; those not named are at their defaults (or metadata \"dims\" of the input file)", 0},
     {"impl", OPTION_IMPL, "NAME", 0,
      "reference (default) or a kernel's instruction set: scalar, avx2, avx512, neon", 0},
     {"precision", OPTION_PRECISION, "P", 0, "of the reference: float, double (default), long_double, quad",
@@ -90,67 +90,80 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static const Reference *const precisions[] = {&reference_float, &reference_double, &reference_long_double,
                                               &reference_quad, 0};
 
-static const Equation *equation_named(const char *name) { return oracle_lookup(&reference_double, name); }
-
 static int list(void) {
-    for (const Equation *const *file = reference_double.files; *file; file++)
-        for (const Equation *e = *file; e->name; e++)
-            printf("%-20s %-45s %s\n", e->name, e->source,
-                   kernel_adapter_find(e->name) ? "reference, kernel" : "reference");
+    KernelAdapter adapter;
+    for (int i = 0; oracle_at(i); i++)
+        printf("%-20s %-45s %s\n", oracle_at(i)->name, oracle_at(i)->source,
+               kernel_adapter_find(oracle_at(i)->name, &adapter) ? "reference, kernel" : "reference");
     return 0;
 }
 
+/* "tokens (T)". */
+static void print_name(const char *name, const char *symbol) {
+    char both[96];
+    if (symbol && strcmp(name, symbol))
+        snprintf(both, sizeof both, "%s (%s)", name, symbol);
+    else
+        snprintf(both, sizeof both, "%s", name);
+    printf("  %-28s ", both);
+}
+
+static void print_dimensions(const Dimension *list) {
+    for (const Dimension *d = list; d->name; d++) {
+        print_name(d->name, d->symbol);
+        printf("%s", d->meaning);
+        if (d->derived)
+            printf("; follows from the others");
+        else if (d->values && !strcmp(d->values, MIXERS))
+            printf("; one of the mixers, whose dimensions come with it");
+        else if (d->values)
+            printf("; one of: %s", d->values);
+        else if (d->initial || !d->least)
+            printf(" [%lld]", (long long)d->initial);
+        printf("\n");
+    }
+}
+
+static void print_arguments(const Argument *list) {
+    for (const Argument *a = list; a && a->name; a++) {
+        print_name(a->name, a->symbol);
+        printf("%s; shape: %s\n", a->meaning, a->shape);
+    }
+}
+
 static int describe(const char *name) {
-    const Equation *e = equation_named(name);
+    const Equation *e = oracle_lookup(&reference_double, name);
+    KernelAdapter adapter;
     if (!e) {
         fprintf(stderr, "titans equation: no equation '%s' (--list shows them)\n", name);
         return 1;
     }
-    printf("%s: %s\ndimensions: %s\ninputs:     %s\noutputs:    %s\n", e->name, e->source, e->dims, e->in,
-           e->out);
-    printf("kernel:     %s\n", kernel_adapter_find(name) ? kernel_adapter_find(name)->kernel : "none");
-    printf("Tensors are row-major, tokens are rows, weights are [in][out]. docs/equations.md names the "
-           "source file,\n"
-           "where shapes and conventions are documented; docs/errata.md says where the paper is read in "
-           "which way.\n");
+    printf("%s: %s\ndimensions:\n", e->name, e->source);
+    print_dimensions(e->dims);
+    if (e->blocks) printf("a stack of blocks, which a language_model is built of: %s\n", e->blocks);
+    if (!e->run) return 0;
+    printf("inputs:\n");
+    print_arguments(e->in);
+    printf("outputs:\n");
+    print_arguments(e->out);
+    printf("kernel: %s\n", kernel_adapter_find(name, &adapter) ? adapter.kernel : "none");
+    printf("Tensors are row-major, tokens are rows, weights are [in][out]. Names in brackets are accepted as "
+           "well.\n"
+           "docs/equations.md names the source file; docs/errata.md says where the paper is read in which "
+           "way.\n");
     return 0;
 }
 
-/* Everything of one run, in double. */
+/* Everything of one run, in double. given: the name under which the input file has each input. */
 typedef struct {
+    Dims dims;
     const Equation *e;
     int inputs, outputs;
-    int64_t dims[EQUATION_DIMS], in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS];
-    double *in[EQUATION_TENSORS], *out[EQUATION_TENSORS], *cotangent[EQUATION_TENSORS],
-        *grad[EQUATION_TENSORS];
+    int64_t in_size[EQUATION_ARGUMENTS], out_size[EQUATION_ARGUMENTS];
+    double *in[EQUATION_ARGUMENTS], *out[EQUATION_ARGUMENTS], *cotangent[EQUATION_ARGUMENTS],
+        *grad[EQUATION_ARGUMENTS];
+    const char *given[EQUATION_ARGUMENTS];
 } Run;
-
-/* "T=4,b=2" (or with blanks) into the equation's order. */
-static int read_dims(Run *r, const char *text, char *message, size_t size) {
-    char copy[1024], *rest = copy;
-    snprintf(copy, sizeof copy, "%s", text ? text : "");
-    for (char *word; (word = strsep(&rest, ", "));) {
-        char *equals = strchr(word, '='), *end = 0, name[64] = "";
-        int i = 0;
-        if (!*word) continue;
-        if (!equals) return snprintf(message, size, "dimension '%s': NAME=NUMBER is wanted", word), -1;
-        *equals = 0;
-        for (; i < oracle_count(r->e->dims); i++) {
-            oracle_name(r->e->dims, i, name, sizeof name);
-            if (!strcmp(name, word)) break;
-        }
-        if (i == oracle_count(r->e->dims))
-            return snprintf(message, size, "%s has no dimension '%s'; it has: %s", r->e->name, word,
-                            r->e->dims),
-                   -1;
-        r->dims[i] = strtoll(equals + 1, &end, 10);
-        if (end == equals + 1 || *end || r->dims[i] < 0 || r->dims[i] > 1 << 20)
-            return snprintf(message, size, "dimension %s: '%s' is not a number from 0 to 1048576", word,
-                            equals + 1),
-                   -1;
-    }
-    return 0;
-}
 
 static int read_tensor(const SafeFile *f, const char *path, const char *name, int64_t wanted, double *x,
                        char *message, size_t size) {
@@ -172,37 +185,36 @@ static int read_tensor(const SafeFile *f, const char *path, const char *name, in
     return 0;
 }
 
-/* Tokens and targets are whole numbers below V; a target of -1 counts for nothing. */
+/* Tokens and targets are whole numbers below the classes; a target of -1 counts for nothing. */
 static int check_indices(const Run *r, char *message, size_t size) {
     for (int i = 0; i < r->inputs; i++) {
-        char name[64];
-        oracle_name(r->e->in, i, name, sizeof name);
-        if (!is_index_name(name)) continue;
-        const double least = strcmp(name, "tokens") ? -1.0 : 0.0;
-        const double V = (double)r->dims[name_index(r->e->dims, "V")];
+        const Argument *a = &r->e->in[i];
+        if (!role_is_index(a->role)) continue;
+        const double least = a->role == TARGET ? -1.0 : 0.0, most = (double)dims_get(&r->dims, "vocab") - 1.0;
         for (int64_t j = 0; j < r->in_size[i]; j++) {
             const double x = r->in[i][j];
-            if (x == floor(x) && x >= least && x < V) continue;
+            if (x == floor(x) && x >= least && x <= most) continue;
             return snprintf(message, size,
-                            "tensor '%s' has %g at %lld; whole numbers from %g to %g are wanted", name, x,
-                            (long long)j, least, V - 1.0),
+                            "tensor '%s' has %g at %lld; whole numbers from %g to %g are wanted", a->name, x,
+                            (long long)j, least, most),
                    -1;
         }
     }
     return 0;
 }
 
-/* Tensors of a list of names from a file. */
-static int read_tensors(const char *path, const char *names, int count, const int64_t *sizes, double **to,
-                        char *message, size_t size) {
+/* Tensors of a list of arguments from a file, by name or published symbol. */
+static int read_tensors(const char *path, const Argument *list, const int64_t *sizes, double **to,
+                        const char **given, char *message, size_t size) {
     SafeFile f;
     int status = 0;
     if (safetensors_read(&f, path, message, size)) return -1;
-    for (int i = 0; !status && i < count; i++) {
-        char name[64];
-        oracle_name(names, i, name, sizeof name);
+    for (int i = 0; !status && list[i].name; i++) {
+        const int published =
+            list[i].symbol && !safetensors_find(&f, list[i].name) && safetensors_find(&f, list[i].symbol);
+        given[i] = published ? list[i].symbol : list[i].name;
         to[i] = oracle_zeros(sizes[i]);
-        if (sizes[i] > 0) status = read_tensor(&f, path, name, sizes[i], to[i], message, size);
+        if (sizes[i] > 0) status = read_tensor(&f, path, given[i], sizes[i], to[i], message, size);
     }
     safetensors_close(&f);
     return status;
@@ -210,28 +222,32 @@ static int read_tensors(const char *path, const char *names, int count, const in
 
 static int run_begin(Run *r, const EquationOptions *o, char *message, size_t size) {
     SafeFile f;
-    *r = (Run){.e = equation_named(o->name)};
-    if (!r->e) return snprintf(message, size, "no equation '%s' (--list shows them)", o->name), -1;
+    const char *unused[EQUATION_ARGUMENTS];
+    const Equation *e = oracle_lookup(&reference_double, o->name);
+    if (!e || !e->run) return snprintf(message, size, "no equation '%s' (--list shows them)", o->name), -1;
     if (safetensors_read(&f, o->in, message, size)) return -1;
-    const int status = read_dims(r, o->dims ? o->dims : safetensors_metadata(&f, "dims"), message, size);
+    const char *text = o->dims ? o->dims : safetensors_metadata(&f, "dims");
+    const int status = dims_read(&r->dims, o->name, text ? text : "", message, size);
     safetensors_close(&f);
     if (status) return -1;
-    r->inputs = oracle_count(r->e->in);
-    r->outputs = oracle_count(r->e->out);
-    const char *objection = equation_dims_objection(r->e, r->dims);
+    r->e = r->dims.equation;
+    r->inputs = argument_count(r->e->in);
+    r->outputs = argument_count(r->e->out);
+    const char *objection = dims_objection(&r->dims);
     if (objection)
-        return snprintf(message, size, "%s: %s (--dims with %s)", r->e->name, objection, r->e->dims), -1;
-    r->e->shape(r->dims, r->in_size, r->out_size);
-    if (read_tensors(o->in, r->e->in, r->inputs, r->in_size, r->in, message, size)) return -1;
+        return snprintf(message, size, "%s: %s (titans equation --describe %s)", o->name, objection, o->name),
+               -1;
+    dims_sizes(&r->dims, r->in_size, r->out_size);
+    if (read_tensors(o->in, r->e->in, r->in_size, r->in, r->given, message, size)) return -1;
     if (check_indices(r, message, size)) return -1;
     for (int i = 0; i < r->outputs; i++) r->out[i] = oracle_zeros(r->out_size[i]);
     if (!o->cotangent) return 0;
     for (int i = 0; i < r->inputs; i++) r->grad[i] = oracle_zeros(r->in_size[i]);
-    return read_tensors(o->cotangent, r->e->out, r->outputs, r->out_size, r->cotangent, message, size);
+    return read_tensors(o->cotangent, r->e->out, r->out_size, r->cotangent, unused, message, size);
 }
 
 static void run_end(Run *r) {
-    for (int i = 0; i < EQUATION_TENSORS; i++)
+    for (int i = 0; i < EQUATION_ARGUMENTS; i++)
         free(r->in[i]), free(r->out[i]), free(r->cotangent[i]), free(r->grad[i]);
 }
 
@@ -240,11 +256,10 @@ static int run_reference(Run *r, const char *precision, char *message, size_t si
     int i = 0;
     while (precisions[i] && strcmp(precisions[i]->name, precision)) i++;
     if (!precisions[i]) return snprintf(message, size, "precision '%s' is not in this build", precision), -1;
-    oracle_run(precisions[i], r->e->name, r->dims, constant(r->in), 0, r->out, 0, 0, 0);
-    double *bound[EQUATION_TENSORS] = {0};
+    oracle_run(precisions[i], &r->dims, constant(r->in), 0, r->out, 0, 0, 0);
+    double *bound[EQUATION_ARGUMENTS] = {0};
     for (int k = 0; r->grad[0] && k < r->inputs; k++) bound[k] = oracle_zeros(r->in_size[k]);
-    if (r->grad[0])
-        oracle_gradient(r->e->name, r->dims, constant(r->in), constant(r->cotangent), r->grad, bound);
+    if (r->grad[0]) oracle_gradient(&r->dims, constant(r->in), constant(r->cotangent), r->grad, bound);
     for (int k = 0; k < r->inputs; k++) free(bound[k]);
     return 0;
 }
@@ -267,19 +282,31 @@ static int all_zero(int64_t n, const double *x) {
     return 1;
 }
 
-static int run_kernel(Run *r, const char *isa, char *message, size_t size) {
-    const KernelAdapter *a = kernel_adapter_find(r->e->name);
-    if (!a) return snprintf(message, size, "%s has no kernel; --impl reference", r->e->name), -1;
-    if (kernels_select(isa, message, size) || kernel_accepts(r->e->name, r->dims, message, size)) return -1;
-    if (r->grad[0] && !kernel_has_gradient(r->e->name, r->dims))
+/* 0, or -1 with a message: the kernel cannot do this. */
+static int kernel_objects(const Run *r, const KernelAdapter *a, char *message, size_t size) {
+    if (kernel_accepts(a, &r->dims, message, size)) return -1;
+    if (!r->grad[0]) return 0;
+    if (!kernel_differentiable(a, &r->dims))
         return snprintf(message, size,
                         "%s's kernel has a gradient for whole sequences only; --impl reference", r->e->name),
                -1;
-    if (r->grad[0] && !strcmp(r->e->name, "language_model") && !all_zero(r->out_size[1], r->cotangent[1]))
-        return snprintf(message, size,
-                        "the kernels' gradient is the loss's: the cotangent of logits must be 0"),
-               -1;
-    KernelRun k = {.dims = r->dims, .in_size = r->in_size, .out_size = r->out_size};
+    for (int i = 0; i < r->outputs; i++)
+        if (kernel_output_is_constant(r->e, i) && !all_zero(r->out_size[i], r->cotangent[i]))
+            return snprintf(message, size,
+                            "the kernels' gradient is the loss's: the cotangent of %s must be 0",
+                            r->e->out[i].name),
+                   -1;
+    return 0;
+}
+
+static int run_kernel(Run *r, const char *isa, char *message, size_t size) {
+    KernelAdapter a;
+    if (!kernel_adapter_find(r->e->name, &a))
+        return snprintf(message, size, "%s has no kernel; --impl reference", r->e->name), -1;
+    if (kernels_select(isa, message, size) || kernel_objects(r, &a, message, size)) return -1;
+    KernelRun k = {.dims = &r->dims};
+    memcpy(k.in_size, r->in_size, sizeof k.in_size);
+    memcpy(k.out_size, r->out_size, sizeof k.out_size);
     for (int i = 0; i < r->inputs; i++) {
         k.in[i] = narrow(r->in_size[i], r->in[i]);
         if (r->grad[0]) k.grad[i] = narrow(r->in_size[i], 0);
@@ -288,7 +315,7 @@ static int run_kernel(Run *r, const char *isa, char *message, size_t size) {
         k.out[i] = narrow(r->out_size[i], 0);
         if (r->grad[0]) k.cotangent[i] = narrow(r->out_size[i], r->cotangent[i]);
     }
-    a->run(&k);
+    a.run(&k);
     for (int i = 0; i < r->inputs; i++) {
         free(k.in[i]);
         if (k.grad[i]) widen(r->in_size[i], k.grad[i], r->grad[i]);
@@ -301,8 +328,7 @@ static int run_kernel(Run *r, const char *isa, char *message, size_t size) {
 }
 
 static int run_write(const Run *r, const EquationOptions *o, char *message, size_t size) {
-    SafeTensor t[2 * EQUATION_TENSORS];
-    char name[64];
+    SafeTensor t[2 * EQUATION_ARGUMENTS];
     int n = 0;
     for (int i = 0; i < r->outputs; i++) {
         if (!r->out_size[i]) continue;
@@ -311,7 +337,7 @@ static int run_write(const Run *r, const EquationOptions *o, char *message, size
                             .shape = {r->out_size[i]},
                             .count = r->out_size[i],
                             .data = r->out[i]};
-        oracle_name(r->e->out, i, t[n++].name, sizeof t->name);
+        snprintf(t[n++].name, sizeof t->name, "%s", r->e->out[i].name);
     }
     for (int i = 0; r->grad[0] && i < r->inputs; i++) {
         if (!r->in_size[i]) continue;
@@ -320,8 +346,7 @@ static int run_write(const Run *r, const EquationOptions *o, char *message, size
                             .shape = {r->in_size[i]},
                             .count = r->in_size[i],
                             .data = r->grad[i]};
-        oracle_name(r->e->in, i, name, sizeof name);
-        snprintf(t[n++].name, sizeof t->name, "grad/%s", name);
+        snprintf(t[n++].name, sizeof t->name, "grad/%s", r->given[i]);
     }
     const SafeMetadata metadata[] = {
         {"equation", r->e->name}, {"implementation", o->impl}, {"precision", o->precision}};
@@ -334,7 +359,7 @@ static int run(int argc, char **argv) {
         0,       0,     0};
     EquationOptions o = {.impl = "reference", .precision = "double"};
     char message[1024];
-    Run r = {0};
+    static Run r;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     if (o.list) return list();

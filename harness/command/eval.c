@@ -1,13 +1,11 @@
-#include "base/check.h"
 #include "command/command.h"
-#include "task/shared/data.h"
 #include "learn/evaluate.h"
 #include "terminal/interrupt.h"
 #include "terminal/options.h"
 #include "terminal/stats.h"
-#include "learn/trained.h"
 
 #include <argp.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -113,13 +111,18 @@ static int fail(const char *message) {
     return 1;
 }
 
-static void report(const unsigned char *correct, int64_t samples) {
+/* Sums of the task's own measure, then the line that programs read. */
+static void report(const Evaluated *e, const Task *task, int64_t samples) {
     double low, high;
-    int64_t right = 0;
-    for (int64_t i = 0; i < samples; i++) right += correct[i];
-    stats_proportion(right, samples, &low, &high);
-    printf("correct=%lld total=%lld accuracy=%.4f low=%.4f high=%.4f\n", (long long)right, (long long)samples,
-           (double)right / (double)samples, low, high);
+    const double nats = score_nats(&e->sum), ln2 = 0.69314718055994530942;
+    stats_proportion(e->right, samples, &low, &high);
+    if (task->metric == METRIC_SQUARED)
+        printf("numbers=%lld mean_squared_error=%.6g\n", (long long)e->sum.numbers, score_squared(&e->sum));
+    if (task->metric == METRIC_TOKENS || task->metric == METRIC_LOSS)
+        printf("tokens=%lld tokens_right=%.4f nats=%.5f bits=%.5f perplexity=%.4f\n", (long long)e->sum.asked,
+               score_tokens(&e->sum), nats, nats / ln2, exp(nats));
+    printf("correct=%lld total=%lld accuracy=%.4f low=%.4f high=%.4f\n", (long long)e->right,
+           (long long)samples, (double)e->right / (double)samples, low, high);
 }
 
 static int run(int argc, char **argv) {
@@ -134,24 +137,23 @@ static int run(int argc, char **argv) {
         0};
     EvalOptions o = {.samples = 20, .seed = 1, .batch = 8, .segment = 512, .depth = -1.0};
     char message[1024];
-    Trained t;
+    static Trained t;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
     if (o.task && !strcmp(o.task, "needle")) o.task = 0;
     if (trained_open(&t, o.file, o.task, o.haystack, o.length, message, sizeof message)) return fail(message);
-    unsigned char *correct = calloc((size_t)o.samples, 1);
-    CHECK(correct, "no memory for %ld samples", o.samples);
     const EvaluateOptions e = {(uint64_t)o.seed, o.length, o.samples, o.batch, o.segment, o.depth, o.quiet};
-    if (t.task->takes_haystack && !o.quiet) fprintf(stderr, "titans eval: prose: %s\n", data_prose_origin());
+    const char *about = task_about(&t.task);
+    if (about && !o.quiet) fprintf(stderr, "titans eval: prose: %s\n", about);
     if (o.state.save) interrupt_catch();
-    const int status = evaluate_resumable(&t.model, t.task, &e, &o.state, correct, message, sizeof message);
+    Evaluated result = {0};
+    const int status = evaluate(&t, &e, &o.state, &result, message, sizeof message);
     if (status < 0) fail(message);
     if (status > 0) fprintf(stderr, "titans eval: stopped; go on with --load-state %s\n", o.state.save);
-    if (!status) report(correct, o.samples);
-    free(correct);
-    model_free(&t.model);
+    if (!status) report(&result, t.recipe.task, o.samples);
+    trained_close(&t);
     return status ? 1 : 0;
 }
 
-const Command command_eval = {"eval", "exact-match accuracy of a checkpoint at any length", run};
+const Command command_eval = {"eval", "accuracy of a checkpoint on its task at any length", run};

@@ -4,6 +4,7 @@
 
 #include <argp.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 typedef struct {
     const char *file, *out;
@@ -36,14 +37,15 @@ static int run(int argc, char **argv) {
     ExportOptions o = {0};
     char message[1024];
     Model model;
-    TrainConfig train;
     Progress progress;
+    char *train = 0;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
-    int status = checkpoint_load(o.file, &model, 0, &train, &progress, message, sizeof message);
+    int status = checkpoint_load(o.file, 0, &model, 0, &train, &progress, message, sizeof message);
     if (!status) {
-        status = checkpoint_save(o.out, &model, 0, &train, &progress, message, sizeof message);
+        status = checkpoint_save(o.out, &model, 0, train, &progress, message, sizeof message);
         model_free(&model);
+        free(train);
     }
     if (status) fprintf(stderr, "titans export: %s\n", message);
     return status ? 1 : 0;

@@ -2,7 +2,7 @@
  * be a book. */
 #include "command/command.h"
 #include "terminal/interrupt.h"
-#include "file/checkpoint.h"
+#include "learn/trained.h"
 #include "base/random.h"
 #include "terminal/options.h"
 #include "terminal/progress.h"
@@ -80,19 +80,15 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 typedef struct {
-    Model model;
-    State state;
-    Arena arena;
+    Trained t;
+    titans_stream *stream;
     float logits[BYTES]; /* after the last byte read */
 } Generator;
 
-static void generator_read(Generator *g, const unsigned char *bytes, int64_t count) {
-    int32_t tokens[SEGMENT], last = (int32_t)(count - 1);
+static int generator_read(Generator *g, const unsigned char *bytes, int64_t count, titans_error *error) {
+    int32_t tokens[SEGMENT];
     for (int64_t i = 0; i < count; i++) tokens[i] = bytes[i];
-    arena_reset(&g->arena);
-    Tape tape = {&g->arena, 0, 0};
-    const ModelInput input = {tokens, 1, count, &last, 1, 0.0f, 0, 0};
-    memcpy(g->logits, model_forward(&tape, &g->model, &g->state, &input)->data, sizeof g->logits);
+    return titans_read(g->stream, tokens, count, g->logits, error) ? -1 : 0;
 }
 
 typedef struct {
@@ -123,32 +119,63 @@ static int choose(const float *logits, const GenerateOptions *o, Random *random)
     return c[count - 1].byte;
 }
 
-/* Streams the prompt; returns its bytes, or -1. */
-static int64_t read_prompt(Generator *g, FILE *from, int echo) {
+/* Streams the prompt; its bytes, or -1 with a message. */
+static int64_t read_prompt(Generator *g, FILE *from, int echo, char *message, size_t size) {
     unsigned char bytes[SEGMENT];
     int64_t total = 0;
     size_t n;
+    titans_error error;
     const double began = seconds_now();
     while ((n = fread(bytes, 1, SEGMENT, from)) > 0) {
-        generator_read(g, bytes, (int64_t)n);
+        if (generator_read(g, bytes, (int64_t)n, &error))
+            return snprintf(message, size, "%s", error.message), -1;
         if (echo) fwrite(bytes, 1, n, stdout);
         total += (int64_t)n;
         if (total % (1 << 20) == 0)
             fprintf(stderr, "prompt: %lld MiB read, %.0f bytes/s\n", (long long)(total >> 20),
                     (double)total / (seconds_now() - began));
     }
-    return ferror(from) ? -1 : total;
+    if (ferror(from)) return snprintf(message, size, "cannot read the prompt: %m"), -1;
+    if (!total) return snprintf(message, size, "the prompt is empty; one byte at least is needed"), -1;
+    return total;
 }
 
 static int write_text(Generator *g, const GenerateOptions *o, char *message, size_t size) {
     Random random = random_stream((uint64_t)o->seed, 0, 0x67656e65);
+    titans_error error;
     for (int64_t i = 0; i < o->tokens && !interrupt_requested(); i++) {
         const unsigned char byte = (unsigned char)choose(g->logits, o, &random);
         if (putchar(byte) == EOF || fflush(stdout)) return snprintf(message, size, "cannot write: %m"), -1;
-        if (i + 1 < o->tokens) generator_read(g, &byte, 1);
+        if (i + 1 < o->tokens && generator_read(g, &byte, 1, &error))
+            return snprintf(message, size, "%s", error.message), -1;
     }
     putchar('\n');
     return 0;
+}
+
+/* Room for the prompt and what is written, where a mixer keeps every token; -1 with a message. */
+static int64_t capacity_wanted(const Generator *g, FILE *from, const GenerateOptions *o, char *message,
+                               size_t size) {
+    const Mixer *mixer = g->t.model.mixer;
+    int64_t bytes = 0;
+    if (!mixer->uses_capacity) return 0;
+    if (!fseek(from, 0, SEEK_END) && (bytes = ftell(from)) >= 0 && !fseek(from, 0, SEEK_SET))
+        return bytes + o->tokens;
+    snprintf(message, size, "mixer %s keeps every token: give the prompt as a file or with --prompt",
+             mixer->name);
+    return -1;
+}
+
+static int generate_from(Generator *g, FILE *from, const GenerateOptions *o, char *message, size_t size) {
+    titans_error error;
+    titans_stream_options options = {.capacity = capacity_wanted(g, from, o, message, size)};
+    if (options.capacity < 0) return -1;
+    g->stream = titans_stream_new(&g->t.library, &options, &error);
+    if (!g->stream) return snprintf(message, size, "%s", error.message), -1;
+    const int status =
+        read_prompt(g, from, (int)o->echo, message, size) < 0 ? -1 : write_text(g, o, message, size);
+    titans_stream_free(g->stream);
+    return status;
 }
 
 static int generate(Generator *g, const GenerateOptions *o, char *message, size_t size) {
@@ -160,21 +187,9 @@ static int generate(Generator *g, const GenerateOptions *o, char *message, size_
         return snprintf(message, size, "cannot read the prompt%s%s: %m", o->prompt ? "" : " ",
                         o->prompt ? "" : name),
                -1;
-    int64_t capacity = 0;
-    if (g->model.mixer->uses_capacity) {
-        if (fseek(from, 0, SEEK_END) || (capacity = ftell(from)) < 0 || fseek(from, 0, SEEK_SET))
-            return snprintf(message, size,
-                            "mixer %s keeps every token: give the prompt as a file or with --prompt",
-                            g->model.mixer->name),
-                   -1;
-        capacity += o->tokens;
-    }
-    state_start(&g->state, &g->model, 1, capacity);
-    const int64_t bytes = read_prompt(g, from, (int)o->echo);
+    const int status = generate_from(g, from, o, message, size);
     if (from != stdin) fclose(from);
-    if (bytes < 0) return snprintf(message, size, "cannot read the prompt %s: %m", name), -1;
-    if (bytes == 0) return snprintf(message, size, "the prompt is empty; one byte at least is needed"), -1;
-    return write_text(g, o, message, size);
+    return status;
 }
 
 static int run(int argc, char **argv) {
@@ -187,25 +202,17 @@ static int run(int argc, char **argv) {
                               0};
     GenerateOptions o = {.tokens = 256, .temperature = 1.0, .top_k = BYTES, .top_p = 1.0};
     char message[1024];
-    Generator g = {0};
-    TrainConfig train;
-    Progress progress;
+    static Generator g;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
-    int status = checkpoint_load(o.file, &g.model, 0, &train, &progress, message, sizeof message);
-    if (!status && g.model.config.vocab != BYTES) {
-        snprintf(message, sizeof message,
-                 "%s has %lld token classes; text needs a byte-level checkpoint (%d)", o.file,
-                 (long long)g.model.config.vocab, BYTES);
-        status = -1;
-    }
+    int status = trained_open_bytes(&g.t, o.file, message, sizeof message);
     interrupt_catch();
-    if (!status) status = generate(&g, &o, message, sizeof message);
+    if (!status) {
+        status = generate(&g, &o, message, sizeof message);
+        trained_close(&g.t);
+    }
     if (status) fprintf(stderr, "titans generate: %s\n", message);
-    state_free(&g.state);
-    arena_free(&g.arena);
-    model_free(&g.model);
     return status ? 1 : 0;
 }
 

@@ -1,7 +1,7 @@
 #include "command/command.h"
 #include "task/shared/data.h"
 #include "file/checkpoint.h"
-#include "task/task.h"
+#include "learn/recipe.h"
 
 #include <argp.h>
 #include <stdio.h>
@@ -13,7 +13,8 @@ typedef struct {
 } InfoOptions;
 
 static const struct argp_option options[] = {
-    {"config", 'c', "FILE", 0, "number of weights that a configuration makes, for every mixer", 0}, {0}};
+    {"config", 'c', "FILE", 0, "weights, state and costs that a configuration makes, for every mixer", 0},
+    {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     InfoOptions *o = state->input;
@@ -31,27 +32,45 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
+/* What a configuration makes of one mixer: weights, and costs of a token when `context` tokens went before. */
+static void about_mixer(const char *path, const char *mixer) {
+    enum { CONTEXT = 4096 };
+    static Recipe recipe;
+    char message[1024], name[64];
+    const char *const over[] = {name};
+    Model model = {.list = {0}};
+    snprintf(name, sizeof name, "mixer=%s", mixer);
+    if (recipe_open(&recipe, path, over, 1, 1, message, sizeof message)) {
+        printf("  %-12s %s\n", mixer, message);
+        return;
+    }
+    if (!recipe.model.vocab) recipe.model.vocab = recipe.task->vocab;
+    int64_t weights;
+    if (config_settle(&recipe.model, message, sizeof message) ||
+        model_count(&recipe.model, &weights, message, sizeof message)) {
+        printf("  %-12s %s\n", mixer, message);
+        return;
+    }
+    model.config = recipe.model, model.mixer = recipe.model.mixer;
+    double bytes = 0.0;
+    for (int layer = 0; layer < model.config.layers; layer++)
+        bytes += model.mixer->bytes(&model.config, layer, CONTEXT);
+    printf("  %-12s %12lld weights, %.3g Mflop a token, state %.3g MiB, of which a token moves %.3g\n", mixer,
+           (long long)weights, model_flops(&model, CONTEXT, 1) * 1e-6,
+           (double)model_state_floats(&model, CONTEXT) * sizeof(float) / (1 << 20), bytes / (1 << 20));
+}
+
 static int about_config(const char *path) {
-    Config config;
-    TrainConfig train;
+    static Recipe recipe;
     char message[1024];
-    config_defaults(&config, &train);
-    config.vocab = 256;
-    if (config_from_file(path, &config, &train, message, sizeof message)) {
+    if (recipe_open(&recipe, path, 0, 0, 1, message, sizeof message)) {
         fprintf(stderr, "titans info: %s\n", message);
         return 1;
     }
-    printf("%lld blocks x %lld x %lld heads, %lld tokens\n", (long long)config.layers,
-           (long long)config.width, (long long)config.heads, (long long)config.vocab);
-    for (int i = 0; mixer_at(i); i++) {
-        int64_t weights;
-        snprintf(config.mixer, sizeof config.mixer, "%s", mixer_at(i)->name);
-        if (model_count(&config, &weights, message, sizeof message))
-            printf("  %-10s %s\n", config.mixer, message);
-        else
-            printf("  %-10s %12lld weights, %.2f GiB\n", config.mixer, (long long)weights,
-                   (double)weights * sizeof(float) / (1 << 30));
-    }
+    const Config *c = &recipe.model;
+    printf("%lld blocks x %lld x %lld heads, %lld tokens; costs after 4096 tokens\n", (long long)c->layers,
+           (long long)c->width, (long long)c->heads, (long long)(c->vocab ? c->vocab : recipe.task->vocab));
+    for (int i = 0; mixer_at(i); i++) about_mixer(path, mixer_at(i)->name);
     return 0;
 }
 
@@ -60,7 +79,7 @@ static void about_program(void) {
     printf("instruction sets:");
     for (int i = 0; kernels_at(i); i++)
         printf(" %s%s", kernels_at(i)->isa,
-               kernels_at(i) == kernel               ? " (in use)"
+               kernels_at(i) == kernel            ? " (in use)"
                : kernels_supported(kernels_at(i)) ? ""
                                                   : " (not on this CPU)");
     printf("\ndata folder: %s\n\nmixers:\n", data_folder(folder, sizeof folder));
@@ -71,22 +90,21 @@ static void about_program(void) {
 
 static int about_checkpoint(const char *path) {
     Model model;
-    TrainConfig train;
     Progress progress;
-    char message[1024];
-    if (checkpoint_load(path, &model, 0, &train, &progress, message, sizeof message)) {
+    char message[1024], *train;
+    if (checkpoint_load(path, 0, &model, 0, &train, &progress, message, sizeof message)) {
         fprintf(stderr, "titans info: %s\n", message);
         return 1;
     }
-    char *config_text = config_to_json(&model.config, 0), *train_text = config_to_json(0, &train);
+    char *config = settings_of_model(&model.config);
     printf("%s\nweights: %lld\nsteps: %lld\nrecent exact match: %.3f\nmodel: %s\ntraining: %s\n\n", path,
-           (long long)model.list.floats, (long long)progress.step, progress.match, config_text, train_text);
+           (long long)model.list.floats, (long long)progress.step, progress.match, config, train);
     for (int i = 0; i < model.list.count; i++) {
         const Parameter *p = &model.list.items[i];
         printf("  %-24s %6lld x %-6lld\n", p->name, (long long)p->rows, (long long)p->cols);
     }
-    free(config_text);
-    free(train_text);
+    free(config);
+    free(train);
     model_free(&model);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* Where in a text the memory is surprised: the norm of its gradient, and its gates, along a file. */
+#include "base/check.h"
 #include "command/command.h"
 #include "task/shared/data.h"
-#include "file/checkpoint.h"
 #include "terminal/options.h"
 #include "terminal/progress.h"
 #include "learn/trained.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BYTES = 256, SEGMENT = 512, CONTEXT = 32 };
+enum { SEGMENT = 512, CONTEXT = 32 };
 
 typedef struct {
     const char *file, *checkpoint, *out;
@@ -65,38 +65,46 @@ typedef struct {
     float *surprise, *alpha, *theta;
 } Trace;
 
-static void trace_segment(Model *m, State *state, Arena *arena, const char *text, int64_t count, Trace to) {
-    arena_reset(arena);
-    Tape tape = {arena, 0, 0};
-    int probes;
-    Probe *probe = trained_probes(m, count, arena, &probes);
-    int32_t *tokens = arena_take(arena, (size_t)count * sizeof *tokens);
-    for (int64_t t = 0; t < count; t++) tokens[t] = (unsigned char)text[t];
-    const ModelInput input = {tokens, 1, count, 0, 0, 0.0f, probe, probes};
-    model_forward(&tape, m, state, &input);
-    for (int i = 0; i < probes; i++)
-        for (int64_t t = 0; t < count; t++) {
-            to.surprise[t] += (float)(trained_head_mean(m, probe[i].surprise, t) / (double)probes);
-            to.alpha[t] += (float)(trained_head_mean(m, probe[i].alpha, t) / (double)probes);
-            to.theta[t] += (float)(trained_head_mean(m, probe[i].theta, t) / (double)probes);
-        }
+static int trace_segment(Trained *t, titans_stream *stream, const char *text, int64_t count, Trace to,
+                         titans_error *error) {
+    const int64_t memories = titans_stream_memories(stream),
+                  floats = memories * count * t->model.config.heads;
+    int32_t tokens[SEGMENT];
+    float *shown = calloc((size_t)(3 * floats) + 1, sizeof *shown);
+    CHECK(shown, "no memory for %ld numbers", 3 * floats);
+    for (int64_t i = 0; i < count; i++) tokens[i] = (unsigned char)text[i];
+    const titans_input input = {.tokens = tokens,
+                                .count = count,
+                                .surprise = shown,
+                                .alpha = shown + floats,
+                                .theta = shown + 2 * floats};
+    const titans_status status = titans_read_input(stream, &input, error);
+    for (int64_t r = 0; !status && r < memories * count; r++) {
+        to.surprise[r % count] += (float)(trained_head_mean(t, input.surprise, r) / (double)memories);
+        to.alpha[r % count] += (float)(trained_head_mean(t, input.alpha, r) / (double)memories);
+        to.theta[r % count] += (float)(trained_head_mean(t, input.theta, r) / (double)memories);
+    }
+    free(shown);
+    return status ? -1 : 0;
 }
 
-static void trace_text(Model *m, const char *text, int64_t length, Trace trace) {
-    State state;
-    Arena arena = {0};
+static int trace_text(Trained *t, const char *text, int64_t length, Trace trace, char *message, size_t size) {
+    titans_error error;
+    const titans_stream_options options = {.capacity = length};
+    titans_stream *stream = titans_stream_new(&t->library, &options, &error);
     ProgressLine progress;
+    int status = stream ? 0 : -1;
     progress_begin(&progress, "surprise", length);
-    state_start(&state, m, 1, 0);
-    for (int64_t from = 0; from < length; from += SEGMENT) {
+    for (int64_t from = 0; !status && from < length; from += SEGMENT) {
         const int64_t count = length - from < SEGMENT ? length - from : SEGMENT;
-        trace_segment(m, &state, &arena, text + from, count,
-                      (Trace){trace.surprise + from, trace.alpha + from, trace.theta + from});
+        const Trace to = {trace.surprise + from, trace.alpha + from, trace.theta + from};
+        status = trace_segment(t, stream, text + from, count, to, &error);
         progress_update(&progress, from + count, "bytes", 1.0, "");
     }
     progress_end(&progress);
-    state_free(&state);
-    arena_free(&arena);
+    titans_stream_free(stream);
+    if (status) snprintf(message, size, "%s", error.message);
+    return status;
 }
 
 static void write_rows(FILE *to, const char *text, int64_t length, int64_t every, Trace trace) {
@@ -130,11 +138,11 @@ static void print_top(const char *text, int64_t length, int64_t top, const float
     free(taken);
 }
 
-static int show(Model *m, const SurpriseOptions *o, const char *command, char *message, size_t size) {
+static int show(Trained *t, const SurpriseOptions *o, const char *command, char *message, size_t size) {
     int64_t length;
     Tsv tsv;
-    if (m->config.vocab != BYTES || !m->mixer->memory_every) {
-        snprintf(message, size, "%s is not a byte-level checkpoint of a mixer with a memory", o->checkpoint);
+    if (!t->model.mixer->memory_every) {
+        snprintf(message, size, "%s is not a checkpoint of a mixer with a memory", o->checkpoint);
         return -1;
     }
     char *text = data_read(o->file, &length, message, size);
@@ -143,8 +151,9 @@ static int show(Model *m, const SurpriseOptions *o, const char *command, char *m
     if (!numbers)
         return free(text), snprintf(message, size, "no memory for %lld bytes", (long long)length), -1;
     const Trace trace = {numbers, numbers + length, numbers + 2 * length};
-    trace_text(m, text, length, trace);
-    int status = tsv_open(&tsv, o->out, command, "position\tbyte\tsurprise\talpha\ttheta", message, size);
+    int status = trace_text(t, text, length, trace, message, size);
+    if (!status)
+        status = tsv_open(&tsv, o->out, command, "position\tbyte\tsurprise\talpha\ttheta", message, size);
     if (!status) {
         write_rows(tsv.file, text, length, o->every, trace);
         status = tsv_close(&tsv, message, size);
@@ -166,17 +175,15 @@ static int run(int argc, char **argv) {
                               0};
     SurpriseOptions o = {.out = "surprise.tsv", .every = 1, .top = 10};
     char message[1024], command[1024];
-    Model model;
-    TrainConfig train;
-    Progress progress;
+    static Trained t;
     tsv_command(command, sizeof command, argc, argv);
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
-    int status = checkpoint_load(o.checkpoint, &model, 0, &train, &progress, message, sizeof message);
+    int status = trained_open_bytes(&t, o.checkpoint, message, sizeof message);
     if (!status) {
-        status = show(&model, &o, command, message, sizeof message);
-        model_free(&model);
+        status = show(&t, &o, command, message, sizeof message);
+        trained_close(&t);
     }
     if (status) fprintf(stderr, "titans surprise: %s\n", message);
     return status ? 1 : 0;

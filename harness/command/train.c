@@ -1,5 +1,4 @@
 #include "command/command.h"
-#include "task/shared/data.h"
 #include "terminal/interrupt.h"
 #include "terminal/options.h"
 #include "terminal/progress.h"
@@ -11,12 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ASSIGNMENTS = 16 };
+enum { MOST_ASSIGNMENTS = 32, ASSIGNMENT = 1200 };
 typedef struct {
     const char *mixer, *task, *config, *out, *log, *haystack;
     int64_t steps, seed, threads;
     int resume, assignments;
-    const char *assignment[MOST_ASSIGNMENTS];
+    const char *assignment[MOST_ASSIGNMENTS + 8];
 } TrainOptions;
 
 enum { OPTION_RESUME = 256, OPTION_LOG, OPTION_HAYSTACK, OPTION_SET };
@@ -94,20 +93,29 @@ static int fail(const char *message) {
     return 1;
 }
 
+static void assign(TrainOptions *o, char text[ASSIGNMENT], const char *key, const char *value) {
+    snprintf(text, ASSIGNMENT, "%s=%s", key, value);
+    o->assignment[o->assignments++] = text;
+}
+
+/* What the command line says, over the file, --set last. */
 static int begin(Trainer *t, const TrainOptions *o, char *message, size_t size) {
-    Config config;
-    TrainConfig train;
+    enum { NAMED = 5 };
+    static const char *const keys[NAMED] = {"mixer", "task", "haystack", "steps", "seed"};
+    char steps[24], seed[24], text[NAMED][ASSIGNMENT];
+    TrainOptions all = *o;
+    static Recipe recipe;
     if (o->resume) return trainer_load(t, o->out, message, size);
-    config_defaults(&config, &train);
-    if (o->config && config_from_file(o->config, &config, &train, message, size)) return -1;
-    if (o->mixer) snprintf(config.mixer, sizeof config.mixer, "%s", o->mixer);
-    if (o->task) snprintf(train.task, sizeof train.task, "%s", o->task);
-    if (o->haystack) snprintf(train.haystack, sizeof train.haystack, "%s", o->haystack);
-    if (o->steps) train.steps = o->steps;
-    if (o->seed >= 0) train.seed = o->seed;
-    for (int i = 0; i < o->assignments; i++)
-        if (config_assign(o->assignment[i], &config, &train, message, size)) return -1;
-    return trainer_create(t, &config, &train, message, size);
+    snprintf(steps, sizeof steps, "%lld", (long long)o->steps);
+    snprintf(seed, sizeof seed, "%lld", (long long)o->seed);
+    const char *const value[NAMED] = {o->mixer, o->task, o->haystack, o->steps ? steps : 0,
+                                      o->seed >= 0 ? seed : 0};
+    all.assignments = 0;
+    for (int i = 0; i < NAMED; i++)
+        if (value[i]) assign(&all, text[i], keys[i], value[i]);
+    for (int i = 0; i < o->assignments; i++) all.assignment[all.assignments++] = o->assignment[i];
+    if (recipe_open(&recipe, o->config, all.assignment, all.assignments, 0, message, size)) return -1;
+    return trainer_create(t, &recipe, message, size);
 }
 
 static int finish(Trainer *t, Tsv *log, const char *path, char *message, size_t size) {
@@ -144,14 +152,14 @@ static int loop(Trainer *t, const TrainOptions *o, Tsv *log, char *message, size
                  t->progress.match);
         progress_update(&progress, t->progress.step - first, "steps", 1.0, note);
         if (log->file && (t->progress.step % 10 == 0 || t->progress.step == t->steps)) {
-            fprintf(log->file, "%s\t%s\t%lld\t%lld\t%.5f\t%.4f\t%.3e\t%.4f\t%d\t%.0f\n",
-                    t->model.config.mixer, t->train.task, (long long)t->progress.step, (long long)r.length,
+            fprintf(log->file, "%s\t%s\t%lld\t%lld\t%.5f\t%.4f\t%.3e\t%.4f\t%d\t%.0f\n", t->model.mixer->name,
+                    t->recipe.task_name, (long long)t->progress.step, (long long)r.length,
                     loss / (double)since, match / (double)since, r.rate, r.gradient,
                     (int)t->progress.penalised, (double)tokens / (seconds_now() - began));
             loss = match = 0.0;
             since = 0;
         }
-        if (t->progress.step % t->train.save_every == 0 && trainer_save(t, o->out, message, size))
+        if (t->progress.step % t->recipe.save_every == 0 && trainer_save(t, o->out, message, size))
             return fail(message);
         if (interrupt_requested() && t->progress.step < t->steps)
             return interrupted(t, log, o->out, message, size);
@@ -163,10 +171,11 @@ static int loop(Trainer *t, const TrainOptions *o, Tsv *log, char *message, size
 }
 
 static int run(int argc, char **argv) {
-    static char keys[8192] =
+    static char keys[32768] =
         "Train a model and write a checkpoint. A killed run goes on with --resume and ends in the same "
         "bits.\vKeys of the configuration file:\n";
     config_describe(keys + strlen(keys), sizeof keys - strlen(keys));
+    recipe_describe(keys + strlen(keys), sizeof keys - strlen(keys));
     const struct argp argp = {options, parse, 0, keys, 0, 0, 0};
     TrainOptions o = {.seed = -1};
     char message[1024], command[1024];
@@ -185,11 +194,11 @@ static int run(int argc, char **argv) {
             ? fail(message)
             : 0;
     if (!status) {
-        fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t.model.config.mixer,
-                t.train.task, (long long)t.model.list.floats, (long long)t.steps, kernel->isa);
-        if (*t.train.from)
-            fprintf(stderr, "model and weights of %s; other keys of the model are not used\n", t.train.from);
-        if (t.task->takes_haystack) fprintf(stderr, "prose: %s\n", data_prose_origin());
+        fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t.model.mixer->name,
+                t.recipe.task_name, (long long)t.model.list.floats, (long long)t.steps, kernel->isa);
+        if (*t.recipe.from)
+            fprintf(stderr, "model and weights of %s; other keys of the model are not used\n", t.recipe.from);
+        if (task_about(&t.task)) fprintf(stderr, "prose: %s\n", task_about(&t.task));
         if (log.file && o.resume) tsv_keep(&log, COLUMN_STEP, (double)t.progress.step);
         interrupt_catch();
         status = loop(&t, &o, &log, message, sizeof message);

@@ -1,89 +1,248 @@
 #include "equation/dims.h"
-#include "equation/inputs.h"
+#include "base/check.h"
 #include "equation/oracle.h"
+#include "equation/published.h"
 
-#include <stdio.h>
+#include <stdarg.h>
 
-enum { MOST_NUMBERS = 1 << 28 }; /* 2 GiB of double */
+enum { MOST_SIZE = 1 << 20, MOST_NUMBERS = 1 << 28 }; /* 2 GiB of double */
 
-/* Every dimension is a size from 1 to MOST_SIZE, but switches, 0 or 1, and what may be left out with 0. */
-enum { MOST_SIZE = 1 << 20, MOST_LAYERS = 4, MOST_FEATURE = 2, MOST_MIXER = 6 };
-static const char switches[] =
-    "gelu residual norm per_layer channelwise per_chunk no_decay no_momentum literal "
-    "normalised kind";
-static const char optional[] = "phi mixer layers start window prefix persistent segment n2 n3 n4";
+Call dims_call(const Dims *d) { return (Call){d->equation, d->mixer, d->value, 0, 0}; }
 
-static char text[256];
+void dims_sizes(const Dims *d, int64_t *in_size, int64_t *out_size) {
+    const Call call = dims_call(d);
+    for (int i = 0; d->equation->in && d->equation->in[i].name; i++)
+        in_size[i] = call_size(&call, &d->equation->in[i]);
+    for (int i = 0; d->equation->out && d->equation->out[i].name; i++)
+        out_size[i] = call_size(&call, &d->equation->out[i]);
+}
 
-static const char *out_of_range(const char *name, int64_t value, int64_t least, int64_t most) {
-    snprintf(text, sizeof text, "dimension %s is %lld; it may be %lld to %lld", name, (long long)value,
-             (long long)least, (long long)most);
+int64_t dims_get_or(const Dims *d, const char *name, int64_t otherwise) {
+    const Call call = dims_call(d);
+    return call_dim_or(&call, name, otherwise);
+}
+
+int64_t dims_get(const Dims *d, const char *name) {
+    const Call call = dims_call(d);
+    return call_dim(&call, name);
+}
+
+/* ---- walking and setting: the equation's own dimensions, then its mixer's, which repeat some -------------------- */
+
+static int each_value(Dims *d, const Equation *e, int offset, const char *name, int64_t value) {
+    int at = offset, found = 0;
+    for (const Dimension *dimension = e->dims; dimension->name; dimension++) {
+        if (dimension->derived) continue;
+        if (dimension_is(dimension, name)) d->value[at] = value, found = 1;
+        at++;
+    }
+    return found;
+}
+
+static int set_value(Dims *d, const char *name, int64_t value) {
+    int found = each_value(d, d->equation, 0, name, value);
+    if (d->mixer) found |= each_value(d, d->mixer, dimensions_given(d->equation), name, value);
+    return found;
+}
+
+void dims_set(Dims *d, const char *name, int64_t value) {
+    CHECK(set_value(d, name, value), "%s has no dimension %s", d->equation->name, name);
+}
+
+static const Dimension *dimension_named(const Equation *e, const char *name) {
+    for (const Dimension *d = e ? e->dims : 0; d && d->name; d++)
+        if (!d->derived && dimension_is(d, name)) return d;
+    return 0;
+}
+
+const Dimension *dims_at(const Dims *d, int i, int64_t *value) {
+    int at = 0, shown = 0;
+    for (int part = 0; part < 2; part++)
+        for (const Dimension *each = part ? d->mixer ? d->mixer->dims : 0 : d->equation->dims;
+             each && each->name; each++) {
+            if (each->derived) continue;
+            *value = d->value[at++];
+            if (part && dimension_named(d->equation, each->name)) continue;
+            if (shown++ == i) return each;
+        }
+    return 0;
+}
+
+/* ---- texts ------------------------------------------------------------------------------------------------------- */
+
+/* Place of a word in a list, or -1. */
+static int64_t word_at(const char *list, const char *word) {
+    for (int64_t i = 0; list && *list; i++) {
+        const size_t length = strcspn(list, " ");
+        if (length == strlen(word) && !strncmp(list, word, length)) return i;
+        list += length + (list[length] == ' ');
+    }
+    return -1;
+}
+
+const char *dims_value_name(const Dims *d, const Dimension *dimension, int64_t value, char *text,
+                            size_t size) {
+    const char *list = dimension->values;
+    if (list && !strcmp(list, MIXERS)) return d->mixer ? d->mixer->name + strlen(MIXERS) : "none";
+    for (int64_t i = 0; list && i < value; i++) list += strcspn(list, " ") + 1;
+    if (list)
+        snprintf(text, size, "%.*s", (int)strcspn(list, " "), list);
+    else
+        snprintf(text, size, "%lld", (long long)value);
     return text;
 }
 
-/* The named dimension, or `otherwise` if the equation has none of that name. */
-static int64_t dim(const Equation *e, const int64_t *dims, const char *name, int64_t otherwise) {
-    const int i = name_index(e->dims, name);
-    return i < 0 ? otherwise : dims[i];
+void dims_write(const Dims *d, char *text, size_t size) {
+    size_t used = 0;
+    const Dimension *each;
+    int64_t value;
+    text[0] = 0;
+    for (int i = 0; (each = dims_at(d, i, &value)) && used < size; i++) {
+        char word[48];
+        if (value == each->initial && !(each->values && !strcmp(each->values, MIXERS))) continue;
+        used += (size_t)snprintf(text + used, size - used, "%s%s=%s", used ? " " : "", each->name,
+                                 dims_value_name(d, each, value, word, sizeof word));
+    }
 }
 
-static const char *each_in_range(const Equation *e, const int64_t *dims) {
-    const int mixer = !strncmp(e->name, "mixer_", 6) || !strcmp(e->name, "language_model");
-    const int without_memory = !strcmp(e->name, "mixer_attention") || !strcmp(e->name, "mixer_swa") ||
-                               dim(e, dims, "mixer", -1) == 0 || dim(e, dims, "mixer", -1) == 2;
-    for (int i = 0; i < oracle_count(e->dims); i++) {
-        char name[32];
-        oracle_name(e->dims, i, name, sizeof name);
-        const int zero = name_index(switches, name) >= 0 || name_index(optional, name) >= 0;
-        int64_t least = !zero;
-        const int64_t most = name_index(switches, name) >= 0 ? 1
-                             : !strcmp(name, "phi")          ? MOST_FEATURE
-                             : !strcmp(name, "mixer")        ? MOST_MIXER
-                             : !strcmp(name, "L")            ? MOST_LAYERS
-                                                             : MOST_SIZE;
-        if (mixer && !strcmp(name, "w")) least = 0; /* no convolution */
-        if (without_memory && strchr("bLe", name[0]) && !name[1]) least = 0;
-        if (dims[i] < least || dims[i] > most) return out_of_range(name, dims[i], least, most);
+static void defaults(Dims *d, const Equation *e, int offset) {
+    for (const Dimension *each = e->dims; each && each->name; each++)
+        if (!each->derived) d->value[offset++] = each->initial;
+}
+
+/* "tokens (T), chunk (b), ..": what there is to set. */
+static void dims_names(const Dims *d, char *text, size_t size) {
+    size_t used = 0;
+    const Dimension *each;
+    int64_t value;
+    for (int i = 0; (each = dims_at(d, i, &value)) && used < size; i++) {
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", each->name);
+        if (each->symbol && used < size)
+            used += (size_t)snprintf(text + used, size - used, " (%s)", dimension_symbol(each));
+    }
+}
+
+/* One word; pass 0 reads the mixer, whose dimensions are then known to pass 1. */
+static int read_word(Dims *d, char *word, int pass, char *message, size_t size) {
+    char *equals = strchr(word, '='), *end = 0;
+    if (!equals) return snprintf(message, size, "dimension '%s': NAME=VALUE is wanted", word), -1;
+    *equals = 0;
+    const char *text = equals + 1;
+    const Dimension *own = dimension_named(d->equation, word), *each = own;
+    if (!each) each = dimension_named(d->mixer, word);
+    const int chooses = each && each->values && !strcmp(each->values, MIXERS);
+    if (chooses != (pass == 0)) return 0;
+    if (!each && published_option(d->equation, word)) return 0;
+    if (!each) {
+        char known[1024];
+        dims_names(d, known, sizeof known);
+        return snprintf(message, size, "%s has no dimension '%s'; it has: %s", d->equation->name, word,
+                        known),
+               -1;
+    }
+    if (chooses) {
+        const char *published = published_mixer(text);
+        d->mixer = oracle_mixer(published ? published : text);
+        if (d->mixer) return 0;
+        return snprintf(message, size, "dimension %s: there is no mixer '%s'", word, text), -1;
+    }
+    int64_t value = word_at(each->values, text);
+    if (value < 0) value = strtoll(text, &end, 10);
+    if (end && (end == text || *end || value < 0 || value > MOST_SIZE))
+        return snprintf(message, size, "dimension %s: '%s' is not %s%s", word, text,
+                        each->values ? "one of " : "a number from 0 to 1048576",
+                        each->values ? each->values : ""),
+               -1;
+    /* published as its opposite */
+    const int opposite = each->symbol && each->symbol[0] == '!' && !strcmp(word, each->symbol + 1);
+    set_value(d, each->name, opposite ? 1 - value : value);
+    return 0;
+}
+
+static int read_words(Dims *d, const char *text, int pass, char *message, size_t size) {
+    char copy[1024], *rest = copy;
+    if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy)
+        return snprintf(message, size, "dimensions of more than %zu characters", sizeof copy - 1), -1;
+    for (char *word; (word = strsep(&rest, ", "));)
+        if (*word && read_word(d, word, pass, message, size)) return -1;
+    return 0;
+}
+
+int dims_read(Dims *d, const char *equation, const char *text, char *message, size_t size) {
+    *d = (Dims){.equation = oracle_lookup(&reference_double, equation)};
+    if (!d->equation) return snprintf(message, size, "no equation '%s' (--list shows them)", equation), -1;
+    defaults(d, d->equation, 0);
+    if (read_words(d, text, 0, message, size)) return -1;
+    if (d->mixer) defaults(d, d->mixer, dimensions_given(d->equation));
+    return read_words(d, text, 1, message, size);
+}
+
+Dims dims_of(const char *equation, const char *format, ...) {
+    char text[1024], message[1024];
+    Dims d;
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    CHECK(!dims_read(&d, equation, text, message, sizeof message), "%s", message);
+    return d;
+}
+
+/* ---- what cannot be ------------------------------------------------------------------------------------------------ */
+
+static char objection[256];
+
+static const char *each_in_range(const Dims *d) {
+    const Dimension *each;
+    int64_t value;
+    for (int i = 0; (each = dims_at(d, i, &value)); i++) {
+        const int64_t most = each->values && !strcmp(each->values, MIXERS) ? 0 : each->most;
+        if (value >= each->least && value <= most) continue;
+        snprintf(objection, sizeof objection, "dimension %s (%s) is %lld; it may be %lld to %lld", each->name,
+                 dimension_symbol(each), (long long)value, (long long)each->least, (long long)most);
+        return objection;
     }
     return 0;
 }
 
 /* Widths n0 .. nL of a memory, and the options that need equal ends. */
-static const char *memory_fits(const Equation *e, const int64_t *dims) {
-    const int first = name_index(e->dims, "n0"), L = (int)dim(e, dims, "L", 0);
-    if (first < 0 || L == 0) return 0;
-    for (int l = 0; l <= L; l++)
-        if (dims[first + l] < 1) {
-            snprintf(text, sizeof text, "a memory of %d layers needs widths n0 to n%d of at least 1", L, L);
-            return text;
-        }
-    if ((dim(e, dims, "residual", 0) || dim(e, dims, "channelwise", 0)) && dims[first] != dims[first + L])
+static const char *memory_fits(const Dims *d) {
+    const int64_t L = dims_get_or(d, "memory_layers", 0), first = dims_get_or(d, "n0", 0);
+    int64_t last = first;
+    if (!first) return 0;
+    for (int64_t l = 1; l <= L; l++) {
+        char name[8];
+        snprintf(name, sizeof name, "n%d", (int)l);
+        last = dims_get_or(d, name, 1);
+        if (last > 0) continue;
+        snprintf(objection, sizeof objection, "a memory of %d layers needs widths n0 to n%d of at least 1",
+                 (int)L, (int)L);
+        return objection;
+    }
+    if ((dims_get_or(d, "memory_residual", 0) || dims_get_or(d, "channelwise", 0)) && first != last)
         return "a residual or channelwise decay needs n0 equal to the last width";
     return 0;
 }
 
-static const char *attention_fits(const Equation *e, const int64_t *dims) {
-    const int64_t D = dim(e, dims, "D", 0), H = dim(e, dims, "H", 0), S = dim(e, dims, "S", 0);
-    const int rotary = !strcmp(e->name, "rope"), mac = !strcmp(e->name, "mixer_mac");
-    if (D && H && D % H) return "H must divide D";
-    if (D && H && D / H % 2 && name_index(e->dims, "e") >= 0) return "D / H must be even (rotary positions)";
-    if (D && H && D / H % 2 && !strcmp(e->name, "mixer_attention"))
-        return "D / H must be even (rotary positions)";
-    if (rotary && dim(e, dims, "dh", 0) % 2) return "dh must be even";
-    if (S && S < dim(e, dims, "T", 0))
-        return "S must be at least T: the queries are the last T of S positions";
-    if (S && dim(e, dims, "prefix", 0) > S) return "the prefix cannot be longer than S";
-    if ((mac || dim(e, dims, "mixer", 0) == 3) && dim(e, dims, "segment", 1) < 1)
-        return "MAC needs a segment of at least 1";
+static const char *heads_fit(const Dims *d) {
+    const int64_t D = dims_get_or(d, "width", 0), H = dims_get_or(d, "heads", 0),
+                  S = dims_get_or(d, "keys", 0);
+    if (D && H && D % H) return "heads (H) must divide width (D)";
+    if (D && H && D / H % 2) return "width / heads (D / H) must be even (rotary positions)";
+    if (!strcmp(d->equation->name, "rope") && dims_get(d, "head_width") % 2)
+        return "head_width (dh) must be even";
+    if (strstr(d->equation->name, "attention") && S && S < dims_get(d, "tokens"))
+        return "keys (S) must be at least tokens (T): the queries are the last T of S positions";
+    if (S && dims_get_or(d, "prefix", 0) > S) return "the prefix cannot be longer than keys (S)";
     return 0;
 }
 
 /* Every tensor's size is a sum of products of at most four dimensions, one of them possibly twice. */
-static const char *numbers_fit(const Equation *e, const int64_t *dims) {
-    int64_t in[EQUATION_TENSORS] = {0}, out[EQUATION_TENSORS] = {0}, total = 0;
+static const char *numbers_fit(const Dims *d) {
+    int64_t in[EQUATION_ARGUMENTS] = {0}, out[EQUATION_ARGUMENTS] = {0}, total = 0, value;
     double largest[3] = {1, 1, 1};
-    for (int i = 0; i < oracle_count(e->dims); i++) {
-        double x = (double)dims[i];
+    for (int i = 0; dims_at(d, i, &value); i++) {
+        double x = (double)value;
         for (int k = 0; k < 3; k++)
             if (x > largest[k]) {
                 const double smaller = largest[k];
@@ -92,20 +251,25 @@ static const char *numbers_fit(const Equation *e, const int64_t *dims) {
     }
     if (largest[0] * largest[0] * largest[1] * largest[2] > 0x1p58)
         return "these dimensions are far too large";
-    e->shape(dims, in, out);
-    for (int i = 0; i < EQUATION_TENSORS; i++) {
+    dims_sizes(d, in, out);
+    for (int i = 0; i < EQUATION_ARGUMENTS; i++) {
         if (in[i] > MOST_NUMBERS || out[i] > MOST_NUMBERS) total = MOST_NUMBERS;
         total += in[i] > 0 && in[i] <= MOST_NUMBERS ? in[i] : 0;
         total += out[i] > 0 && out[i] <= MOST_NUMBERS ? out[i] : 0;
     }
     if (total < MOST_NUMBERS) return 0;
-    snprintf(text, sizeof text, "these dimensions mean more than %d numbers", MOST_NUMBERS);
-    return text;
+    snprintf(objection, sizeof objection, "these dimensions mean more than %d numbers", MOST_NUMBERS);
+    return objection;
 }
 
-const char *equation_dims_objection(const Equation *e, const int64_t *dims) {
-    const char *objection = each_in_range(e, dims);
-    if (!objection) objection = memory_fits(e, dims);
-    if (!objection) objection = attention_fits(e, dims);
-    return objection ? objection : numbers_fit(e, dims);
+const char *dims_objection(const Dims *d) {
+    const Dimension *chooses = 0;
+    int64_t value;
+    if (!d->equation->run) return "a stack of blocks runs in language_model only (mixer=NAME there)";
+    for (int i = 0; (chooses = dims_at(d, i, &value)); i++)
+        if (chooses->values && !strcmp(chooses->values, MIXERS) && !d->mixer) return "mixer=NAME is missing";
+    const char *text = each_in_range(d);
+    if (!text) text = memory_fits(d);
+    if (!text) text = heads_fit(d);
+    return text ? text : numbers_fit(d);
 }

@@ -5,14 +5,13 @@
 #include <string.h>
 
 /* An equation's tensors in one arithmetic. */
-typedef struct Call {
+typedef struct Evaluation {
     const Reference *r;
-    const Equation *e;
-    const int64_t *dims;
+    Call call;
     int inputs, outputs;
-    int64_t in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS];
-    void *in[EQUATION_TENSORS], *out[EQUATION_TENSORS];
-} Call;
+    int64_t in_size[EQUATION_ARGUMENTS], out_size[EQUATION_ARGUMENTS];
+    void *in[EQUATION_ARGUMENTS], *out[EQUATION_ARGUMENTS];
+} Evaluation;
 
 const Equation *oracle_lookup(const Reference *r, const char *name) {
     for (const Equation *const *file = r->files; *file; file++)
@@ -21,24 +20,17 @@ const Equation *oracle_lookup(const Reference *r, const char *name) {
     return NULL;
 }
 
-const Equation *oracle_find(const Reference *r, const char *name) {
-    const Equation *e = oracle_lookup(r, name);
-    if (!e) {
-        fprintf(stderr, "oracle: reference_%s has no equation \"%s\"\n", r->name, name);
-        abort();
-    }
-    return e;
+const Equation *oracle_mixer(const char *name) {
+    char full[64];
+    snprintf(full, sizeof full, MIXERS "%s", name);
+    return oracle_lookup(&reference_double, full);
 }
 
-int oracle_count(const char *names) {
-    int count = *names != '\0';
-    for (; *names; names++) count += *names == ' ';
-    return count;
-}
-
-void oracle_name(const char *names, int i, char *name, size_t size) {
-    for (; i > 0; i--) names += strcspn(names, " ") + 1;
-    snprintf(name, size, "%.*s", (int)strcspn(names, " "), names);
+const Equation *oracle_at(int i) {
+    for (const Equation *const *file = reference_double.files; *file; file++)
+        for (const Equation *e = *file; e->name; e++)
+            if (e->run && i-- == 0) return e;
+    return NULL;
 }
 
 static void *zeros(int64_t n, size_t size) {
@@ -52,12 +44,14 @@ static void *zeros(int64_t n, size_t size) {
 
 double *oracle_zeros(int64_t n) { return zeros(n, sizeof(double)); }
 
-static Call call_open(const Reference *r, const char *name, const int64_t *dims, const double *const *in,
-                      const double *const *tangent) {
-    Call c = {.r = r, .e = oracle_find(r, name), .dims = dims};
-    c.inputs = oracle_count(c.e->in);
-    c.outputs = oracle_count(c.e->out);
-    c.e->shape(dims, c.in_size, c.out_size);
+static Evaluation evaluation_open(const Reference *r, const Dims *d, const double *const *in,
+                                  const double *const *tangent) {
+    Evaluation c = {.r = r, .call = dims_call(d)};
+    c.call.equation = oracle_lookup(r, d->equation->name);
+    c.call.mixer = d->mixer ? oracle_lookup(r, d->mixer->name) : NULL;
+    c.inputs = argument_count(d->equation->in);
+    c.outputs = argument_count(d->equation->out);
+    dims_sizes(d, c.in_size, c.out_size);
     for (int i = 0; i < c.inputs; i++) {
         c.in[i] = zeros(c.in_size[i], r->real_size);
         r->from_double(c.in[i], in[i], tangent ? tangent[i] : NULL, (size_t)c.in_size[i]);
@@ -66,32 +60,34 @@ static Call call_open(const Reference *r, const char *name, const int64_t *dims,
     return c;
 }
 
-static void call_run(Call *c) {
-    const void *in[EQUATION_TENSORS];
+static void evaluation_run(Evaluation *c) {
+    const void *in[EQUATION_ARGUMENTS];
     for (int i = 0; i < c->inputs; i++) in[i] = c->in[i];
-    c->e->run(c->dims, in, c->out);
+    c->call.in = in;
+    c->call.out = c->out;
+    c->call.equation->run(&c->call);
 }
 
-static void call_close(Call *c) {
+static void evaluation_close(Evaluation *c) {
     for (int i = 0; i < c->inputs; i++) free(c->in[i]);
     for (int i = 0; i < c->outputs; i++) free(c->out[i]);
 }
 
-void oracle_run(const Reference *r, const char *name, const int64_t *dims, const double *const *in,
-                const double *const *tangent, double *const *out, double *const *out_tangent,
-                double *const *out_error, double *const *out_tangent_error) {
-    Call c = call_open(r, name, dims, in, tangent);
-    call_run(&c);
+void oracle_run(const Reference *r, const Dims *d, const double *const *in, const double *const *tangent,
+                double *const *out, double *const *out_tangent, double *const *out_error,
+                double *const *out_tangent_error) {
+    Evaluation c = evaluation_open(r, d, in, tangent);
+    evaluation_run(&c);
     for (int i = 0; i < c.outputs; i++)
         r->to_double(c.out[i], out[i], out_tangent ? out_tangent[i] : NULL, out_error ? out_error[i] : NULL,
                      out_tangent_error ? out_tangent_error[i] : NULL, (size_t)c.out_size[i]);
-    call_close(&c);
+    evaluation_close(&c);
 }
 
 /* Sum over outputs of cotangent * tangent as the call stands, and the bound of its float32 error: every
  * term brings |cotangent| tangent_error and rounds as a product, every addition rounds by u (|sum| + |term|).
  */
-static double contract(const Call *c, const double *const *cotangent, double *bound) {
+static double contract(const Evaluation *c, const double *const *cotangent, double *bound) {
     double sum = 0, u = 0x1p-24;
     *bound = 0;
     for (int i = 0; i < c->outputs; i++) {
@@ -109,26 +105,26 @@ static double contract(const Call *c, const double *const *cotangent, double *bo
 }
 
 /* Derivative of the contraction with respect to element j of input i. */
-static double slope(Call *c, int i, int64_t j, const double *value, const double *const *cotangent,
+static double slope(Evaluation *c, int i, int64_t j, const double *value, const double *const *cotangent,
                     double *bound) {
     const double one = 1;
     void *element = (char *)c->in[i] + (size_t)j * c->r->real_size;
     c->r->from_double(element, value, &one, 1);
-    call_run(c);
+    evaluation_run(c);
     c->r->from_double(element, value, NULL, 1);
     return contract(c, cotangent, bound);
 }
 
-void oracle_gradient(const char *name, const int64_t *dims, const double *const *in,
-                     const double *const *cotangent, double *const *grad, double *const *grad_bound) {
-    Call step = call_open(&reference_complex_double, name, dims, in, NULL), bounded = {0};
-    if (grad_bound) bounded = call_open(&reference_bound, name, dims, in, NULL);
+void oracle_gradient(const Dims *d, const double *const *in, const double *const *cotangent,
+                     double *const *grad, double *const *grad_bound) {
+    Evaluation step = evaluation_open(&reference_complex_double, d, in, NULL), bounded = {0};
+    if (grad_bound) bounded = evaluation_open(&reference_bound, d, in, NULL);
     for (int i = 0; i < step.inputs; i++)
         for (int64_t j = 0; j < step.in_size[i]; j++) {
             double none;
             if (grad[i]) grad[i][j] = slope(&step, i, j, in[i] + j, cotangent, &none);
             if (grad_bound && grad_bound[i]) slope(&bounded, i, j, in[i] + j, cotangent, &grad_bound[i][j]);
         }
-    call_close(&step);
-    call_close(&bounded);
+    evaluation_close(&step);
+    evaluation_close(&bounded);
 }

@@ -1,5 +1,8 @@
-/* The cases of the golden vectors. Append only: a case's number is its place in its family. */
 #include "golden/cases.h"
+#include "base/check.h"
+
+#include <stdio.h>
+#include <string.h>
 
 const GoldenFlag golden_flags[] = {
     {"Basic", "the equation itself: a sign, a transpose, a factor (the 2 of eq 12), a missing term"},
@@ -29,136 +32,32 @@ const GoldenFlag golden_flags[] = {
     {0, 0},
 };
 
-const GoldenCase golden_cases[] = {
-    {"eq01_02_attention", "qkv", {3, 5}, "Basic", "projections"},
-    {"eq01_02_attention", "attention", {6, 6, 4}, "Basic", "causal softmax attention, scale 1/sqrt(d)"},
-    {"eq01_02_attention", "attention", {1, 1, 4}, "OneToken", "one token sees itself"},
-    {"eq01_02_attention", "attention", {3, 7, 4}, "Causal", "the last three queries of seven keys"},
-    {"eq01_02_attention", "attention", {5, 5, 4}, "LargeLogits", "scores of hundreds"},
-    {"eq03_07_linear_attention", "linear_attention", {6, 4, 3, 0}, "Basic", "phi = identity"},
-    {"eq03_07_linear_attention", "linear_attention", {6, 4, 3, 1}, "Basic", "phi = elu + 1"},
-    {"eq03_07_linear_attention", "linear_memory", {6, 4, 3, 1, 1}, "Basic", "recurrent, normalised"},
-    {"eq08_10_momentum", "momentary_rule", {1, 4, 3}, "Basic", "eq 8, matrix"},
-    {"eq08_10_momentum", "momentary_rule", {2, 4, 5, 3}, "DeepMemory", "eq 8, two layers"},
-    {"eq08_10_momentum", "momentum_rule", {1, 4, 3}, "Basic", "eqs 9-10"},
-    {"eq08_10_momentum", "momentum_rule", {2, 4, 5, 3}, "NoMomentum", "eta = 0 is eq 8"},
-    {"eq12_surprise", "surprise", {1, 4, 3}, "Basic", "matrix: 2 k' (k M - v)"},
-    {"eq12_surprise", "surprise", {2, 4, 6, 3}, "DeepMemory", "two layers, SiLU"},
-    {"eq12_surprise", "surprise", {4, 3, 4, 5, 4, 3}, "DeepMemory", "four layers"},
-    {"eq12_surprise", "surprise", {2, 4, 8, 4, 0, 0, 1, 1, 1}, "NormResidual", "GELU, residual, layer norm"},
-    {"eq13_15_memory", "memory_step", {1, 4, 3}, "Basic", "one step of eqs 13-14"},
-    {"eq13_15_memory", "memory_read", {2, 4, 6, 3}, "Basic", "eq 15"},
-    {"eq13_15_memory", "memory_sequential", {6, 1, 4, 3}, "Basic", "six tokens"},
-    {"eq13_15_memory", "memory_sequential", {1, 1, 4, 3}, "OneToken", "one token"},
-    {"eq13_15_memory", "memory_sequential", {5, 1, 4, 3}, "GateZero", "alpha = 0"},
-    {"eq13_15_memory", "memory_sequential", {5, 1, 4, 3}, "GateOne", "alpha = 1 at every token"},
-    {"eq13_15_memory", "memory_sequential", {5, 1, 4, 3}, "NoMomentum", "eta = 0"},
-    {"eq13_15_memory", "memory_sequential", {5, 1, 4, 3}, "NoStep", "theta = 0"},
-    {"eq13_15_memory", "memory_sequential", {5, 1, 4, 3}, "RepeatedKey", "the same key and value"},
-    {"eq13_15_memory", "memory_sequential", {5, 2, 4, 6, 3}, "DeepMemory", "two layers"},
-    {"eq16_18_chunk", "memory_chunk", {8, 4, 1, 4, 3}, "Basic", "two chunks of four"},
-    {"eq16_18_chunk", "memory_chunk", {7, 4, 1, 4, 3}, "PartialChunk", "a short last chunk"},
-    {"eq16_18_chunk", "memory_chunk", {5, 1, 1, 4, 3}, "ChunkOfOne", "b = 1"},
-    {"eq16_18_chunk", "memory_chunk", {6, 3, 1, 4, 3}, "GateOne", "alpha = 1"},
-    {"eq16_18_chunk",
-     "memory_chunk",
-     {40, 40, 1, 2, 2},
-     "LongChunkUnderflow",
-     "alpha = 1 - 2^-7 for forty tokens"},
-    {"eq16_18_chunk", "memory_chunk", {8, 4, 2, 4, 6, 3}, "DeepMemory", "two layers"},
-    {"eq16_18_chunk", "memory_chunk", {6, 3, 3, 3, 4, 4, 2}, "DeepMemory", "three layers"},
-    {"eq16_18_chunk",
-     "memory_chunk",
-     {5, 4, 2, 4, 8, 4, 0, 0, 1, 1, 1},
-     "NormResidual",
-     "the camera-ready's memory"},
-    {"eq16_18_chunk",
-     "memory_chunk",
-     {6, 3, 2, 3, 6, 3, 0, 0, 0, 0, 0, 1},
-     "PerLayerGates",
-     "gates per layer"},
-    {"eq16_18_chunk",
-     "memory_chunk",
-     {6, 3, 2, 3, 6, 3, 0, 0, 0, 0, 0, 0, 1},
-     "ChannelGates",
-     "alpha per channel"},
-    {"eq16_18_chunk",
-     "memory_chunk",
-     {5, 5, 2, 4, 8, 4, 0, 0, 1, 1, 1, 1, 1},
-     "NormResidual",
-     "all of the camera-ready"},
-    {"eq16_18_chunk", "chunk_linear", {5, 4, 3}, "Basic", "eq 17 with E4"},
-    {"eq16_18_chunk", "chunk_momentum", {5, 4}, "Basic", "eq 18"},
-    {"eq16_18_chunk", "lti_kernel_closed", {6}, "Basic", "closed kernel"},
-    {"eq16_18_chunk", "lti_kernel_closed", {6}, "Confluent", "eta = 1 - alpha"},
-    {"eq19_20_persistent", "persistent_prefix", {2, 3, 4}, "Prefix", "eq 19"},
-    {"eq19_20_persistent", "softmax_ffn", {3, 4, 5, 2}, "Basic", "eq 20"},
-    {"eq21_25_mac",
-     "mixer_mac",
-     {6, 6, 1, 2, 2, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 4, 1},
-     "Causal",
-     "two segments"},
-    {"eq21_25_mac",
-     "mixer_mac",
-     {6, 6, 1, 2, 2, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 2, 4, 1, 1},
-     "Literal",
-     "mask of the paper"},
-    {"eq21_25_mac",
-     "mixer_mac",
-     {5, 8, 2, 0, 2, 1, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 8, 1},
-     "Basic",
-     "one segment, two heads"},
-    {"eq26_28_mag", "window_attention", {6, 6, 4, 3, 0}, "Window", "window of three"},
-    {"eq26_28_mag", "window_attention", {6, 8, 4, 2, 2}, "Prefix", "window of two, two visible rows"},
-    {"eq26_28_mag", "titans_gate", {3, 2, 3}, "Basic", "the gate of E13"},
-    {"eq26_28_mag",
-     "mixer_swa",
-     {7, 8, 2, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 3},
-     "Window",
-     "attention alone"},
-    {"eq26_28_mag", "mixer_mag", {6, 8, 2, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 3}, "Basic", "MAG"},
-    {"eq29_31_mal",
-     "mixer_mal_h3",
-     {6, 8, 2, 2, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 1, 3},
-     "Basic",
-     "MAL in one mixer"},
-    {"eq32_35_relatives", "diagonal_lmm", {5, 4, 3}, "Basic", "eqs 32-33"},
-    {"eq32_35_relatives", "delta_net", {5, 4, 3}, "Basic", "eq 34"},
-    {"eq32_35_relatives", "gated_delta_net", {5, 4, 3}, "Basic", "eq 34 with decay (E16)"},
-    {"eq32_35_relatives", "longhorn", {5, 4, 3}, "Basic", "eq 35"},
-    {"eq32_35_relatives", "ttt_layer", {5, 4, 3}, "Basic", "TTT"},
-    {"lmm", "mixer_lmm", {7, 8, 2, 3, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "Basic", "LMM"},
-    {"lmm",
-     "mixer_lmm",
-     {7, 8, 2, 3, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2},
-     "Prefix",
-     "with persistent tokens"},
-    {"lmm", "mixer_lmm", {6, 8, 2, 2, 3, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0}, "HardGate", "clamped gates"},
-    {"lmm",
-     "mixer_lmm",
-     {6, 8, 2, 0, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0},
-     "Ablated",
-     "no convolution, decay, momentum"},
-    {"lmm",
-     "mixer_lmm",
-     {5, 6, 1, 2, 8, 1, 2, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0},
-     "NormResidual",
-     "camera-ready memory"},
-    {"section4_layers", "conv_silu", {5, 2, 3, 3}, "Basic", "convolution and SiLU"},
-    {"section4_layers", "conv_silu_l2", {5, 2, 4, 3}, "Basic", "with l2 norm"},
-    {"section4_layers", "l2_norm", {4, 5}, "TinyNorm", "vectors near 0"},
-    {"section4_layers", "rms_norm", {3, 5}, "Basic", "RMS norm"},
-    {"section4_layers", "norm_gate", {3, 2, 4}, "Basic", "LMM's output gate"},
-    {"section4_layers", "gates", {5, 2, 0}, "Basic", "sigmoid gates"},
-    {"section4_layers", "gates", {5, 2, 1}, "HardGate", "clamped gates"},
-    {"section4_layers", "swiglu", {3, 5}, "Basic", "SwiGLU"},
-    {"section4_layers", "rope", {5, 2, 4, 100}, "Basic", "rotary positions from 100 on"},
-    {"section4_layers", "cross_entropy", {4, 7}, "Basic", "loss"},
-    {"language_model",
-     "language_model",
-     {5, 5, 4, 2, 1, 3, 1, 2, 2, 1, 1},
-     "Basic",
-     "a whole LMM language model"},
-    {"language_model", "language_model", {5, 5, 4, 2, 1, 3, 0, 1, 1, 1, 1}, "Basic", "a whole transformer"},
-    {0, 0, {0}, 0, 0},
-};
+const GoldenFlag *golden_flag(const char *name) {
+    for (const GoldenFlag *f = golden_flags; f->name; f++)
+        if (!strcmp(f->name, name)) return f;
+    return 0;
+}
+
+static int golden_read(const EquationCase *row, GoldenCase *c) {
+    unsigned long long seed;
+    if (!*row->golden) return 0;
+    CHECK(sscanf(row->golden, "%31[^:]:%d:%llu", c->family, &c->number, &seed) == 3 && golden_flag(row->flag),
+          "harness/case/%s.tsv: \"%s\" and \"%s\" are no FAMILY:NUMBER:SEED and flag", row->equation,
+          row->golden, row->flag);
+    c->seed = seed;
+    c->row = row;
+    return 1;
+}
+
+int golden_case(int i, GoldenCase *c) {
+    for (int k = 0; case_at(k); k++)
+        if (golden_read(case_at(k), c) && c->seed == (uint64_t)i + 1) return 1;
+    return 0;
+}
+
+const char *golden_family(int i) {
+    static GoldenCase c;
+    for (int k = 0; golden_case(k, &c); k++)
+        if (c.number == 1 && i-- == 0) return c.family;
+    return 0;
+}

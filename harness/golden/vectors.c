@@ -11,31 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PER_CASE = 6 * EQUATION_TENSORS, NORMWISE_OUT = 64, NORMWISE_GRAD = 256 };
-
-const GoldenFlag *golden_flag(const char *name) {
-    for (const GoldenFlag *f = golden_flags; f->name; f++)
-        if (!strcmp(f->name, name)) return f;
-    return 0;
-}
-
-const char *golden_family(int i) {
-    const char *last = "";
-    for (const GoldenCase *c = golden_cases; c->family; c++) {
-        if (!strcmp(c->family, last)) continue;
-        if (i-- == 0) return c->family;
-        last = c->family;
-    }
-    return 0;
-}
+enum { PER_CASE = 6 * EQUATION_ARGUMENTS, NORMWISE_OUT = 64, NORMWISE_GRAD = 256 };
 
 typedef struct {
-    const GoldenCase *c;
+    const EquationCase *row;
+    Dims dims;
     const Equation *e;
     int inputs, outputs;
-    int64_t in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS];
-    double *in[EQUATION_TENSORS], *out[EQUATION_TENSORS], *cot[EQUATION_TENSORS], *grad[EQUATION_TENSORS];
-    double *gauge_out[EQUATION_TENSORS], *gauge_grad[EQUATION_TENSORS];
+    int64_t in_size[EQUATION_ARGUMENTS], out_size[EQUATION_ARGUMENTS];
+    double *in[EQUATION_ARGUMENTS], *out[EQUATION_ARGUMENTS], *cot[EQUATION_ARGUMENTS],
+        *grad[EQUATION_ARGUMENTS];
+    double *gauge_out[EQUATION_ARGUMENTS], *gauge_grad[EQUATION_ARGUMENTS];
 } Vectors;
 
 /* Nearest number with 8 significant bits, ties to even: what bf16 holds. */
@@ -75,14 +61,15 @@ static void apply_flag(const char *flag, const char *name, int64_t n, int64_t wi
 
 static void fill_inputs(Vectors *v, uint64_t seed) {
     uint64_t state = seed;
+    const int64_t T = dims_get_or(&v->dims, "tokens", 1);
     for (int i = 0; i < v->inputs; i++) {
-        char name[64];
-        oracle_name(v->e->in, i, name, sizeof name);
+        const Argument *a = &v->e->in[i];
         v->in[i] = oracle_zeros(v->in_size[i]);
-        inputs_fill(v->e, v->c->dims, i, v->in_size[i], v->in[i], &state);
-        for (int64_t j = 0; j < v->in_size[i] && !is_index_name(name); j++) v->in[i][j] = bf16(v->in[i][j]);
-        const int64_t T = v->c->dims[0], rows = T > 0 && v->in_size[i] % T == 0 ? T : 1;
-        apply_flag(v->c->flag, name, v->in_size[i], v->in_size[i] / rows, v->in[i]);
+        inputs_fill(&v->dims, i, v->in_size[i], v->in[i], &state);
+        for (int64_t j = 0; j < v->in_size[i] && !role_is_index(a->role); j++)
+            v->in[i][j] = bf16(v->in[i][j]);
+        const int64_t rows = v->in_size[i] % T == 0 ? T : 1;
+        apply_flag(v->row->flag, a->name, v->in_size[i], v->in_size[i] / rows, v->in[i]);
     }
     for (int i = 0; i < v->outputs; i++) {
         v->cot[i] = oracle_zeros(v->out_size[i]);
@@ -104,14 +91,15 @@ static void careful_add(Careful *c, double a, double b) {
 
 /* Complex step in quad: tangents of all outputs for one input number at a time. */
 static void quad_gradient(Vectors *v, int i) {
-    double *tangent[EQUATION_TENSORS] = {0}, *slope[EQUATION_TENSORS] = {0}, *unused[EQUATION_TENSORS] = {0};
+    double *tangent[EQUATION_ARGUMENTS] = {0}, *slope[EQUATION_ARGUMENTS] = {0},
+           *unused[EQUATION_ARGUMENTS] = {0};
     for (int k = 0; k < v->inputs; k++) tangent[k] = oracle_zeros(v->in_size[k]);
     for (int k = 0; k < v->outputs; k++) slope[k] = oracle_zeros(v->out_size[k]);
     for (int64_t j = 0; j < v->in_size[i]; j++) {
         Careful c = {0.0, 0.0};
         tangent[i][j] = 1.0;
-        oracle_run(&reference_complex_quad, v->e->name, v->c->dims, constant(v->in), constant(tangent),
-                   unused, slope, 0, 0);
+        oracle_run(&reference_complex_quad, &v->dims, constant(v->in), constant(tangent), unused, slope, 0,
+                   0);
         tangent[i][j] = 0.0;
         for (int k = 0; k < v->outputs; k++)
             for (int64_t m = 0; m < v->out_size[k]; m++) careful_add(&c, v->cot[k][m], slope[k][m]);
@@ -135,33 +123,32 @@ static void gauge(int64_t n, double *bound, const double *value, double normwise
 }
 
 static void fill_gauges(Vectors *v) {
-    double *grad[EQUATION_TENSORS] = {0}, *out[EQUATION_TENSORS] = {0};
+    double *grad[EQUATION_ARGUMENTS] = {0}, *out[EQUATION_ARGUMENTS] = {0};
     for (int i = 0; i < v->outputs; i++) out[i] = oracle_zeros(v->out_size[i]);
     for (int i = 0; i < v->inputs; i++)
         if (v->grad[i]) grad[i] = oracle_zeros(v->in_size[i]);
-    oracle_run(&reference_bound, v->e->name, v->c->dims, constant(v->in), 0, out, 0, v->gauge_out, 0);
-    oracle_gradient(v->e->name, v->c->dims, constant(v->in), constant(v->cot), grad, v->gauge_grad);
+    oracle_run(&reference_bound, &v->dims, constant(v->in), 0, out, 0, v->gauge_out, 0);
+    oracle_gradient(&v->dims, constant(v->in), constant(v->cot), grad, v->gauge_grad);
     for (int i = 0; i < v->outputs; i++) gauge(v->out_size[i], v->gauge_out[i], v->out[i], NORMWISE_OUT);
     for (int i = 0; i < v->inputs; i++)
         if (v->grad[i]) gauge(v->in_size[i], v->gauge_grad[i], v->grad[i], NORMWISE_GRAD);
-    for (int i = 0; i < EQUATION_TENSORS; i++) free(grad[i]), free(out[i]);
+    for (int i = 0; i < EQUATION_ARGUMENTS; i++) free(grad[i]), free(out[i]);
 }
 
-static Vectors vectors_new(const GoldenCase *c, uint64_t seed) {
-    Vectors v = {.c = c, .e = oracle_find(&reference_double, c->equation)};
-    v.inputs = oracle_count(v.e->in);
-    v.outputs = oracle_count(v.e->out);
-    v.e->shape(c->dims, v.in_size, v.out_size);
-    fill_inputs(&v, seed);
+static Vectors vectors_new(const GoldenCase *c) {
+    Vectors v = {.row = c->row, .dims = case_dims(c->row)};
+    v.e = v.dims.equation;
+    v.inputs = argument_count(v.e->in);
+    v.outputs = argument_count(v.e->out);
+    dims_sizes(&v.dims, v.in_size, v.out_size);
+    fill_inputs(&v, c->seed);
     for (int i = 0; i < v.outputs; i++) {
         v.out[i] = oracle_zeros(v.out_size[i]);
         v.gauge_out[i] = oracle_zeros(v.out_size[i]);
     }
-    oracle_run(&reference_quad, c->equation, c->dims, constant(v.in), 0, v.out, 0, 0, 0);
+    oracle_run(&reference_quad, &v.dims, constant(v.in), 0, v.out, 0, 0, 0);
     for (int i = 0; i < v.inputs; i++) {
-        char name[64];
-        oracle_name(v.e->in, i, name, sizeof name);
-        if (is_index_name(name) || v.in_size[i] == 0) continue;
+        if (role_is_index(v.e->in[i].role) || v.in_size[i] == 0) continue;
         v.grad[i] = oracle_zeros(v.in_size[i]);
         v.gauge_grad[i] = oracle_zeros(v.in_size[i]);
         quad_gradient(&v, i);
@@ -171,7 +158,7 @@ static Vectors vectors_new(const GoldenCase *c, uint64_t seed) {
 }
 
 static void vectors_free(Vectors *v) {
-    for (int i = 0; i < EQUATION_TENSORS; i++) {
+    for (int i = 0; i < EQUATION_ARGUMENTS; i++) {
         free(v->in[i]), free(v->out[i]), free(v->cot[i]), free(v->grad[i]);
         free(v->gauge_out[i]), free(v->gauge_grad[i]);
     }
@@ -185,16 +172,18 @@ static void add_tensor(SafeTensor *list, int *count, int id, const char *part, c
     snprintf(t->name, sizeof t->name, "tc%04d/%s/%s", id, part, name);
 }
 
+/* Tensors keep the names under which they were published. */
+static const char *published_name(const Argument *a) { return a->symbol ? a->symbol : a->name; }
+
 static void add_vectors(SafeTensor *list, int *count, int id, const Vectors *v) {
-    char name[64];
     for (int i = 0; i < v->inputs; i++) {
-        oracle_name(v->e->in, i, name, sizeof name);
+        const char *name = published_name(&v->e->in[i]);
         add_tensor(list, count, id, "in", name, v->in_size[i], v->in[i]);
         add_tensor(list, count, id, "grad", name, v->in_size[i], v->grad[i]);
         add_tensor(list, count, id, "gauge/grad", name, v->in_size[i], v->gauge_grad[i]);
     }
     for (int i = 0; i < v->outputs; i++) {
-        oracle_name(v->e->out, i, name, sizeof name);
+        const char *name = published_name(&v->e->out[i]);
         add_tensor(list, count, id, "out", name, v->out_size[i], v->out[i]);
         add_tensor(list, count, id, "cot", name, v->out_size[i], v->cot[i]);
         add_tensor(list, count, id, "gauge/out", name, v->out_size[i], v->gauge_out[i]);
@@ -203,18 +192,19 @@ static void add_vectors(SafeTensor *list, int *count, int id, const Vectors *v) 
 
 GoldenNumbers golden_numbers(const char *family) {
     GoldenNumbers g = {0};
+    GoldenCase c;
     int most = 0;
-    for (const GoldenCase *c = golden_cases; c->family; c++) most += !strcmp(c->family, family);
+    for (int k = 0; golden_case(k, &c); k++) most += !strcmp(c.family, family);
     Vectors *all = calloc((size_t)most + 1, sizeof *all);
     g.owned = all;
     g.list = calloc((size_t)most * PER_CASE + 1, sizeof *g.list);
     CHECK(all && g.list, "no memory for %d cases", most);
-    for (const GoldenCase *c = golden_cases; c->family; c++) {
-        if (strcmp(c->family, family)) continue;
+    for (int k = 0; golden_case(k, &c); k++) {
+        if (strcmp(c.family, family)) continue;
         Vectors *v = &all[g.cases++];
-        *v = vectors_new(c, (uint64_t)(c - golden_cases) + 1);
+        *v = vectors_new(&c);
         for (int i = 0; i < v->inputs; i++) g.gradients += v->grad[i] ? v->in_size[i] : 0;
-        add_vectors(g.list, &g.count, (int)g.cases, v);
+        add_vectors(g.list, &g.count, c.number, v);
     }
     return g;
 }

@@ -2,40 +2,43 @@
  * failure means. */
 #include "golden/golden.h"
 #include "golden/cases.h"
-#include "equation/oracle.h"
+#include "equation/published.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static cJSON *names_json(const char *names) {
-    cJSON *list = cJSON_CreateArray();
-    for (int i = 0; i < oracle_count(names); i++) {
-        char name[64];
-        oracle_name(names, i, name, sizeof name);
-        cJSON_AddItemToArray(list, cJSON_CreateString(name));
-    }
-    return list;
+static cJSON *names_json(const Argument *list) {
+    cJSON *names = cJSON_CreateArray();
+    for (; list->name; list++)
+        cJSON_AddItemToArray(names, cJSON_CreateString(list->symbol ? list->symbol : list->name));
+    return names;
 }
 
-static cJSON *case_json(const GoldenCase *c, int id) {
-    const Equation *e = oracle_find(&reference_double, c->equation);
-    cJSON *test = cJSON_CreateObject(), *dims = cJSON_CreateObject();
-    char tag[16], name[64];
+static cJSON *dims_json(const EquationCase *c, const Dims *d) {
+    cJSON *object = cJSON_CreateObject();
+    char name[64];
+    int64_t value;
+    for (int i = 0; published_dim(d, c->published, i, name, sizeof name, &value); i++)
+        cJSON_AddNumberToObject(object, name, (double)value);
+    return object;
+}
+
+static cJSON *case_json(const EquationCase *c, int id) {
+    const Dims d = case_dims(c);
+    cJSON *test = cJSON_CreateObject(), *flags = cJSON_CreateArray();
+    char tag[16];
     snprintf(tag, sizeof tag, "tc%04d", id);
     cJSON_AddStringToObject(test, "tcId", tag);
     cJSON_AddStringToObject(test, "equation", c->equation);
-    cJSON_AddStringToObject(test, "source", e->source);
+    cJSON_AddStringToObject(test, "source", d.equation->source);
     cJSON_AddStringToObject(test, "comment", c->comment);
-    cJSON_AddItemToObject(test, "flags", names_json(c->flag));
-    for (int i = 0; i < oracle_count(e->dims); i++) {
-        oracle_name(e->dims, i, name, sizeof name);
-        cJSON_AddNumberToObject(dims, name, (double)c->dims[i]);
-    }
-    cJSON_AddItemToObject(test, "dims", dims);
-    cJSON_AddItemToObject(test, "in", names_json(e->in));
-    cJSON_AddItemToObject(test, "out", names_json(e->out));
+    cJSON_AddItemToArray(flags, cJSON_CreateString(c->flag));
+    cJSON_AddItemToObject(test, "flags", flags);
+    cJSON_AddItemToObject(test, "dims", dims_json(c, &d));
+    cJSON_AddItemToObject(test, "in", names_json(d.equation->in));
+    cJSON_AddItemToObject(test, "out", names_json(d.equation->out));
     cJSON_AddStringToObject(test, "result", strcmp(c->flag, "Literal") ? "valid" : "acceptable");
     return test;
 }
@@ -50,9 +53,10 @@ static cJSON *index_json(const char *family) {
                             "|x - reference| <= k u (gauge + |reference|) + smallest normal of the type; "
                             "u = 2^-53 F64, 2^-24 F32, 2^-11 F16, 2^-8 BF16");
     cJSON_AddNumberToObject(index, "k", GOLDEN_K);
-    for (const GoldenCase *c = golden_cases; c->family; c++)
-        if (!strcmp(c->family, family) && !cJSON_HasObjectItem(notes, c->flag))
-            cJSON_AddStringToObject(notes, c->flag, golden_flag(c->flag)->bug);
+    GoldenCase c;
+    for (int k = 0; golden_case(k, &c); k++)
+        if (!strcmp(c.family, family) && !cJSON_HasObjectItem(notes, c.row->flag))
+            cJSON_AddStringToObject(notes, c.row->flag, golden_flag(c.row->flag)->bug);
     return index;
 }
 
@@ -70,10 +74,10 @@ static int write_index(const char *path, cJSON *index, char *message, size_t siz
 
 static int write_family_index(const char *folder, const char *family, char *message, size_t size) {
     char path[1024];
-    int id = 0;
+    GoldenCase c;
     cJSON *index = index_json(family), *tests = cJSON_AddArrayToObject(index, "tests");
-    for (const GoldenCase *c = golden_cases; c->family; c++)
-        if (!strcmp(c->family, family)) cJSON_AddItemToArray(tests, case_json(c, ++id));
+    for (int k = 0; golden_case(k, &c); k++)
+        if (!strcmp(c.family, family)) cJSON_AddItemToArray(tests, case_json(c.row, c.number));
     snprintf(path, sizeof path, "%s/%s.json", folder, family);
     const int status = write_index(path, index, message, size);
     cJSON_Delete(index);

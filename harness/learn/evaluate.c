@@ -1,7 +1,6 @@
 #include "learn/evaluate.h"
 #include "base/check.h"
 #include "terminal/interrupt.h"
-#include "file/state.h"
 #include "terminal/progress.h"
 
 #include <stdio.h>
@@ -10,193 +9,283 @@
 
 uint64_t evaluate_seed(uint64_t seed) { return seed ^ 0x6576616c75617465u; }
 
-/* Reads one segment of every sample of the batch and notes the rows whose next token is asked for. */
-static int64_t segment_read(const Sample *samples, int64_t batch, int64_t from, int64_t count,
-                            int32_t *tokens, int32_t *targets, int32_t *rows) {
-    int64_t row_count = 0;
-    for (int64_t b = 0; b < batch; b++) {
-        sample_read(&samples[b], from, count, tokens + b * count, targets + b * count);
-        for (int64_t t = 0; t < count; t++)
-            if (targets[b * count + t] >= 0) rows[row_count++] = (int32_t)(b * count + t);
-    }
-    return row_count;
-}
-
-static void segment_score(const Tensor *logits, const int32_t *rows, int64_t row_count,
-                          const int32_t *targets, int64_t count, unsigned char *correct, Arena *arena) {
-    int32_t *wanted = arena_take(arena, (size_t)row_count * sizeof *wanted),
-            *best = arena_take(arena, (size_t)row_count * sizeof *best);
-    double *loss = arena_take(arena, (size_t)row_count * sizeof *loss);
-    for (int64_t r = 0; r < row_count; r++) wanted[r] = targets[rows[r]];
-    kernel->loss->forward(row_count, logits->cols, logits->data, wanted, loss, best);
-    for (int64_t r = 0; r < row_count; r++)
-        if (best[r] != wanted[r]) correct[rows[r] / count] = 0;
-}
-
-/* An evaluation in progress: samples from `first` on are being read, `from` tokens of each so far. */
+/* An evaluation in progress: samples from `first` on are being read, with their choice-th text, as far as the stream
+ * is. result has the sum of those before. */
 typedef struct {
-    Model *model;
-    const Task *task;
+    Trained *t;
     const EvaluateOptions *o;
-    unsigned char *correct;
+    Evaluated *result;
     Sample *samples;
-    int64_t first, from, batch;
-    State state;
+    Score *scores;
+    unsigned char *correct;
+    int64_t first, batch, piece;
+    int choice;
+    titans_stream *stream;
     Arena arena;
     ProgressLine progress;
+    char *message;
+    size_t size;
 } Evaluation;
 
-static int64_t batch_at(const EvaluateOptions *o, int64_t first) {
-    return o->samples - first < o->batch ? o->samples - first : o->batch;
+static int stream_failed(Evaluation *e, const titans_error *error) {
+    snprintf(e->message, e->size, "%s", error->message);
+    return -1;
 }
 
-static void evaluation_samples(Evaluation *e, double *depths) {
-    e->batch = batch_at(e->o, e->first);
+/* Texts that a batch has to read: as many as there are to choose from. */
+static int batch_choices(const Evaluation *e) {
+    int most = 1;
+    if (e->t->recipe.task->metric != METRIC_CHOICE) return 1;
+    for (int64_t b = 0; b < e->batch; b++) most = e->samples[b].choices > most ? e->samples[b].choices : most;
+    return most;
+}
+
+static void batch_samples(Evaluation *e) {
+    const Task *task = e->t->recipe.task;
+    e->batch = e->o->samples - e->first < e->o->batch ? e->o->samples - e->first : e->o->batch;
     for (int64_t b = 0; b < e->batch; b++) {
-        e->task->sample(evaluate_seed(e->o->seed), (uint64_t)(e->first + b), e->o->length, e->o->depth,
-                        &e->samples[b]);
-        if (depths) depths[e->first + b] = e->samples[b].depth;
+        Sample *s = &e->samples[b];
+        task_sample(&e->t->task, evaluate_seed(e->o->seed), (uint64_t)(e->first + b), e->o->length,
+                    e->o->depth, s);
+        if (task->metric == METRIC_CHOICE && task->choose && e->choice < s->choices)
+            task->choose(e->t->task.instance, s, e->choice);
     }
 }
 
-static void evaluation_batch_begin(Evaluation *e) {
-    state_start(&e->state, e->model, e->batch, e->model->mixer->uses_capacity ? e->o->length : 0);
-    memset(e->correct + e->first, 1, (size_t)e->batch);
-    e->from = 0;
+static int batch_begin(Evaluation *e) {
+    titans_error error;
+    const titans_stream_options options = {.batch = e->batch, .capacity = e->o->length, .segment = e->piece};
+    e->stream = titans_stream_new(&e->t->library, &options, &error);
+    return e->stream ? 0 : stream_failed(e, &error);
 }
 
-/* The next segment of every sample of the batch, at most up to token `until`. */
-static void evaluation_segment(Evaluation *e, int64_t until) {
-    const int64_t left = until - e->from, count = left < e->o->segment ? left : e->o->segment;
+/* ---- one piece of every sample of the batch ---- */
+
+typedef struct {
+    int64_t count, row_count;
+    int32_t *tokens, *targets, *rows;
+    float *features, *values, *outputs;
+} Rows;
+
+static Rows piece_rows(Evaluation *e, int64_t from, int64_t count) {
+    const Task *task = e->t->recipe.task;
+    const int64_t all = e->batch * count;
+    const int64_t numbers = task->metric == METRIC_SQUARED ? task->vocab : 0;
+    Rows r = {.count = count};
+    int32_t **each[] = {&r.tokens, &r.targets, &r.rows};
+    for (int i = 0; i < 3; i++) *each[i] = arena_take(&e->arena, (size_t)all * sizeof(int32_t));
+    r.features = arena_floats(&e->arena, all * task->features);
+    r.values = arena_floats(&e->arena, all * numbers);
+    for (int64_t b = 0; b < e->batch; b++) {
+        const int64_t at = b * count;
+        const SampleRows part = {r.tokens + at, r.features + at * task->features, r.targets + at,
+                                 r.values + at * numbers};
+        task_read(&e->t->task, &e->samples[b], from, count, &part);
+        for (int64_t t = at; t < at + count; t++)
+            if (r.targets[t] >= 0) r.rows[r.row_count++] = (int32_t)t;
+    }
+    r.outputs = arena_floats(&e->arena, r.row_count * e->t->model.config.vocab);
+    return r;
+}
+
+static void piece_score(Evaluation *e, const Rows *r) {
+    const Task *task = e->t->recipe.task;
+    const int64_t width = e->t->model.config.vocab, n = r->row_count;
+    const int squared = task->metric == METRIC_SQUARED;
+    int32_t *wanted = arena_take(&e->arena, (size_t)n * sizeof *wanted);
+    int32_t *best = arena_take(&e->arena, (size_t)n * sizeof *best);
+    double *loss = arena_take(&e->arena, (size_t)n * sizeof *loss);
+    for (int64_t i = 0; i < n; i++) wanted[i] = r->targets[r->rows[i]];
+    if (!squared) kernel->loss->forward(n, width, r->outputs, wanted, loss, best);
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t b = r->rows[i] / r->count;
+        const ScoreRow row = {r->outputs + i * width,
+                              width,
+                              wanted[i],
+                              squared ? 0 : best[i],
+                              squared ? 0.0 : loss[i],
+                              squared ? r->values + r->rows[i] * width : 0};
+        if (e->choice == 0 || e->choice < e->samples[b].choices)
+            score_row(&e->scores[b], task, &e->samples[b], &row);
+    }
+}
+
+static int piece_read(Evaluation *e, int64_t until) {
+    const int64_t from = titans_stream_position(e->stream), left = until - from;
+    titans_error error;
     arena_reset(&e->arena);
-    Tape tape = {&e->arena, 0, 0};
-    int32_t *tokens = arena_take(&e->arena, (size_t)(e->batch * count) * sizeof *tokens);
-    int32_t *targets = arena_take(&e->arena, (size_t)(e->batch * count) * sizeof *targets);
-    int32_t *rows = arena_take(&e->arena, (size_t)(e->batch * count) * sizeof *rows);
-    const int64_t row_count = segment_read(e->samples, e->batch, e->from, count, tokens, targets, rows);
-    const ModelInput input = {tokens, e->batch, count, rows, row_count, 0.0f, 0, 0};
-    const Tensor *logits = model_forward(&tape, e->model, &e->state, &input);
-    if (logits) segment_score(logits, rows, row_count, targets, count, e->correct + e->first, &e->arena);
-    e->from += count;
-    if (!e->o->quiet) progress_update(&e->progress, e->progress.done + e->batch * count, "tokens", 1.0, "");
+    const Rows r = piece_rows(e, from, left < e->piece ? left : e->piece);
+    const titans_input input = {.tokens = r.tokens,
+                                .features = r.features,
+                                .count = r.count,
+                                .rows = r.rows,
+                                .row_count = r.row_count,
+                                .logits = r.outputs};
+    if (titans_read_input(e->stream, &input, &error)) return stream_failed(e, &error);
+    if (r.row_count) piece_score(e, &r);
+    if (!e->o->quiet) progress_update(&e->progress, e->progress.done + e->batch * r.count, "tokens", 1.0, "");
+    return 0;
 }
 
-static int64_t evaluation_end(Evaluation *e) {
-    int64_t right = 0;
-    for (int64_t i = 0; i < e->o->samples; i++) right += e->correct[i];
-    if (!e->o->quiet) progress_end(&e->progress);
-    arena_free(&e->arena);
-    free(e->samples);
-    return right;
-}
-
-static Evaluation evaluation_begin(Model *model, const Task *task, const EvaluateOptions *o,
-                                   unsigned char *correct) {
-    Evaluation e = {.model = model, .task = task, .o = o, .correct = correct};
-    e.samples = calloc((size_t)o->batch, sizeof *e.samples);
-    CHECK(e.samples, "no memory for %ld samples", o->batch);
-    progress_begin(&e.progress, task->name, o->samples * o->length);
-    return e;
-}
-
-int64_t evaluate(Model *model, const Task *task, const EvaluateOptions *o, unsigned char *correct,
-                 double *depths) {
-    Evaluation e = evaluation_begin(model, task, o, correct);
-    for (; e.first < o->samples; e.first += e.batch) {
-        evaluation_samples(&e, depths);
-        evaluation_batch_begin(&e);
-        while (e.from < o->length) evaluation_segment(&e, o->length);
-        state_free(&e.state);
-    }
-    return evaluation_end(&e);
-}
+/* ---- its state in a file ---- */
 
 /* What must be the same for a state to be gone on from. */
 static void evaluation_describe(const Evaluation *e, char *text, size_t size) {
-    snprintf(text, size, "task %s seed %llu length %lld samples %lld batch %lld depth %g", e->task->name,
-             (unsigned long long)e->o->seed, (long long)e->o->length, (long long)e->o->samples,
-             (long long)e->o->batch, e->o->depth);
+    snprintf(text, size, "task %s seed %llu length %lld samples %lld batch %lld depth %g",
+             e->t->recipe.task->name, (unsigned long long)e->o->seed, (long long)e->o->length,
+             (long long)e->o->samples, (long long)e->o->batch, e->o->depth);
 }
 
-static int evaluation_save(const Evaluation *e, const char *path, char *message, size_t size) {
-    char about[256], first[32], *flags = calloc((size_t)e->o->samples + 1, 1);
-    CHECK(flags, "no memory for %ld flags", e->o->samples);
+enum { SCORE_TEXT = 160 };
+
+static void score_write(const Score *s, char *text) {
+    snprintf(text, SCORE_TEXT, "%lld %lld %a %a %lld %a %d;", (long long)s->asked, (long long)s->right,
+             s->loss, s->squared, (long long)s->numbers, s->best_loss, s->best_choice);
+}
+
+static const char *score_parse(const char *text, Score *s) {
+    long long asked, right, numbers;
+    int used = 0;
+    if (sscanf(text, "%lld %lld %la %la %lld %la %d;%n", &asked, &right, &s->loss, &s->squared, &numbers,
+               &s->best_loss, &s->best_choice, &used) < 7 ||
+        !used)
+        return 0;
+    s->asked = asked, s->right = right, s->numbers = numbers;
+    return text + used;
+}
+
+static int evaluation_save(Evaluation *e, const char *path) {
+    titans_error error;
+    char about[256], at[64];
+    char *flags = calloc((size_t)e->o->samples + 1, 1);
+    char *scores = calloc((size_t)e->batch + 1, SCORE_TEXT);
+    CHECK(flags && scores, "no memory for %ld samples", e->o->samples);
     evaluation_describe(e, about, sizeof about);
-    snprintf(first, sizeof first, "%lld", (long long)e->first);
+    snprintf(at, sizeof at, "%lld %d", (long long)e->first, e->choice);
     for (int64_t i = 0; i < e->o->samples; i++) flags[i] = e->correct[i] ? '1' : '0';
-    const SafeMetadata metadata[] = {{"evaluation", about}, {"first", first}, {"correct", flags}};
-    const int status = state_save(path, &e->state, e->model, metadata, 3, message, size);
+    score_write(&e->result->sum, scores);
+    for (int64_t b = 0; b < e->batch; b++) score_write(&e->scores[b], scores + strlen(scores));
+    const titans_note notes[] = {
+        {"evaluation", about}, {"first", at}, {"correct", flags}, {"scores", scores}};
+    const titans_status status = titans_stream_save(e->stream, path, notes, 4, &error);
     free(flags);
-    return status;
+    free(scores);
+    return status ? stream_failed(e, &error) : 0;
 }
 
-static int evaluation_restore(Evaluation *e, const SafeFile *f, char *message, size_t size) {
-    const char *about = safetensors_metadata(f, "evaluation"), *first = safetensors_metadata(f, "first"),
-               *flags = safetensors_metadata(f, "correct");
+static int evaluation_restore(Evaluation *e) {
+    const char *about = titans_stream_note(e->stream, "evaluation"),
+               *at = titans_stream_note(e->stream, "first"),
+               *flags = titans_stream_note(e->stream, "correct"),
+               *scores = titans_stream_note(e->stream, "scores");
     char wanted[256];
+    long long first = -1;
     evaluation_describe(e, wanted, sizeof wanted);
-    if (!about || !first || !flags || strcmp(about, wanted) || (int64_t)strlen(flags) != e->o->samples)
-        return snprintf(message, size, "the state is of another evaluation (%s; wanted: %s)",
+    if (!about || !at || !flags || !scores || strcmp(about, wanted) ||
+        (int64_t)strlen(flags) != e->o->samples)
+        return snprintf(e->message, e->size, "the state is of another evaluation (%s; wanted: %s)",
                         about ? about : "none", wanted),
                -1;
     for (int64_t i = 0; i < e->o->samples; i++) e->correct[i] = flags[i] == '1';
-    e->first = strtoll(first, 0, 10);
-    if (e->first < 0 || e->first >= e->o->samples || e->first % e->o->batch)
-        return snprintf(message, size, "sample %s is not the first of a batch", first), -1;
-    evaluation_samples(e, 0);
-    if (state_load(f, &e->state, e->model, message, size)) return -1;
-    e->from = e->state.position;
-    if (e->state.batch == e->batch && e->from <= e->o->length) {
-        e->progress.done = e->progress.skipped = e->first * e->o->length + e->batch * e->from;
-        return 0;
-    }
-    state_free(&e->state);
-    return snprintf(message, size, "the state's batch or position does not fit the evaluation"), -1;
+    if (sscanf(at, "%lld %d", &first, &e->choice) != 2 || first < 0 || first >= e->o->samples ||
+        first % e->o->batch || e->choice < 0)
+        return snprintf(e->message, e->size, "sample %.40s is not the first of a batch", at), -1;
+    e->first = first;
+    batch_samples(e);
+    scores = score_parse(scores, &e->result->sum);
+    for (int64_t b = 0; scores && b < e->batch; b++) scores = score_parse(scores, &e->scores[b]);
+    const int64_t read = titans_stream_position(e->stream);
+    if (!scores || titans_stream_batch(e->stream) != e->batch || read > e->o->length)
+        return snprintf(e->message, e->size,
+                        "the state's scores, batch or position do not fit the evaluation"),
+               -1;
+    e->progress.done = e->progress.skipped = e->first * e->o->length + e->batch * read;
+    return 0;
 }
 
-static int evaluation_load(Evaluation *e, const char *path, char *message, size_t size) {
+static int evaluation_load(Evaluation *e, const char *path) {
     char reason[512];
-    SafeFile file;
-    if (safetensors_read(&file, path, message, size)) return -1;
-    const int status = evaluation_restore(e, &file, reason, sizeof reason);
-    safetensors_close(&file);
-    if (status) snprintf(message, size, "%s: %s", path, reason);
-    return status;
+    titans_error error;
+    const titans_stream_options options = {.segment = e->piece};
+    e->stream = titans_stream_resume(&e->t->library, path, &options, &error);
+    if (!e->stream) return stream_failed(e, &error);
+    if (!evaluation_restore(e)) return 0;
+    snprintf(reason, sizeof reason, "%s", e->message);
+    snprintf(e->message, e->size, "%s: %s", path, reason);
+    return -1;
 }
 
-/* One batch to its end or to where it is to stop. 0 read, 1 stopped, -1 with a message. */
-static int evaluation_batch(Evaluation *e, const EvaluateState *files, char *message, size_t size) {
-    int64_t saved = e->from;
-    while (e->from < e->o->length) {
-        const int64_t stop =
-            files->stop_at > e->from && files->stop_at < e->o->length ? files->stop_at : e->o->length;
-        evaluation_segment(e, stop);
-        const int stopped = (e->from == files->stop_at || interrupt_requested()) && e->from < e->o->length;
-        const int due = files->save_every && e->from - saved >= files->save_every;
-        if (files->save && (stopped || due || e->from == e->o->length)) {
-            if (evaluation_save(e, files->save, message, size)) return -1;
-            saved = e->from;
+/* ---- all samples ---- */
+
+/* The batch's texts to their end or to where it is to stop. 0 read, 1 stopped, -1 with a message. */
+static int batch_read(Evaluation *e, const EvaluateState *files) {
+    const int64_t length = e->o->length;
+    int64_t at = titans_stream_position(e->stream), saved = at;
+    while (at < length) {
+        if (piece_read(e, files->stop_at > at && files->stop_at < length ? files->stop_at : length))
+            return -1;
+        at = titans_stream_position(e->stream);
+        const int stopped = (at == files->stop_at || interrupt_requested()) && at < length;
+        const int due = files->save_every && at - saved >= files->save_every;
+        if (files->save && (stopped || due || at == length)) {
+            if (evaluation_save(e, files->save)) return -1;
+            saved = at;
         }
         if (stopped) return 1;
     }
     return 0;
 }
 
-int evaluate_resumable(Model *model, const Task *task, const EvaluateOptions *o, const EvaluateState *files,
-                       unsigned char *correct, char *message, size_t size) {
-    Evaluation e = evaluation_begin(model, task, o, correct);
-    int status = files->load ? evaluation_load(&e, files->load, message, size) : 0,
-        live = files->load && !status;
-    while (!status && e.first < o->samples) {
-        if (!live) {
-            evaluation_samples(&e, 0);
-            evaluation_batch_begin(&e);
-        }
-        status = evaluation_batch(&e, files, message, size);
-        state_free(&e.state);
-        live = 0;
-        if (!status) e.first += e.batch;
+static void batch_end(Evaluation *e) {
+    const Task *task = e->t->recipe.task;
+    const int choices = batch_choices(e);
+    titans_stream_free(e->stream);
+    e->stream = 0;
+    for (int64_t b = 0; choices > 1 && b < e->batch; b++)
+        if (e->choice < e->samples[b].choices) score_choice(&e->scores[b], e->choice);
+    if (++e->choice < choices) return;
+    for (int64_t b = 0; b < e->batch; b++) {
+        e->correct[e->first + b] = (unsigned char)score_right(&e->scores[b], task, &e->samples[b]);
+        score_add(&e->result->sum, &e->scores[b]);
+        e->scores[b] = (Score){0};
     }
-    evaluation_end(&e);
+    e->first += e->batch;
+    e->choice = 0;
+}
+
+static int evaluation_run(Evaluation *e, const EvaluateState *files) {
+    int status = files->load ? evaluation_load(e, files->load) : 0;
+    while (!status && e->first < e->o->samples) {
+        if (!e->stream) {
+            batch_samples(e);
+            status = batch_begin(e);
+        }
+        if (!status) status = batch_read(e, files);
+        if (!status) batch_end(e);
+    }
+    titans_stream_free(e->stream);
+    return status;
+}
+
+int evaluate(Trained *t, const EvaluateOptions *o, const EvaluateState *files, Evaluated *result,
+             char *message, size_t size) {
+    static const EvaluateState none;
+    const int64_t grain = t->model.mixer->grain ? t->model.mixer->grain(&t->model.config) : 1;
+    Evaluation e = {.t = t, .o = o, .result = result, .message = message, .size = size};
+    e.piece = ((o->segment ? o->segment : 512) + grain - 1) / grain * grain;
+    e.samples = calloc((size_t)o->batch, sizeof *e.samples);
+    e.scores = calloc((size_t)o->batch, sizeof *e.scores);
+    e.correct = result->correct ? result->correct : calloc((size_t)o->samples, 1);
+    CHECK(e.samples && e.scores && e.correct, "no memory for %ld samples", o->batch);
+    result->sum = (Score){0};
+    progress_begin(&e.progress, t->recipe.task->name, o->samples * o->length);
+    const int status = evaluation_run(&e, files ? files : &none);
+    result->right = 0;
+    for (int64_t i = 0; i < o->samples; i++) result->right += e.correct[i];
+    if (!o->quiet) progress_end(&e.progress);
+    if (e.correct != result->correct) free(e.correct);
+    arena_free(&e.arena);
+    free(e.scores);
+    free(e.samples);
     return status;
 }

@@ -1,47 +1,77 @@
 #include "learn/trained.h"
-#include "file/checkpoint.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
-static int trained_task(Trained *t, const char *file, const char *haystack, int64_t length, char *message,
-                        size_t size) {
-    if (t->model.config.vocab < t->task->vocab)
-        snprintf(message, size, "%s has %lld token classes, task %s needs %lld", file,
-                 (long long)t->model.config.vocab, t->task->name, (long long)t->task->vocab);
-    else if (length && length < t->task->min_length)
-        snprintf(message, size, "%s: task %s needs a length of at least %lld", file, t->task->name,
-                 (long long)t->task->min_length);
+enum { BYTES = 256 };
+
+static int trained_fits(const Trained *t, int64_t length, char *message, size_t size) {
+    const Task *task = t->recipe.task;
+    const Config *c = &t->model.config;
+    if (c->vocab < task->vocab || (task->metric == METRIC_SQUARED && c->vocab != task->vocab))
+        snprintf(message, size, "the model has %lld token classes, task %s has %lld", (long long)c->vocab,
+                 task->name, (long long)task->vocab);
+    else if (c->features != task->features)
+        snprintf(message, size, "the model reads rows of %lld features, task %s has %lld",
+                 (long long)c->features, task->name, (long long)task->features);
+    else if (length && length < task->min_length)
+        snprintf(message, size, "task %s needs a length of at least %lld", task->name,
+                 (long long)task->min_length);
     else
-        return t->task->open(haystack ? haystack : t->train.haystack, message, size);
+        return 0;
+    return -1;
+}
+
+static int trained_task(Trained *t, const char *task, const char *haystack, int64_t length, char *message,
+                        size_t size) {
+    Recipe *r = &t->recipe;
+    if (task && recipe_set_task(r, task, message, size)) return -1;
+    if (haystack && recipe_set_task_key(r, "haystack", haystack, message, size)) return -1;
+    if (trained_fits(t, length, message, size)) return -1;
+    return task_open(&t->task, r->task, r->task_options, message, size);
+}
+
+static int trained_load(Trained *t, const char *file, char *message, size_t size) {
+    char *train, reason[768];
+    *t = (Trained){.recipe = {.task = 0}};
+    if (checkpoint_load(file, 0, &t->model, 0, &train, &t->progress, message, size)) return -1;
+    t->library = library_model(&t->model);
+    t->recipe.model = t->model.config;
+    const int status = recipe_restore(&t->recipe, train, reason, sizeof reason);
+    free(train);
+    if (!status) return 0;
+    snprintf(message, size, "%s: %s", file, reason);
+    trained_close(t);
     return -1;
 }
 
 int trained_open(Trained *t, const char *file, const char *task, const char *haystack, int64_t length,
                  char *message, size_t size) {
-    Progress progress;
-    if (checkpoint_load(file, &t->model, 0, &t->train, &progress, message, size)) return -1;
-    const char *name = task ? task : t->train.task;
-    t->task = task_find(name);
-    if (!t->task) snprintf(message, size, "%s: unknown task '%s' (titans info lists them)", file, name);
-    const int status = t->task ? trained_task(t, file, haystack, length, message, size) : -1;
-    if (status) model_free(&t->model);
-    return status;
+    char reason[768];
+    if (trained_load(t, file, message, size)) return -1;
+    if (!trained_task(t, task, haystack, length, reason, sizeof reason)) return 0;
+    snprintf(message, size, "%s: %s", file, reason);
+    trained_close(t);
+    return -1;
 }
 
-Probe *trained_probes(const Model *m, int64_t tokens, Arena *arena, int *count) {
-    const int every = m->mixer->memory_every;
-    const int64_t rows = tokens * m->config.heads;
-    *count = every ? (int)(m->config.layers + every - 1) / every : 0;
-    Probe *probes = arena_take(arena, (size_t)(*count + 1) * sizeof *probes);
-    for (int i = 0; i < *count; i++)
-        probes[i] =
-            (Probe){i * every, arena_zeros(arena, rows), arena_zeros(arena, rows), arena_zeros(arena, rows)};
-    return probes;
+int trained_open_bytes(Trained *t, const char *file, char *message, size_t size) {
+    if (trained_load(t, file, message, size)) return -1;
+    if (t->model.config.vocab == BYTES && !t->model.config.features) return 0;
+    snprintf(message, size, "%s has %lld token classes; text needs a byte-level checkpoint (%d)", file,
+             (long long)t->model.config.vocab, BYTES);
+    trained_close(t);
+    return -1;
 }
 
-double trained_head_mean(const Model *m, const float *rows, int64_t t) {
-    const int64_t heads = m->config.heads;
+void trained_close(Trained *t) {
+    task_close(&t->task);
+    model_free(&t->model);
+}
+
+double trained_head_mean(const Trained *t, const float *rows, int64_t row) {
+    const int64_t heads = t->model.config.heads;
     double sum = 0.0;
-    for (int64_t h = 0; h < heads; h++) sum += (double)rows[t * heads + h];
+    for (int64_t h = 0; h < heads; h++) sum += (double)rows[row * heads + h];
     return sum / (double)heads;
 }

@@ -1,21 +1,25 @@
 #pragma once
-#include "model/model.h"
-#include "task/task.h"
+#include "file/checkpoint.h"
+#include "learn/recipe.h"
+#include "library/library.h"
 
-/* A checkpoint together with the task it is asked. */
+/* A checkpoint together with the task it is asked. It stays where it is once open: streams point into it. */
 typedef struct {
     Model model;
-    TrainConfig train;
-    const Task *task;
+    titans_model library; /* the model, for streams */
+    Recipe recipe;
+    Progress progress;
+    OpenTask task;
 } Trained;
 
-/* task, haystack: what replaces those of the training, or NULL; length: the sequences that will be asked, or 0. The task is
- * ready to give samples. 0, or -1 with a message; model_free(&model) releases. */
+/* task, haystack: what replaces those of the training, or NULL; length: the sequences that will be asked, or 0. The
+ * task is ready to give samples. 0, or -1 with a message. */
 int trained_open(Trained *trained, const char *file, const char *task, const char *haystack, int64_t length,
                  char *message, size_t size);
+void trained_close(Trained *trained);
 
-/* One probe for every layer with a memory, for a call of `tokens` tokens of one sequence; all zeros. */
-Probe *trained_probes(const Model *model, int64_t tokens, Arena *arena, int *count);
+/* The checkpoint alone, for texts: refuses one that is not of bytes. 0, or -1 with a message. */
+int trained_open_bytes(Trained *trained, const char *file, char *message, size_t size);
 
-/* Mean over the heads of row t of a probe's array. */
-double trained_head_mean(const Model *model, const float *rows, int64_t t);
+/* Mean over the heads of row `row` of what a stream shows of its memories. */
+double trained_head_mean(const Trained *trained, const float *rows, int64_t row);

@@ -1,15 +1,15 @@
 #pragma once
 #include "file/checkpoint.h"
-#include "task/task.h"
+#include "learn/recipe.h"
 
-/* A training run: the same configuration gives the same bits on every machine, with any number of threads,
- * and whether or not it was interrupted. */
+/* A training run: the same recipe gives the same bits on every machine, with any number of threads, and whether or not
+ * it was interrupted. */
 typedef struct {
     Model model;
     Optimizer optimizer;
-    TrainConfig train;
+    Recipe recipe;
     Progress progress;
-    const Task *task;
+    OpenTask task;
     int64_t steps; /* of the whole run */
     Arena arena;
 } Trainer;
@@ -19,17 +19,11 @@ typedef struct {
     int64_t length, tokens;
 } StepReport;
 
-/* A new run; config->vocab 0 takes the task's. 0, or -1 with a message. */
-int trainer_create(Trainer *trainer, const Config *config, const TrainConfig *train, char *message,
-                   size_t size);
+/* A new run; a vocab (and features) of 0 takes the task's. 0, or -1 with a message. */
+int trainer_create(Trainer *trainer, const Recipe *recipe, char *message, size_t size);
 int trainer_load(Trainer *trainer, const char *path, char *message, size_t size);
 int trainer_save(const Trainer *trainer, const char *path, char *message, size_t size);
 void trainer_free(Trainer *trainer);
 
-/* One optimizer step. -1 with a message when loss or gradient is not finite; nothing has been changed then.
- */
+/* One optimizer step. -1 with a message when loss or gradient is not finite; nothing has been changed then. */
 int trainer_step(Trainer *trainer, StepReport *report, char *message, size_t size);
-
-/* Sequence length of a step under the curriculum; steps: of the whole run. -1 where the text is malformed. */
-int64_t curriculum_steps(const char *curriculum);
-int64_t curriculum_length(const char *curriculum, int64_t step, int64_t steps);

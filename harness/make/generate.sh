@@ -53,7 +53,19 @@ registry() {
     registry tasks.h Task task_ tasks $(names harness/task)
     registry commands.h Command command_ commands $(names harness/command)
     registry benches.h Bench bench_ benches $(names harness/bench)
+    registry kernel_adapters.h KernelAdapters kernel_adapters_ kernel_adapters $(names harness/equation/kernel)
+    registry oracle_equations.h OracleEquations oracle_equations_ oracle_equations $(names harness/verify/oracle/equation)
     registry kernel_benches.h KernelBench kernel_bench_ kernel_benches $(names harness/bench/kernel)
+    {
+        echo 'static const EquationCase equation_cases[] = {'
+        for file in harness/case/*.tsv; do
+            awk -F'\t' -v equation="$(basename "$file" .tsv)" '
+                function text(cell) { gsub(/["\\]/, "\\\\&", cell); return "\"" (cell == "-" ? "" : cell) "\"" }
+                NR > 1 { printf "    {%s, %s, %s, %d, %s, %s, %s, %s},\n", text(equation), text($1), text($2), $3,
+                         text($4), text($5), text($6), text($7) }' "$file"
+        done
+        echo '    {0, 0, 0, 0, 0, 0, 0, 0}};'
+    } | keep equation_cases.h
     {
         echo '#include "reference.h"'
         for f in $(names reference); do echo "#include \"$f.c\""; done

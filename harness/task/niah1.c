@@ -3,21 +3,32 @@
 #include "base/random.h"
 #include "task/shared/needle.h"
 
+#include <stdio.h>
+#include <stdlib.h>
+
 static const char noise[] =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.\n";
 enum { LINE = sizeof noise - 1 };
 
-static int niah1_open(const char *haystack, char *message, size_t size) {
-    (void)haystack, (void)message, (void)size;
-    needle_words();
+static void *niah1_open(const void *options, char *message, size_t size) {
+    NeedleWords *words = calloc(1, sizeof *words);
+    (void)options;
+    if (words && !needle_words_open(words, message, size)) return words;
+    if (!words) snprintf(message, size, "no memory for the words of keys");
+    free(words);
     return 0;
 }
 
-static void niah1_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
+static void niah1_close(void *instance) {
+    needle_words_close(instance);
+    free(instance);
+}
+
+static void niah1_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
+                         Sample *s) {
     NeedleText text;
     Random random = random_stream(seed, index, 0x6e6f6973);
-    needle_text(seed, index, NEEDLE_NUMBER, &text);
-    *s = (Sample){.count = 0};
+    needle_text(instance, seed, index, NEEDLE_NUMBER, &text);
     const int64_t lines = (length - needle_around(&text) + 1) / LINE, last = lines > 0 ? lines - 1 : 0;
     const int64_t drawn = lines > 0 ? (int64_t)random_below(&random, (uint64_t)lines) : 0;
     const int64_t line = depth < 0.0 ? drawn : (int64_t)(depth * (double)last + 0.5);
@@ -31,5 +42,11 @@ static void niah1_sample(uint64_t seed, uint64_t index, int64_t length, double d
     needle_finish(s, &text, (const unsigned char *)noise, LINE, length);
 }
 
-const Task task_niah1 = {
-    "niah1", "S-NIAH-1: a number in repeated noise lines (bytes)", 256, 512, 0, niah1_open, niah1_sample};
+const Task task_niah1 = {.name = "niah1",
+                         .summary = "S-NIAH-1: a number in repeated noise lines (bytes)",
+                         .metric = METRIC_EXACT,
+                         .vocab = 256,
+                         .min_length = 512,
+                         .open = niah1_open,
+                         .close = niah1_close,
+                         .sample = niah1_sample};

@@ -3,7 +3,7 @@
  * The content ends 0 to 31 tokens before the end (filler follows), so that every alignment to the memory's
  * chunks occurs. */
 #include "base/random.h"
-#include "task/task.h"
+#include "task/shared/plain.h"
 
 enum {
     KEY = 1,
@@ -17,14 +17,10 @@ enum {
     SLACK = 32
 };
 
-static int passkey_open(const char *haystack, char *message, size_t size) {
-    (void)haystack, (void)message, (void)size;
-    return 0;
-}
-
-static void passkey_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
+static void passkey_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
+                           Sample *s) {
+    (void)instance;
     Random random = random_stream(seed, index, 0x70617373);
-    *s = (Sample){.count = 0};
     const int64_t content = length - (int64_t)random_below(&random, SLACK), room = content - 2 * NEEDLE;
     const double drawn = random_uniform(&random);
     const uint64_t filler = random_bits(&random);
@@ -36,16 +32,17 @@ static void passkey_sample(uint64_t seed, uint64_t index, int64_t length, double
     sample_filler(s, filler, FILLER, FILLERS, s->needle);
     sample_text(s, needle);
     sample_filler(s, filler ^ 1, FILLER, FILLERS, room - s->needle);
-    s->answer = s->length + 2;
-    s->answer_length = DIGITS;
+    sample_answer(s, s->length + 2, DIGITS);
     sample_text(s, needle);
     sample_filler(s, filler ^ 2, FILLER, FILLERS, length - content);
 }
 
-const Task task_passkey = {"passkey",
-                           "seven digits behind a key word in random filler words (174 word tokens)",
-                           FILLER + FILLERS,
-                           64,
-                           0,
-                           passkey_open,
-                           passkey_sample};
+const Task task_passkey = {.name = "passkey",
+                           .summary =
+                               "seven digits behind a key word in random filler words (174 word tokens)",
+                           .metric = METRIC_EXACT,
+                           .vocab = FILLER + FILLERS,
+                           .min_length = 64,
+                           .open = plain_open,
+                           .close = plain_close,
+                           .sample = passkey_sample};

@@ -1,14 +1,18 @@
 /* Language modelling on bytes: the next byte of the text's last tenth, which training does not see. */
 #include "task/shared/text.h"
 
-static void text_held_sample(uint64_t seed, uint64_t index, int64_t length, double depth, Sample *s) {
-    text_window(seed, index, length, depth, 1, s);
+static void text_held_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length,
+                             double depth, Sample *s) {
+    text_window(instance, seed, index, length, depth, 1, s);
 }
 
 const Task task_text_held = {.name = "text_held",
                              .summary = "the next byte of the text's last tenth, which training does not see",
+                             .metric = METRIC_LOSS,
                              .vocab = 256,
                              .min_length = 2,
-                             .takes_haystack = 1,
+                             .fields = text_fields,
                              .open = text_open,
+                             .close = text_close,
+                             .about = text_about,
                              .sample = text_held_sample};

@@ -33,7 +33,8 @@ int tsv_open(Tsv *t, const char *path, const char *command, const char *columns,
         commit, sizeof commit);
     fprintf(t->file,
             "# machine: %s, %ld processors, %s %s\n# isa: %s\n# threads: %d\n# compiler: %s\n# commit: %s\n",
-            cpu, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.machine, kernel->isa, omp_get_max_threads(),
+            cpu, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.machine, kernel->isa,
+            omp_get_max_threads(),
 #ifdef __clang__
             __VERSION__,
 #else

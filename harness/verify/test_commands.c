@@ -96,6 +96,9 @@ Test(commands, refuse_what_the_outside_world_gets_wrong, .init = enter_folder, .
     expect("train --set wings=2 --out x.safetensors", 1, "unknown key \"wings\"");
     expect("train --set taps=many --out x.safetensors", 1, "\"taps\" must be a whole number");
     expect("train --set taps --out x.safetensors", 1, "KEY=VALUE");
+    expect("train --mixer attention --set chunk=8 --out x.safetensors", 1, "unknown key \"chunk\"");
+    expect("train --mixer lmm --set segmnt=8 --set width=8 --out x.safetensors", 1, "unknown key \"segmnt\"");
+    expect("train --mixer mac --set segmnt=8 --out x.safetensors", 1, "\"segment\"");
     cr_assert(!system("echo '{\"curriculum\": \"64\"}' > bad.json"));
     expect("train --config bad.json --out x.safetensors", 1, "must read like");
     cr_assert(!system("echo '{\"curriculum\": \"16:5\"}' > bad.json"));
@@ -106,7 +109,7 @@ Test(commands, refuse_what_the_outside_world_gets_wrong, .init = enter_folder, .
     cr_assert(!setenv("TITANS_ISA", "mmx", 1));
     expect("info", 2, "instruction set 'mmx' is unknown");
     cr_assert(!unsetenv("TITANS_ISA"));
-    ledger_record("commands", "bad files", 16, 0);
+    ledger_record("commands", "bad files", 19, 0);
 }
 
 Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fini = leave_folder) {
@@ -159,7 +162,7 @@ Test(commands, stop_and_go_on_with_the_same_state, .init = enter_folder, .fini =
     expect("eval a.safetensors --length 4000 --samples 3 --batch 2 --load-state half.safetensors", 1,
            "another evaluation");
     expect("eval a.safetensors --length 3000 --stop-at 5", 2, "--save-state");
-    expect("eval a.safetensors --length 3000 --load-state a.safetensors", 1, "another evaluation");
+    expect("eval a.safetensors --length 3000 --load-state a.safetensors", 1, "not a state");
     expect("train --task passkey --steps 1 --seed 4 --config mac.json --out b.safetensors", 0, "trained");
     expect("eval b.safetensors --length 3000 --samples 3 --batch 2 --load-state half.safetensors", 1,
            "other weights");
@@ -243,7 +246,7 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     write_read_case("in.safetensors", 6, 6);
     cr_assert(!safetensors_write("cot.safetensors", &y, 1, 0, 0, message, sizeof message), "%s", message);
     expect("equation --list", 0, "mixer_mac");
-    expect("equation --describe memory_read", 0, "L n0 n1");
+    expect("equation --describe memory_read", 0, "memory_layers (L)");
     char kernel[32];
     snprintf(kernel, sizeof kernel, "--impl %s", kernels_at(0)->isa);
     const char *const how[] = {
@@ -266,18 +269,18 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     expect("equation memory_read --in in.safetensors --out out.safetensors --dims L=one", 1,
            "'one' is not a number");
     static const char *const refused[][2] = {
-        {"memory_read --dims L=9,n0=2,n1=2", "L is 9"},
+        {"memory_read --dims L=9,n0=2,n1=2", "memory_layers (L) is 9"},
         {"memory_read --dims L=2,n0=2,n1=2", "widths n0 to n2"},
         {"memory_read --dims L=1,n0=2,n1=3,residual=1", "n0 equal"},
         {"memory_read --dims L=1,n0=100000,n1=100000", "more than"},
         {"memory_read --dims L=4,n0=1000000,n1=1000000,n2=1000000,n3=1000000,n4=1000000", "far too large"},
-        {"mixer_lmm --dims T=4,D=6,H=0,b=1,L=1,e=1", "H is 0"},
-        {"mixer_lmm --dims T=4,D=6,H=4,b=1,L=1,e=1", "H must divide D"},
+        {"mixer_lmm --dims T=4,D=6,H=0,b=1,L=1,e=1", "heads (H) is 0"},
+        {"mixer_lmm --dims T=4,D=6,H=4,b=1,L=1,e=1", "heads (H) must divide width (D)"},
         {"mixer_lmm --dims T=4,D=6,H=2,b=1,L=1,e=1", "even"},
         {"mixer_mac --dims T=4,D=4,H=2,b=1,L=1,e=1", "segment"},
-        {"language_model --dims T=3,V=4,D=4,H=2,layers=1,F=3,mixer=9", "mixer is 9"},
-        {"window_attention --dims T=9,S=3,dh=2", "at least T"},
-        {"rope --dims T=3,H=1,dh=3", "dh must be even"}};
+        {"language_model --dims T=3,V=4,D=4,H=2,layers=1,F=3,mixer=9", "no mixer '9'"},
+        {"window_attention --dims T=9,S=3,dh=2", "at least tokens"},
+        {"rope --dims T=3,H=1,dh=3", "must be even"}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         char line[256];
         snprintf(line, sizeof line, "equation %s --in in.safetensors --out out.safetensors", refused[i][0]);

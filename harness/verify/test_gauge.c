@@ -2,6 +2,7 @@
  * equation evaluated on absolute values with every minus made plus; k counts the roundings on the way to a result
  * (docs/numerics.md derives each). The exact values are those of the reference in quad; judged are the reference
  * in float32 and every kernel of the equation on every instruction set. */
+#include "equation/cases.h"
 #include "kernel_runs.h"
 #include "ledger.h"
 
@@ -138,7 +139,7 @@ static void gauge_surprise(const Case *c, double *const *G) {
 }
 
 static double scalar_in(const Case *c, const char *name, double otherwise) {
-    return name_index(c->e->in, name) < 0 ? otherwise : in(c, name)[0];
+    return argument_find(c->e->in, name) < 0 ? otherwise : in(c, name)[0];
 }
 
 /* Eqs 8-10, 13-14: G = (1 + alpha) |M| + eta |S| + 2 theta |k| (|M| |k| + |v|), k = n0 + 8: the gradient's
@@ -147,7 +148,7 @@ static void gauge_step(const Case *c, double *const *G) {
     const int64_t n0 = case_dim(c, "n0"), n1 = case_dim(c, "n1");
     const double alpha = scalar_in(c, "alpha", 0), theta = scalar_in(c, "theta", 0),
                  eta = scalar_in(c, "eta", 0), units = (double)n0 + 8;
-    const int momentum = name_index(c->e->in, "S") >= 0;
+    const int momentum = argument_find(c->e->in, "S") >= 0;
     for (int64_t p = 0; p < n0 * n1; p++) {
         const double moved =
             (momentum ? eta * fabs(in(c, "S")[p]) : 0) + 2 * theta * surprise_gauge(c, in(c, "M"), n0, n1, p);
@@ -343,57 +344,50 @@ static void gauge_titans_gate(const Case *c, double *const *G) {
 
 /* ---- the rows ---------------------------------------------------------------------------------------------- */
 
-typedef struct {
+static const struct {
     const char *equation;
     Gauge gauge;
-    int64_t dims[EQUATION_DIMS];
-} Row;
-
-static const Row rows[] = {
-    {"qkv", gauge_qkv, {7, 5}},
-    {"qkv", gauge_qkv, {37, 300}},
-    {"attention", gauge_attention, {17, 17, 18}},
-    {"attention", gauge_attention, {130, 130, 16}},
-    {"attention", gauge_attention, {1, 100, 8}},
-    {"window_attention", gauge_attention, {9, 14, 5, 4, 5}},
-    {"window_attention", gauge_attention, {70, 72, 4, 9, 2}},
-    {"softmax_ffn", gauge_softmax_ffn, {5, 17, 8, 6}},
-    {"linear_attention", gauge_linear, {33, 9, 7, 1}},
-    {"linear_attention", gauge_linear, {33, 9, 7, 2}},
-    {"linear_memory", gauge_linear, {33, 9, 7, 0, 0}},
-    {"linear_memory", gauge_linear, {33, 9, 7, 1, 1}},
-    {"linear_memory", gauge_linear, {33, 9, 7, 2, 1}},
-    {"surprise", gauge_surprise, {1, 17, 18}},
-    {"momentary_rule", gauge_step, {1, 17, 18}},
-    {"momentum_rule", gauge_step, {1, 17, 18}},
-    {"memory_step", gauge_step, {1, 17, 18}},
-    {"memory_read", gauge_read, {1, 17, 18}},
-    {"memory_read", gauge_read, {1, 65, 33}},
-    {"memory_chunk", gauge_chunk, {1, 1, 1, 17, 18}},
-    {"memory_chunk", gauge_chunk, {9, 16, 1, 17, 18}},
-    {"memory_chunk", gauge_chunk, {64, 64, 1, 33, 16}},
-    {"chunk_closed", gauge_chunk, {9, 1, 17, 18}},
-    {"chunk_linear", gauge_chunk, {16, 17, 18}},
-    {"chunk_momentum", gauge_momentum, {64, 5}},
-    {"lti_kernel", gauge_lti_kernel, {64}},
-    {"lti_kernel_closed", gauge_lti_closed, {64}},
-    {"chunk_lti", gauge_lti, {64, 5}},
-    {"conv", gauge_conv, {9, 5, 4}},
-    {"conv_silu", gauge_conv_silu, {5, 1, 17, 4}},
-    {"conv_silu_l2", gauge_conv_silu_l2, {9, 2, 18, 4}},
-    {"l2_norm", gauge_norm, {5, 33}},
-    {"rms_norm", gauge_norm, {3, 35}},
-    {"titans_gate", gauge_titans_gate, {3, 2, 17}},
-    {"diagonal_lmm", gauge_diagonal, {1, 17, 18}},
-    {"delta_net", gauge_relative, {1, 17, 18}},
-    {"gated_delta_net", gauge_relative, {1, 17, 18}},
-    {"longhorn", gauge_relative, {1, 17, 18}},
-    {"ttt_layer", gauge_relative, {1, 17, 18}},
-    {0, 0, {0}},
+} gauges[] = {
+    {"qkv", gauge_qkv},
+    {"attention", gauge_attention},
+    {"window_attention", gauge_attention},
+    {"softmax_ffn", gauge_softmax_ffn},
+    {"linear_attention", gauge_linear},
+    {"linear_memory", gauge_linear},
+    {"surprise", gauge_surprise},
+    {"momentary_rule", gauge_step},
+    {"momentum_rule", gauge_step},
+    {"memory_step", gauge_step},
+    {"memory_read", gauge_read},
+    {"memory_chunk", gauge_chunk},
+    {"chunk_closed", gauge_chunk},
+    {"chunk_linear", gauge_chunk},
+    {"chunk_momentum", gauge_momentum},
+    {"lti_kernel", gauge_lti_kernel},
+    {"lti_kernel_closed", gauge_lti_closed},
+    {"chunk_lti", gauge_lti},
+    {"conv", gauge_conv},
+    {"conv_silu", gauge_conv_silu},
+    {"conv_silu_l2", gauge_conv_silu_l2},
+    {"l2_norm", gauge_norm},
+    {"rms_norm", gauge_norm},
+    {"titans_gate", gauge_titans_gate},
+    {"diagonal_lmm", gauge_diagonal},
+    {"delta_net", gauge_relative},
+    {"gated_delta_net", gauge_relative},
+    {"longhorn", gauge_relative},
+    {"ttt_layer", gauge_relative},
 };
 
+static Gauge gauge_of(const char *equation) {
+    for (size_t i = 0; i < sizeof gauges / sizeof *gauges; i++)
+        if (!strcmp(gauges[i].equation, equation)) return gauges[i].gauge;
+    cr_assert_fail("%s has no gauge", equation);
+    return 0;
+}
+
 typedef struct {
-    double *exact[EQUATION_TENSORS], *allowed[EQUATION_TENSORS];
+    double *exact[EQUATION_ARGUMENTS], *allowed[EQUATION_ARGUMENTS];
     double worst; /* largest error over what is allowed */
     int64_t checks;
 } Judge;
@@ -402,8 +396,8 @@ typedef struct {
  * exact outputs. An allowance above 1 % of the largest output says nothing. */
 static Judge judge_new(Case *c, Gauge gauge) {
     Judge j = {.worst = 0};
-    oracle_run(&reference_quad, c->name, c->dims, constant(c->in), NULL, c->out, NULL, NULL, NULL);
-    for (int o = 0; o < EQUATION_TENSORS; o++) {
+    oracle_run(&reference_quad, &c->dims, constant(c->in), NULL, c->out, NULL, NULL, NULL);
+    for (int o = 0; o < EQUATION_ARGUMENTS; o++) {
         j.exact[o] = oracle_zeros(c->out_size[o]);
         j.allowed[o] = oracle_zeros(c->out_size[o]);
         if (o < c->outputs) memcpy(j.exact[o], c->out[o], (size_t)c->out_size[o] * sizeof(double));
@@ -419,7 +413,7 @@ static Judge judge_new(Case *c, Gauge gauge) {
 }
 
 static void judge_free(Judge *j) {
-    for (int o = 0; o < EQUATION_TENSORS; o++) free(j->exact[o]), free(j->allowed[o]);
+    for (int o = 0; o < EQUATION_ARGUMENTS; o++) free(j->exact[o]), free(j->allowed[o]);
 }
 
 /* got: the outputs of `who`. */
@@ -437,29 +431,30 @@ static void judge(Judge *j, const Case *c, const char *who, float *const *got) {
 }
 
 static void judge_reference(Judge *j, const Case *c) {
-    double *single[EQUATION_TENSORS];
-    float *got[EQUATION_TENSORS];
-    for (int o = 0; o < EQUATION_TENSORS; o++) {
+    double *single[EQUATION_ARGUMENTS];
+    float *got[EQUATION_ARGUMENTS];
+    for (int o = 0; o < EQUATION_ARGUMENTS; o++) {
         single[o] = oracle_zeros(c->out_size[o]);
         got[o] = run_array(c->out_size[o], 0.0f);
     }
-    oracle_run(&reference_float, c->name, c->dims, constant(c->in), NULL, single, NULL, NULL, NULL);
+    oracle_run(&reference_float, &c->dims, constant(c->in), NULL, single, NULL, NULL, NULL);
     for (int o = 0; o < c->outputs; o++)
         for (int64_t i = 0; i < c->out_size[o]; i++) got[o][i] = (float)single[o][i];
     judge(j, c, "reference in float32", got);
-    for (int o = 0; o < EQUATION_TENSORS; o++) free(single[o]), run_array_free(got[o]);
+    for (int o = 0; o < EQUATION_ARGUMENTS; o++) free(single[o]), run_array_free(got[o]);
 }
 
 static void judge_kernels(Judge *j, const Case *c) {
-    for (const KernelAdapter *a = kernel_adapters; a->equation; a++) {
-        if (strcmp(a->equation, c->name) != 0) continue;
+    KernelAdapter a;
+    for (int i = 0; kernel_adapter_at(i, &a); i++) {
+        if (strcmp(a.equation, c->name) != 0) continue;
         for (int k = 0; kernels_at(k); k++) {
             if (!kernels_supported(kernels_at(k))) continue;
             KernelRun r;
             kernel = kernels_at(k);
             run_new(&r, c, 0);
-            a->run(&r);
-            judge(j, c, a->kernel, r.out);
+            a.run(&r);
+            judge(j, c, a.kernel, r.out);
             run_free(&r, c);
         }
     }
@@ -470,9 +465,7 @@ static void judge_kernels(Judge *j, const Case *c) {
 static void prepare(Case *c) {
     uint64_t state = c->seed;
     for (int i = 0; i < c->inputs; i++)
-        for (int64_t j = 0; j < c->in_size[i] && i != name_index(c->e->in, "alpha") &&
-                            i != name_index(c->e->in, "theta") && i != name_index(c->e->in, "eta");
-             j++)
+        for (int64_t j = 0; j < c->in_size[i] && !role_is_gate(c->e->in[i].role); j++)
             c->in[i][j] = (double)(float)(c->in[i][j] + 0x1p-12 * uniform(&state));
     if (!strcmp(c->name, "linear_memory") && case_dim(c, "normalised")) {
         case_set(c, "M0", 0);
@@ -484,13 +477,15 @@ static void prepare(Case *c) {
 }
 
 Test(gauge, every_equation_in_float32_and_every_kernel_is_within_k_u_G) {
-    for (const Row *row = rows; row->equation; row++) {
+    for (int i = 0; case_at(i); i++) {
         double worst = 0;
         int64_t checks = 0;
+        if (!case_used(case_at(i), "gauge")) continue;
+        const Dims dims = case_dims(case_at(i));
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-            Case c = case_new(row->equation, seed, row->dims);
+            Case c = case_at_dims(&dims, seed);
             prepare(&c);
-            Judge j = judge_new(&c, row->gauge);
+            Judge j = judge_new(&c, gauge_of(c.name));
             judge_reference(&j, &c);
             judge_kernels(&j, &c);
             checks += j.checks;
@@ -498,14 +493,14 @@ Test(gauge, every_equation_in_float32_and_every_kernel_is_within_k_u_G) {
             judge_free(&j);
             case_free(&c);
         }
-        ledger_record("gauge", row->equation, checks, worst);
+        ledger_record("gauge", case_at(i)->equation, checks, worst);
     }
 }
 
 /* The confluent kernel and 2^-12 beside it: finite, and as far off as its conditioning says. */
 Test(gauge, closed_kernel_loses_what_its_conditioning_says) {
     for (int beside = 0; beside < 2; beside++) {
-        Case c = case_new("lti_kernel_closed", 1, (int64_t[EQUATION_DIMS]){64});
+        Case c = case_new("lti_kernel_closed", 1, "tokens=64");
         case_set(&c, "alpha", 0.25);
         case_set(&c, "eta", 0.75 + beside * 0x1p-12);
         Judge j = judge_new(&c, gauge_lti_closed);
@@ -521,7 +516,7 @@ Test(gauge, closed_kernel_loses_what_its_conditioning_says) {
 Test(gauge, attention_of_permuted_keys_stays_within_2_k_u_G) {
     enum { S = 100, DH = 8 };
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        Case c = case_new("attention", seed, (int64_t[EQUATION_DIMS]){1, S, DH});
+        Case c = case_new("attention", seed, "tokens=1 keys=%d head_width=%d", S, DH);
         Judge j = judge_new(&c, gauge_attention);
         double *k = case_in(&c, "k"), *v = case_in(&c, "v");
         judge_kernels(&j, &c);
@@ -544,22 +539,24 @@ Test(gauge, attention_of_permuted_keys_stays_within_2_k_u_G) {
  * judged alone and the bound never compounds. */
 Test(gauge, each_chunk_of_a_long_stream_is_within_k_u_G_of_its_own_start) {
     enum { CHUNKS = 64, B = 16, N0 = 17, N1 = 18, P = N0 * N1 };
-    for (const KernelAdapter *a = kernel_adapters; a->equation; a++) {
+    KernelAdapter a;
+    for (int k = 0; kernel_adapter_at(k, &a); k++) {
         double worst = 0;
         int64_t checks = 0;
         float state[2 * P] = {0};
-        if (strcmp(a->equation, "memory_chunk") != 0) continue;
+        if (strcmp(a.equation, "memory_chunk") != 0) continue;
         kernel = kernels_at(0);
         for (uint64_t chunk = 1; chunk <= CHUNKS; chunk++) {
-            Case c = case_new("memory_chunk", chunk, (int64_t[EQUATION_DIMS]){B, B, 1, N0, N1});
+            Case c = case_new("memory_chunk", chunk, "tokens=%d chunk=%d memory_layers=1 n0=%d n1=%d", B, B,
+                              N0, N1);
             for (int64_t p = 0; p < P; p++)
                 case_in(&c, "M0")[p] = (double)state[p], case_in(&c, "S0")[p] = (double)state[P + p];
             for (int64_t i = 0; i < B * N0; i++) case_in(&c, "k")[i] /= 4; /* keys of length about 1/2 */
             Judge j = judge_new(&c, gauge_chunk);
             KernelRun r;
             run_new(&r, &c, 0);
-            a->run(&r);
-            judge(&j, &c, a->kernel, r.out);
+            a.run(&r);
+            judge(&j, &c, a.kernel, r.out);
             memcpy(state, r.out[1], P * sizeof(float));
             memcpy(state + P, r.out[2], P * sizeof(float));
             checks += j.checks;
@@ -569,6 +566,6 @@ Test(gauge, each_chunk_of_a_long_stream_is_within_k_u_G_of_its_own_start) {
             case_free(&c);
         }
         cr_assert(state[0] != 0.0f);
-        ledger_record("gauge stream", a->kernel, checks, worst);
+        ledger_record("gauge stream", a.kernel, checks, worst);
     }
 }

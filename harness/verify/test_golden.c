@@ -1,7 +1,7 @@
 /* The golden vectors that are committed: they are what this program writes, our own kernels pass them, and a
  * wrong number, a wrong file or another version does not. */
 #include "golden/cases.h"
-#include "equation/kernel_adapters.h"
+#include "equation/adapter.h"
 #include "ledger.h"
 #include "file/safetensors.h"
 #include "test_reference.h"
@@ -48,72 +48,72 @@ typedef struct {
     KernelRun run[64];
 } Answers;
 
-static float *tensor_floats(const SafeFile *f, int id, const char *part, const char *names, int i,
+/* Golden tensors keep the names under which they were published. */
+static const char *published(const Argument *a) { return a->symbol ? a->symbol : a->name; }
+
+static float *tensor_floats(const SafeFile *f, int id, const char *part, const Argument *argument,
                             int64_t n) {
-    char name[128], bare[64];
-    oracle_name(names, i, bare, sizeof bare);
-    snprintf(name, sizeof name, "tc%04d/%s/%s", id, part, bare);
-    float *x = calloc((size_t)n + 16, sizeof *x);
+    char name[128];
+    snprintf(name, sizeof name, "tc%04d/%s/%s", id, part, published(argument));
+    float *x = run_zeros(n);
     const SafeTensor *t = n ? safetensors_find(f, name) : NULL;
     for (int64_t j = 0; t && j < n; j++) x[j] = (float)safetensors_number(t, j);
     return x;
 }
 
-static void answer(Answers *a, int id, const char *part, int64_t n, const float *x, const char *name) {
+static void answer(Answers *a, int id, const char *part, int64_t n, const float *x,
+                   const Argument *argument) {
     if (!n || !x) return;
     SafeTensor *t = &a->list[a->count++];
     *t = (SafeTensor){.dims = 1, .shape = {n}, .count = n, .data = x};
-    snprintf(t->name, sizeof t->name, "tc%04d/%s/%s", id, part, name);
+    snprintf(t->name, sizeof t->name, "tc%04d/%s/%s", id, part, published(argument));
 }
 
 /* The kernels' gradient of a language model is that of its loss alone. */
-static int has_gradient(const GoldenCase *c) {
-    return kernel_has_gradient(c->equation, c->dims) && strcmp(c->equation, "language_model") != 0;
+static int has_gradient(const KernelAdapter *adapter, const Dims *dims) {
+    for (int i = 0; dims->equation->out[i].name; i++)
+        if (kernel_output_is_constant(dims->equation, i)) return 0;
+    return kernel_differentiable(adapter, dims);
 }
 
-static void answer_case(Answers *a, const SafeFile *golden, const GoldenCase *c, int id) {
-    const Equation *e = oracle_find(&reference_double, c->equation);
-    static int64_t in_size[64][EQUATION_TENSORS], out_size[64][EQUATION_TENSORS];
+static void answer_case(Answers *a, const SafeFile *golden, const KernelAdapter *adapter,
+                        const EquationCase *row, int id) {
+    static Dims dims[64];
+    dims[id] = case_dims(row);
+    const Equation *e = dims[id].equation;
+    const int gradient = has_gradient(adapter, &dims[id]);
     KernelRun *r = &a->run[id];
-    const int inputs = oracle_count(e->in), outputs = oracle_count(e->out), gradient = has_gradient(c);
-    e->shape(c->dims, in_size[id], out_size[id]);
-    *r = (KernelRun){.dims = c->dims, .in_size = in_size[id], .out_size = out_size[id]};
-    for (int i = 0; i < inputs; i++) {
-        r->in[i] = tensor_floats(golden, id, "in", e->in, i, in_size[id][i]);
-        if (gradient) r->grad[i] = calloc((size_t)in_size[id][i] + 16, sizeof(float));
+    *r = (KernelRun){.dims = &dims[id]};
+    dims_sizes(r->dims, r->in_size, r->out_size);
+    for (int i = 0; e->in[i].name; i++) {
+        r->in[i] = tensor_floats(golden, id, "in", &e->in[i], r->in_size[i]);
+        if (gradient) r->grad[i] = run_zeros(r->in_size[i]);
     }
-    for (int i = 0; i < outputs; i++) {
-        r->out[i] = calloc((size_t)out_size[id][i] + 16, sizeof(float));
-        if (gradient) r->cotangent[i] = tensor_floats(golden, id, "cot", e->out, i, out_size[id][i]);
+    for (int i = 0; e->out[i].name; i++) {
+        r->out[i] = run_zeros(r->out_size[i]);
+        if (gradient) r->cotangent[i] = tensor_floats(golden, id, "cot", &e->out[i], r->out_size[i]);
     }
-    kernel_adapter_find(c->equation)->run(r);
-    char name[64];
-    for (int i = 0; i < outputs; i++) {
-        oracle_name(e->out, i, name, sizeof name);
-        answer(a, id, "out", out_size[id][i], r->out[i], name);
-    }
-    for (int i = 0; gradient && i < inputs; i++) {
-        oracle_name(e->in, i, name, sizeof name);
-        /* indices and the largest step have no gradient in the kernels */
-        if (!is_index_name(name) && strcmp(name, "theta_max"))
-            answer(a, id, "grad", in_size[id][i], r->grad[i], name);
-    }
+    adapter->run(r);
+    for (int i = 0; e->out[i].name; i++) answer(a, id, "out", r->out_size[i], r->out[i], &e->out[i]);
+    /* indices and the largest step have no gradient in the kernels */
+    for (int i = 0; gradient && e->in[i].name; i++)
+        if (!role_is_index(e->in[i].role) && e->in[i].role != LIMIT)
+            answer(a, id, "grad", r->in_size[i], r->grad[i], &e->in[i]);
 }
 
 static int64_t answer_family(const char *family, const char *path, int spoil) {
     static Answers a;
     SafeFile golden;
     char name[128], message[512];
-    int id = 0;
+    GoldenCase c;
+    KernelAdapter adapter;
     int64_t cases = 0;
     a = (Answers){.count = 0};
     snprintf(name, sizeof name, "results/golden/%s.safetensors", family);
     cr_assert(!safetensors_read(&golden, name, message, sizeof message), "%s", message);
-    for (const GoldenCase *c = golden_cases; c->family; c++) {
-        if (strcmp(c->family, family)) continue;
-        id++;
-        if (!kernel_adapter_find(c->equation)) continue;
-        answer_case(&a, &golden, c, id);
+    for (int k = 0; golden_case(k, &c); k++) {
+        if (strcmp(c.family, family) || !kernel_adapter_find(c.row->equation, &adapter)) continue;
+        answer_case(&a, &golden, &adapter, c.row, c.number);
         cases++;
     }
     if (spoil && a.count) ((float *)(uintptr_t)a.list[0].data)[0] *= 1.001f;
@@ -123,7 +123,7 @@ static int64_t answer_family(const char *family, const char *path, int spoil) {
                   message);
     safetensors_close(&golden);
     for (int k = 0; k < 64; k++)
-        for (int i = 0; i < EQUATION_TENSORS; i++)
+        for (int i = 0; i < EQUATION_ARGUMENTS; i++)
             free(a.run[k].in[i]), free(a.run[k].out[i]), free(a.run[k].grad[i]), free(a.run[k].cotangent[i]);
     return cases;
 }

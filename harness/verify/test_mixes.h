@@ -1,40 +1,33 @@
 /* The architectures of section 4 as the suites of the reference run them: seven tokens of width 6, two heads. */
 #pragma once
+#include "equation/cases.h"
 #include "test_reference.h"
 
 enum { D = 6, H = 2, DH = D / H, T = 7 };
 
-typedef struct Mix {
-    const char *name;
-    int64_t dims[EQUATION_DIMS]; /* T D H w b L e kind | gelu residual norm per_layer channelwise | per_chunk
-                                    no_decay no_momentum | persistent segment window literal */
-} Mix;
+/* The i-th case whose wiring is checked; 0 past the end. */
+static inline int mix_at(int i, Dims *mix) {
+    for (int k = 0; case_at(k); k++)
+        if (case_used(case_at(k), "wiring") && i-- == 0) return *mix = case_dims(case_at(k)), 1;
+    return 0;
+}
 
-static const Mix mixes[] = {
-    {"mixer_swa", {T, D, H, 0, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 3, 0}},
-    {"mixer_lmm", {T, D, H, 3, 5, 2, 2, 0, 1, 1, 1, 1, 1, 1, 0, 0, 2, 0, 0, 0}},
-    {"mixer_lmm", {T, D, H, 0, 3, 1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 1, 1, 0, 0, 0}},
-    {"mixer_mag", {T, D, H, 3, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 3, 0}},
-    {"mixer_mag", {T, D, H, 2, 3, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 0, 0, 0}},
-    {"mixer_mal_h3", {T, D, H, 3, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 3, 0}},
-    {"mixer_mal_h3", {T, D, H, 0, 2, 1, 1, 0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}},
-    {"mixer_mac", {T, D, H, 3, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 4, 0, 0}},
-    {"mixer_mac", {T, D, H, 2, 6, 1, 1, 0, 1, 1, 1, 1, 1, 0, 0, 0, 0, 6, 0, 0}},
-    {"mixer_mac", {T, D, H, 2, 1, 2, 2, 0, 1, 1, 0, 1, 1, 0, 0, 0, 0, 3, 0, 0}},
-    {"mixer_mac", {T, D, H, 0, 2, 1, 1, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 0, 0}},
-    {"mixer_mac", {T, D, H, 2, 5, 2, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 1, 10, 0, 0}},
-    {"mixer_mac", {T, D, H, 3, 2, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 4, 0, 1}},
-};
-enum { MIXES = sizeof mixes / sizeof *mixes };
-
-/* Positions in Mix.dims. */
-enum { DIM_B = 4, DIM_PER_CHUNK = 13, DIM_PERSISTENT = 16, DIM_SEGMENT, DIM_WINDOW, DIM_LITERAL };
+static inline int mix_is(const Dims *mix, const char *mixer) { return !strcmp(mix->equation->name, mixer); }
 
 /* Small steps and slow forgetting: the norm's inner gradient grows as its memory shrinks. */
-static inline Case mix_case(const Mix *mix, uint64_t seed) {
-    Case c = case_new(mix->name, seed, mix->dims);
-    if (name_index(c.e->in, "theta_max") < 0) return c;
+static inline Case mix_case(const Dims *mix, uint64_t seed) {
+    Case c = case_at_dims(mix, seed);
+    if (!case_has(&c, "theta_max")) return c;
     case_set(&c, "theta_max", 0x1p-6);
     for (int64_t i = 0; i < case_in_size(&c, "b_gates"); i++) case_in(&c, "b_gates")[i] -= 1;
     return c;
+}
+
+static inline __attribute__((format(printf, 1, 2))) Dims mac_dims(const char *format, ...) {
+    char text[256];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    return dims_of("mixer_mac", "tokens=%d width=%d heads=%d taps=2 expansion=1 %s", T, D, H, text);
 }

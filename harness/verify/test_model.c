@@ -4,11 +4,9 @@
 #include "ledger.h"
 #include "model/model.h"
 #include "base/random.h"
-#include "file/state.h"
+#include "library/library.h"
 #include "test_reference.h"
 #include "learn/trainer.h"
-
-#include <cjson/cJSON.h>
 
 #include <omp.h>
 #include <stdio.h>
@@ -16,35 +14,45 @@
 
 enum { TOKENS = 45, VOCAB = 11, BATCH = 3 };
 
-/* Options beside the defaults, for the mixers that have them. */
-static const char *const options[] = {
-    "{\"mixer\": \"lmm\", \"preset\": \"neurips\", \"width\": 12, \"chunk\": 8, \"persistent\": 3}",
-    "{\"mixer\": \"lmm\", \"gates_per_chunk\": 1, \"momentum\": 0, \"taps\": 0, \"persistent\": 2}",
-    "{\"mixer\": \"lmm\", \"forget\": 0, \"memory_layers\": 1, \"persistent\": 0, \"gate\": \"hard\"}",
-    ("{\"mixer\": \"mac\", \"preset\": \"neurips\", \"chunk\": 8, \"segment\": 16, \"persistent\": 3, "
-     "\"gates_per_chunk\": 1}"),
-    "{\"mixer\": \"mag\", \"channelwise\": 1, \"persistent\": 0, \"taps\": 0}",
+/* Settings of every mixer, as far as it has them; and more, for mixers that have options which differ. */
+static const char every[] =
+    "vocab=11 width=12 heads=2 layers=2 ffn=20 taps=3 chunk=8 memory_layers=2 expansion=2 "
+    "theta_max=0.1 persistent=3 segment=16 window=10";
+static const char neurips[] =
+    "vocab=11 width=12 heads=2 layers=2 ffn=20 preset=neurips chunk=8 persistent=3 segment=16";
+static const struct {
+    const char *mixer, *sizes, *more;
+} variants[] = {
+    {"lmm", neurips, ""},
+    {"lmm", every, "gates_per_chunk=1 momentum=0 taps=0 persistent=2"},
+    {"lmm", every, "forget=0 memory_layers=1 persistent=0 gate=hard"},
+    {"mac", neurips, "gates_per_chunk=1"},
+    {"mag", every, "channelwise=1 persistent=0 taps=0"},
 };
-enum { OPTIONS = sizeof options / sizeof *options };
+enum { VARIANTS = sizeof variants / sizeof *variants, MOST_WORDS = 64 };
 
-/* Variant i: every mixer of the registry, then the options above. */
+/* words: copied to be cut up. */
+static Recipe settings(const char *mixer, const char *sizes, const char *more) {
+    static Recipe recipe;
+    char text[1024], message[512], *rest = text;
+    const char *word[MOST_WORDS];
+    int count = 0;
+    snprintf(text, sizeof text, "mixer=%s %s %s", mixer, sizes, more);
+    for (char *next; (next = strsep(&rest, " "));)
+        if (*next) word[count++] = next;
+    cr_assert(!recipe_open(&recipe, 0, word, count, 1, message, sizeof message), "%s", message);
+    return recipe;
+}
+
+/* Variant i: every mixer of the registry, then those above. */
 static int small_config(int i, Config *c) {
-    TrainConfig unused;
-    char message[256];
     int mixers = 0;
     while (mixer_at(mixers)) mixers++;
-    if (i >= mixers + OPTIONS) return 0;
-    config_defaults(c, &unused);
-    c->vocab = VOCAB, c->width = 12, c->heads = 2, c->layers = 2, c->ffn = 20, c->taps = 3, c->chunk = 8;
-    c->memory_layers = 2, c->expansion = 2, c->theta_max = 0.1, c->persistent = 3, c->segment = 16,
-    c->window = 10;
-    if (i < mixers) {
-        snprintf(c->mixer, sizeof c->mixer, "%s", mixer_at(i)->name);
-        return 1;
-    }
-    cJSON *object = cJSON_Parse(options[i - mixers]);
-    cr_assert(object && !config_from_json(object, c, &unused, message, sizeof message), "%s", message);
-    cJSON_Delete(object);
+    if (i >= mixers + VARIANTS) return 0;
+    *c = i < mixers
+             ? settings(mixer_at(i)->name, every, "").model
+             : settings(variants[i - mixers].mixer, variants[i - mixers].sizes, variants[i - mixers].more)
+                   .model;
     return 1;
 }
 
@@ -61,27 +69,43 @@ static void random_tokens(int64_t n, uint64_t seed, int32_t *tokens) {
     for (int64_t i = 0; i < n; i++) tokens[i] = (int32_t)random_below(&random, VOCAB);
 }
 
+static titans_stream *stream_new(const titans_model *model, int64_t batch, int64_t capacity) {
+    titans_error error;
+    const titans_stream_options options = {.batch = batch, .capacity = capacity, .segment = 1 << 12};
+    titans_stream *stream = titans_stream_new(model, &options, &error);
+    cr_assert(stream != NULL, "%s", error.message);
+    return stream;
+}
+
+/* Tokens from .. from + n of `batch` sequences of `length`; logits at every one of them, batch x length x VOCAB. */
+static void read_part(titans_stream *stream, const int32_t *tokens, int64_t length, int64_t from, int64_t n,
+                      float *logits) {
+    const int64_t batch = titans_stream_batch(stream);
+    titans_error error;
+    int32_t *part = calloc((size_t)(batch * n), sizeof *part),
+            *rows = calloc((size_t)(batch * n), sizeof *rows);
+    float *y = calloc((size_t)(batch * n * VOCAB), sizeof *y);
+    for (int64_t b = 0; b < batch; b++)
+        for (int64_t t = 0; t < n; t++)
+            part[b * n + t] = tokens[b * length + from + t], rows[b * n + t] = (int32_t)(b * n + t);
+    const titans_input input = {
+        .tokens = part, .count = n, .rows = rows, .row_count = batch * n, .logits = y};
+    cr_assert(!titans_read_input(stream, &input, &error), "%s", error.message);
+    for (int64_t b = 0; b < batch; b++)
+        memcpy(logits + (b * length + from) * VOCAB, y + b * n * VOCAB, (size_t)(n * VOCAB) * sizeof(float));
+    free(part);
+    free(rows);
+    free(y);
+}
+
 /* Logits at every position of `batch` sequences, read in calls of the given sizes (0 ends the list). */
 static float *read_in_calls(Model *m, const int32_t *tokens, int64_t batch, const int64_t *calls) {
     float *logits = calloc((size_t)(batch * TOKENS * VOCAB), sizeof(float));
-    State state;
-    state_start(&state, m, batch, TOKENS);
-    for (int64_t from = 0, i = 0; calls[i] > 0 && from < TOKENS; from += calls[i++]) {
-        Arena arena = {0};
-        Tape tape = {&arena, 0, 0};
-        const int64_t n = calls[i] < TOKENS - from ? calls[i] : TOKENS - from;
-        int32_t part[BATCH * TOKENS], rows[BATCH * TOKENS];
-        for (int64_t b = 0; b < batch; b++)
-            for (int64_t t = 0; t < n; t++)
-                part[b * n + t] = tokens[b * TOKENS + from + t], rows[b * n + t] = (int32_t)(b * n + t);
-        const ModelInput input = {part, batch, n, rows, batch * n, 0.0f, 0, 0};
-        const Tensor *y = model_forward(&tape, m, &state, &input);
-        for (int64_t b = 0; b < batch; b++)
-            memcpy(logits + (b * TOKENS + from) * VOCAB, y->data + b * n * VOCAB,
-                   (size_t)(n * VOCAB) * sizeof(float));
-        arena_free(&arena);
-    }
-    state_free(&state);
+    const titans_model library = library_model(m);
+    titans_stream *stream = stream_new(&library, batch, TOKENS);
+    for (int64_t from = 0, i = 0; calls[i] > 0 && from < TOKENS; from += calls[i++])
+        read_part(stream, tokens, TOKENS, from, calls[i] < TOKENS - from ? calls[i] : TOKENS - from, logits);
+    titans_stream_free(stream);
     return logits;
 }
 
@@ -172,25 +196,22 @@ Test(model, a_ring_shorter_than_the_sequence_changes_no_bit) {
     for (int64_t t = 0; t < LONG; t++) rows[t] = (int32_t)t;
     random_tokens(LONG, 9, tokens);
     for (int i = 0; small_model(i, &m); i++) {
-        Arena whole_arena = {0};
-        Tape recorded = {&whole_arena, 1, 0};
-        State state;
-        const ModelInput all = {tokens, 1, LONG, rows, LONG, 0.0f, 0, 0};
+        static float got[LONG * VOCAB];
+        Arena arena = {0};
+        Tape recorded = {&arena, 1, 0};
+        const ModelInput all = {.tokens = tokens, .batch = 1, .count = LONG, .rows = rows, .row_count = LONG};
         model_gradients(&m);
         const Tensor *want = model_forward(&recorded, &m, 0, &all);
-        state_start(&state, &m, 1, LONG);
+        const titans_model library = library_model(&m);
+        titans_stream *stream = stream_new(&library, 1, LONG);
         for (int64_t from = 0, k = 0, n; from < LONG; from += n, k++) {
-            Arena arena = {0};
-            Tape tape = {&arena, 0, 0};
             n = calls[k] < LONG - from ? calls[k] : LONG - from;
-            const ModelInput part = {tokens + from, 1, n, rows, n, 0.0f, 0, 0};
-            const Tensor *got = model_forward(&tape, &m, &state, &part);
-            cr_assert(same_floats(want->data + from * VOCAB, got->data, n * VOCAB),
+            read_part(stream, tokens, LONG, from, n, got);
+            cr_assert(same_floats(want->data + from * VOCAB, got + from * VOCAB, n * VOCAB),
                       "%s (variant %d): call %ld differs", m.mixer->name, i, k);
-            arena_free(&arena);
         }
-        state_free(&state);
-        arena_free(&whole_arena);
+        titans_stream_free(stream);
+        arena_free(&arena);
         model_free(&m);
         checks += LONG * VOCAB;
     }
@@ -201,46 +222,30 @@ Test(model, a_ring_shorter_than_the_sequence_changes_no_bit) {
 Test(model, a_state_file_changes_no_bit) {
     Model m;
     int64_t checks = 0;
-    char path[] = "/tmp/titans-state-XXXXXX", message[512];
+    char path[] = "/tmp/titans-state-XXXXXX";
     const int fd = mkstemp(path);
     cr_assert(fd >= 0 && !close(fd));
     for (int i = 0; small_model(i, &m); i++) {
         int32_t tokens[BATCH * TOKENS];
         const int64_t cut = 21, rest = TOKENS - cut;
+        static float split[BATCH * TOKENS * VOCAB];
+        titans_error error;
         random_tokens(BATCH * TOKENS, 8, tokens);
         float *once = read_in_calls(&m, tokens, BATCH, whole);
-        State state, other;
-        SafeFile file;
-        Arena arena = {0};
-        int32_t part[BATCH * TOKENS], rows[BATCH * TOKENS];
-        for (int64_t b = 0; b < BATCH; b++)
-            memcpy(part + b * cut, tokens + b * TOKENS, (size_t)cut * sizeof *part);
-        state_start(&state, &m, BATCH, TOKENS);
-        Tape tape = {&arena, 0, 0};
-        const ModelInput first = {part, BATCH, cut, 0, 0, 0.0f, 0, 0};
-        model_forward(&tape, &m, &state, &first);
-        cr_assert(!state_save(path, &state, &m, 0, 0, message, sizeof message), "%s", message);
-        state_free(&state);
-        cr_assert(!safetensors_read(&file, path, message, sizeof message), "%s", message);
-        cr_assert(!state_load(&file, &other, &m, message, sizeof message), "%s: %s", m.mixer->name, message);
-        safetensors_close(&file);
-        for (int64_t b = 0; b < BATCH; b++)
-            for (int64_t t = 0; t < rest; t++)
-                part[b * rest + t] = tokens[b * TOKENS + cut + t],
-                                rows[b * rest + t] = (int32_t)(b * rest + t);
-        const ModelInput second = {part, BATCH, rest, rows, BATCH * rest, 0.0f, 0, 0};
-        const Tensor *y = model_forward(&tape, &m, &other, &second);
-        for (int64_t b = 0; b < BATCH; b++)
-            cr_assert(
-                same_floats(once + (b * TOKENS + cut) * VOCAB, y->data + b * rest * VOCAB, rest * VOCAB),
-                "%s (variant %d): going on from a file differs", m.mixer->name, i);
+        const titans_model library = library_model(&m);
+        titans_stream *stream = stream_new(&library, BATCH, TOKENS);
+        read_part(stream, tokens, TOKENS, 0, cut, split);
+        cr_assert(!titans_stream_save(stream, path, 0, 0, &error), "%s", error.message);
+        titans_stream_free(stream);
+        stream = titans_stream_resume(&library, path, 0, &error);
+        cr_assert(stream != NULL, "%s: %s", m.mixer->name, error.message);
+        read_part(stream, tokens, TOKENS, cut, rest, split);
+        titans_stream_free(stream);
+        cr_assert(same_floats(once, split, BATCH * TOKENS * VOCAB),
+                  "%s (variant %d): going on from a file differs", m.mixer->name, i);
         m.weights[0] += 1.0f;
-        cr_assert(!safetensors_read(&file, path, message, sizeof message));
-        cr_assert(state_load(&file, &state, &m, message, sizeof message) && strstr(message, "other weights"),
-                  "%s", message);
-        safetensors_close(&file);
-        state_free(&other);
-        arena_free(&arena);
+        cr_assert(!titans_stream_resume(&library, path, 0, &error) && strstr(error.message, "other weights"),
+                  "%s", error.message);
         free(once);
         model_free(&m);
         checks += BATCH * rest * VOCAB;
@@ -293,15 +298,16 @@ Test(model, the_literal_mask_of_mac_leaks_and_the_default_does_not) {
     char message[256];
     int32_t tokens[TOKENS];
     for (int i = 0; small_config(i, &c); i++) {
-        if (strcmp(c.mixer, "mac")) continue;
-        snprintf(c.mask, sizeof c.mask, "paper");
+        if (strcmp(c.mixer->name, "mac")) continue;
+        cr_assert(!config_set(&c, "mask", "paper", message, sizeof message), "%s", message);
         c.layers = 1;
+        const int64_t segment = (int64_t)config_number(&c, "segment");
         cr_assert(!model_create(&m, &c, 5, message, sizeof message), "%s", message);
         random_tokens(TOKENS, 7, tokens);
         float *before = read_in_calls(&m, tokens, 1, whole);
-        tokens[c.segment + 5] = (tokens[c.segment + 5] + 1) % VOCAB;
+        tokens[segment + 5] = (tokens[segment + 5] + 1) % VOCAB;
         float *after = read_in_calls(&m, tokens, 1, whole);
-        const int64_t begin = c.segment * VOCAB, count = 5 * VOCAB;
+        const int64_t begin = segment * VOCAB, count = 5 * VOCAB;
         cr_assert(!same_floats(before + begin, after + begin, count),
                   "variant %d: the literal mask does not leak", i);
         cr_assert(same_floats(before, after, begin), "variant %d: a change reaches an earlier segment", i);
@@ -324,12 +330,11 @@ Test(model, attention_of_mac_starts_at_the_token_itself) {
     const int64_t n = 64 * 64;
     for (int i = 0; i < 2; i++) {
         Config c;
-        TrainConfig unused;
         Model m;
         char message[256];
-        config_defaults(&c, &unused);
-        snprintf(c.mixer, sizeof c.mixer, "mac");
-        c.vocab = VOCAB, c.attention_self = starts[i];
+        cr_assert(!config_defaults(&c, "mac", message, sizeof message));
+        cr_assert(!config_set(&c, "attention_self", i ? "0" : "1.5", message, sizeof message), "%s", message);
+        c.vocab = VOCAB;
         cr_assert(!model_create(&m, &c, 5, message, sizeof message), "%s", message);
         const float *q = weights_of(&m, "layer.0.mixer.attention.wq"),
                     *k = weights_of(&m, "layer.0.mixer.attention.wk");
@@ -348,7 +353,8 @@ static void model_backward(Model *m, const int32_t *tokens, int64_t batch) {
     Tape tape = {&arena, 1, 0};
     int32_t rows[BATCH * TOKENS], targets[BATCH * TOKENS], best[BATCH * TOKENS];
     for (int64_t t = 0; t < batch * TOKENS; t++) rows[t] = (int32_t)t, targets[t] = (tokens[t] + 3) % VOCAB;
-    const ModelInput input = {tokens, batch, TOKENS, rows, batch * TOKENS, 0.0f, 0, 0};
+    const ModelInput input = {
+        .tokens = tokens, .batch = batch, .count = TOKENS, .rows = rows, .row_count = batch * TOKENS};
     Tensor *logits = model_forward(&tape, m, 0, &input);
     op_cross_entropy(&tape, logits, targets, 1.0, best);
     tape_backward(&tape);
@@ -378,17 +384,15 @@ Test(model, the_outer_gradient_reaches_every_parameter) {
 
 /* Weights after a few whole steps: sampling, forward, backward, clipping, AdamW, schedule. */
 static float *trained_weights(int variant, int64_t *n) {
-    Config config, unused;
-    TrainConfig train;
-    Trainer t;
+    Config config;
+    static Trainer t;
     StepReport report;
     char message[256];
     if (!small_config(variant, &config)) return 0;
-    config_defaults(&unused, &train);
-    config.vocab = 0;
-    snprintf(train.curriculum, sizeof train.curriculum, "70:4");
-    train.batch = 3, train.warmup = 2, train.penalty = 0.1, train.penalty_from = 0.0;
-    cr_assert(!trainer_create(&t, &config, &train, message, sizeof message), "%s", message);
+    Recipe recipe = settings("lmm", "curriculum=70:4 batch=3 warmup=2 penalty=0.1 penalty_from=0", "");
+    recipe.model = config;
+    recipe.model.vocab = 0;
+    cr_assert(!trainer_create(&t, &recipe, message, sizeof message), "%s", message);
     for (int i = 0; i < 4; i++) cr_assert(!trainer_step(&t, &report, message, sizeof message), "%s", message);
     float *copy = malloc((size_t)t.model.list.floats * sizeof(float));
     memcpy(copy, t.model.weights, (size_t)t.model.list.floats * sizeof(float));
@@ -410,7 +414,8 @@ Test(model, training_steps_have_the_same_bits_on_every_isa_and_thread_count) {
                 omp_set_num_threads(threads);
                 float *other = trained_weights(i, &n);
                 cr_assert(same_floats(first, other, n),
-                          "variant %d: %s with %d threads differs from scalar with 1", i, kernel->isa, threads);
+                          "variant %d: %s with %d threads differs from scalar with 1", i, kernel->isa,
+                          threads);
                 free(other);
                 checks += n;
             }
@@ -430,29 +435,124 @@ Test(model, the_state_does_not_grow) {
             model_free(&m);
             continue;
         }
-        State state;
+        State state = {.batch = 0};
+        const size_t slots = (size_t)m.mixer->slots * sizeof(Tensor *);
         state_start(&state, &m, 1, 0);
-        MixerState before[2] = {state.layers[0], state.layers[1]};
+        Tensor **before[2] = {malloc(slots), malloc(slots)};
+        for (int layer = 0; layer < 2; layer++) memcpy(before[layer], state.layers[layer].slot, slots);
         for (int round = 0; round < 100; round++) {
             Arena arena = {0};
             Tape tape = {&arena, 0, 0};
-            const ModelInput input = {tokens, 1, TOKENS, 0, 0, 0.0f, 0, 0};
+            const ModelInput input = {.tokens = tokens, .batch = 1, .count = TOKENS};
             model_forward(&tape, &m, &state, &input);
             arena_free(&arena);
-            cr_assert(!memcmp(before, state.layers, sizeof before), "%s: the state moved in round %d",
-                      m.mixer->name, round);
+            for (int layer = 0; layer < 2; layer++)
+                cr_assert(!memcmp(before[layer], state.layers[layer].slot, slots),
+                          "%s: the state moved in round %d", m.mixer->name, round);
         }
         cr_assert(state.position == 100 * TOKENS);
         for (int layer = 0; layer < 2; layer++)
-            for (int k = 0; k < MIXER_SLOTS; k++) {
-                const Tensor *slot = before[layer].slot[k];
+            for (int k = 0; k < m.mixer->slots; k++) {
+                const Tensor *slot = before[layer][k];
                 for (int64_t j = 0; slot && j < slot->rows * slot->cols; j++)
                     cr_assert(isfinite(slot->data[j]), "%s: slot %d holds %g", m.mixer->name, k,
                               (double)slot->data[j]);
                 checks += slot ? slot->rows * slot->cols : 0;
             }
+        for (int layer = 0; layer < 2; layer++) free(before[layer]);
         state_free(&state);
         model_free(&m);
     }
     ledger_record("model", "constant state", checks, 0);
+}
+
+/* What `titans info` says of a state is what a stream holds: the same numbers where it is constant; where every token is
+ * kept, as many as there are tokens, in whole blocks of attention. */
+Test(model, the_state_is_as_large_as_its_mixer_says) {
+    Model m;
+    int64_t checks = 0;
+    for (int i = 0; small_model(i, &m); i++)
+        for (int64_t tokens = ATTEND_BLOCK; tokens <= 4 * ATTEND_BLOCK; tokens += ATTEND_BLOCK, checks++) {
+            State state = {.batch = 0};
+            int64_t held = 0;
+            state_start(&state, &m, 1, m.mixer->uses_capacity ? tokens : 0);
+            for (int64_t layer = 0; layer < m.config.layers; layer++)
+                for (int k = 0; k < m.mixer->slots; k++)
+                    if (state.layers[layer].slot[k])
+                        held += state.layers[layer].slot[k]->rows * state.layers[layer].slot[k]->cols;
+            cr_assert(held == model_state_floats(&m, tokens),
+                      "%s (variant %d): %ld numbers after %ld tokens, said %ld", m.mixer->name, i, held,
+                      tokens, model_state_floats(&m, tokens));
+            state_free(&state);
+            if (tokens == 4 * ATTEND_BLOCK) model_free(&m);
+        }
+    ledger_record("model", "state size", checks, 0);
+}
+
+/* A model that reads rows of numbers, given the rows that mean a token, is the model of that token. */
+Test(model, one_hot_features_are_tokens_to_the_bit) {
+    Model m, rows;
+    Config c;
+    char message[256];
+    int64_t checks = 0;
+    for (int i = 0; small_config(i, &c); i++) {
+        int32_t tokens[TOKENS], every_row[TOKENS];
+        static float features[TOKENS * VOCAB], logits[TOKENS * VOCAB];
+        titans_error error;
+        cr_assert(!model_create(&m, &c, 5, message, sizeof message), "%s", message);
+        c.features = VOCAB;
+        cr_assert(!model_create(&rows, &c, 5, message, sizeof message), "%s", message);
+        cr_assert(m.list.floats == rows.list.floats);
+        memcpy(rows.weights, m.weights, (size_t)m.list.floats * sizeof(float));
+        random_tokens(TOKENS, 12, tokens);
+        memset(features, 0, sizeof features);
+        for (int t = 0; t < TOKENS; t++) features[t * VOCAB + tokens[t]] = 1.0f, every_row[t] = t;
+        const titans_model library = library_model(&rows);
+        titans_stream *stream = stream_new(&library, 1, TOKENS);
+        const titans_input input = {
+            .features = features, .count = TOKENS, .rows = every_row, .row_count = TOKENS, .logits = logits};
+        cr_assert(!titans_read_input(stream, &input, &error), "%s", error.message);
+        cr_assert(titans_read(stream, tokens, 1, 0, &error) == TITANS_BAD_ARGUMENT &&
+                  strstr(error.message, "features"));
+        float *want = read_in_calls(&m, tokens, 1, whole);
+        cr_assert(same_floats(want, logits, TOKENS * VOCAB), "%s (variant %d)", m.mixer->name, i);
+        titans_stream_free(stream);
+        free(want);
+        model_free(&m);
+        model_free(&rows);
+        checks += TOKENS * VOCAB;
+    }
+    ledger_record("model", "feature rows", checks, 0);
+}
+
+/* Mean of (y - v)^2 over the rows that count, and its gradient 2 (y - v) / n times the weight, in double. */
+Test(model, the_squared_error_and_its_gradient) {
+    enum { ROWS = 9, COLS = 7 };
+    Arena arena = {0};
+    Tape tape = {&arena, 1, 0};
+    Tensor *y = tape_tensor(&tape, ROWS, COLS);
+    float values[ROWS * COLS];
+    int32_t target[ROWS];
+    uint64_t state = 4;
+    double sum = 0.0, worst = 0.0;
+    int64_t counted = 0;
+    for (int i = 0; i < ROWS * COLS; i++)
+        y->data[i] = (float)(2 * uniform(&state) - 1), values[i] = (float)(2 * uniform(&state) - 1);
+    for (int r = 0; r < ROWS; r++) target[r] = r % 3 ? 0 : -1, counted += target[r] >= 0;
+    for (int i = 0; i < ROWS * COLS; i++)
+        if (target[i / COLS] >= 0) sum += pow((double)y->data[i] - (double)values[i], 2);
+    const double n = (double)(counted * COLS);
+    const double loss = op_squared_error(&tape, y, target, values, 0.5);
+    cr_assert(fabs(loss - sum / n) <= 2 * 0x1p-23 * sum / n, "%.9g, want %.9g", loss, sum / n);
+    for (int i = 0; i < ROWS * COLS; i++) {
+        const double error = (double)y->data[i] - (double)values[i];
+        const double want = target[i / COLS] < 0 ? 0.0 : 0.5 * 2.0 * error / n;
+        /* the difference, the share and their product each round once */
+        const double allowed = 3 * 0x1p-24 * fabs(want);
+        cr_assert(fabs((double)y->grad[i] - want) <= allowed, "%d: %.9g, want %.9g", i, (double)y->grad[i],
+                  want);
+        worst = fmax(worst, want != 0.0 ? fabs((double)y->grad[i] - want) / allowed : 0.0);
+    }
+    arena_free(&arena);
+    ledger_record("model", "squared error", ROWS * COLS + 1, worst);
 }

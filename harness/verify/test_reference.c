@@ -6,7 +6,7 @@ enum { SEEDS = 5 };
 
 Test(reference_layers, silu_is_odd_up_to_x_and_saturates) {
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        Case a = case_new("silu", seed, (int64_t[]){9}), b = case_new("silu", seed, (int64_t[]){9});
+        Case a = case_new("silu", seed, "n=9"), b = case_new("silu", seed, "n=9");
         for (int64_t j = 0; j < 9; j++) a.in[0][j] *= 8, b.in[0][j] = -a.in[0][j];
         a.in[0][0] = 1000, b.in[0][0] = -1000;
         case_run(&a);
@@ -20,7 +20,7 @@ Test(reference_layers, silu_is_odd_up_to_x_and_saturates) {
 
 Test(reference_layers, l2_norm_has_its_eps_inside_the_root) {
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        Case c = case_new("l2_norm", seed, (int64_t[]){3, 5});
+        Case c = case_new("l2_norm", seed, "tokens=3 width=5");
         for (int64_t j = 0; j < 5; j++) c.in[0][5 + j] = 0, c.in[0][10 + j] *= 0x1p-10;
         case_run(&c);
         for (int64_t t = 0; t < 3; t++) {
@@ -33,7 +33,7 @@ Test(reference_layers, l2_norm_has_its_eps_inside_the_root) {
 
 Test(reference_layers, rms_norm_has_the_rms_of_its_gain) {
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        Case c = case_new("rms_norm", seed, (int64_t[]){4, 6});
+        Case c = case_new("rms_norm", seed, "tokens=4 width=6");
         case_run(&c);
         for (int64_t t = 0; t < 4; t++) {
             double mean = dot(c.in[0] + 6 * t, c.in[0] + 6 * t, 6) / 6, sum = 0;
@@ -50,7 +50,7 @@ Test(reference_layers, rms_norm_has_the_rms_of_its_gain) {
 Test(reference_layers, conv_is_the_sum_over_the_padded_sequence) {
     for (int64_t w = 1; w <= 4; w++) {
         enum { T = 6, D = 3 };
-        Case c = case_new("conv", (uint64_t)w, (int64_t[]){T, D, w});
+        Case c = case_new("conv", (uint64_t)w, "tokens=%d width=%d taps=%ld", T, D, w);
         double padded[(T + 3) * D];
         memcpy(padded, c.in[2], (size_t)((w - 1) * D) * sizeof(double));
         memcpy(padded + (w - 1) * D, c.in[0], T * D * sizeof(double));
@@ -67,9 +67,10 @@ Test(reference_layers, conv_is_the_sum_over_the_padded_sequence) {
 Test(reference_layers, conv_split_in_two_calls_changes_no_bit) {
     enum { T = 7, H = 2, DH = 2, D = H * DH, W = 4 };
     for (int64_t cut = 3; cut < T; cut++) {
-        Case whole = case_new("conv_silu_l2", 3, (int64_t[]){T, H, DH, W});
-        Case head = case_new("conv_silu_l2", 3, (int64_t[]){cut, H, DH, W});
-        Case rest = case_new("conv_silu_l2", 3, (int64_t[]){T - cut, H, DH, W});
+        Case whole = case_new("conv_silu_l2", 3, "tokens=%d heads=%d head_width=%d taps=%d", T, H, DH, W);
+        Case head = case_new("conv_silu_l2", 3, "tokens=%ld heads=%d head_width=%d taps=%d", cut, H, DH, W);
+        Case rest =
+            case_new("conv_silu_l2", 3, "tokens=%ld heads=%d head_width=%d taps=%d", T - cut, H, DH, W);
         for (int i = 1; i < 3; i++)
             memcpy(head.in[i], whole.in[i], (size_t)whole.in_size[i] * sizeof(double));
         memcpy(head.in[0], whole.in[0], (size_t)(cut * D) * sizeof(double));
@@ -89,7 +90,7 @@ Test(reference_layers, conv_split_in_two_calls_changes_no_bit) {
 
 Test(reference_layers, norm_gate_normalises_each_head_alone) {
     enum { T = 2, H = 2, DH = 3, D = H * DH };
-    Case c = case_new("norm_gate", 1, (int64_t[]){T, H, DH});
+    Case c = case_new("norm_gate", 1, "tokens=%d heads=%d head_width=%d", T, H, DH);
     case_run(&c);
     for (int64_t i = 0; i < T * D; i++) {
         const double *head = c.in[0] + i / DH * DH, z = c.in[2][i];
@@ -102,7 +103,7 @@ Test(reference_layers, norm_gate_normalises_each_head_alone) {
 Test(reference_layers, gates_keep_their_columns_and_ranges) {
     enum { T = 2, H = 2 };
     for (int64_t kind = 0; kind < 2; kind++) {
-        Case c = case_new("gates", 1, (int64_t[]){T, H, kind});
+        Case c = case_new("gates", 1, "tokens=%d heads=%d gate=%ld", T, H, kind);
         const double z[T * 3 * H] = {0, 9, 9, 0, -9, 0, -9, 0, 0, -9, 0, 9};
         memcpy(c.in[0], z, sizeof z);
         case_set(&c, "theta_max", 0.5);
@@ -122,7 +123,7 @@ Test(reference_layers, gates_keep_their_columns_and_ranges) {
 }
 
 Test(reference_layers, swiglu_gates_with_the_first_argument) {
-    Case c = case_new("swiglu", 1, (int64_t[]){2, 3});
+    Case c = case_new("swiglu", 1, "tokens=2 ffn=3");
     case_run(&c);
     for (int64_t i = 0; i < 6; i++) {
         double a = c.in[0][i];
@@ -134,8 +135,8 @@ Test(reference_layers, swiglu_gates_with_the_first_argument) {
 Test(reference_layers, rope_preserves_norms_and_sees_relative_positions_only) {
     enum { T = 5, DH = 6 };
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        Case near = case_new("rope", seed, (int64_t[]){T, 1, DH, 0});
-        Case far = case_new("rope", seed, (int64_t[]){T, 1, DH, 1000});
+        Case near = case_new("rope", seed, "tokens=%d heads=1 head_width=%d", T, DH);
+        Case far = case_new("rope", seed, "tokens=%d heads=1 head_width=%d start=1000", T, DH);
         case_run(&near);
         case_run(&far);
         cr_assert(same_bits(near.in[0], near.out[0], DH), "position 0 does not turn, seed %d", (int)seed);
@@ -160,7 +161,7 @@ Test(reference_layers, rope_preserves_norms_and_sees_relative_positions_only) {
 
 Test(reference_layers, cross_entropy_is_log_V_when_uniform_and_skips_ignored_tokens) {
     enum { T = 4, V = 7 };
-    Case c = case_new("cross_entropy", 1, (int64_t[]){T, V});
+    Case c = case_new("cross_entropy", 1, "tokens=%d vocab=%d", T, V);
     case_set(&c, "logits", 1e4);
     c.in[1][2] = -1;
     for (int64_t j = 0; j < V; j++) c.in[0][2 * V + j] = (double)j;
@@ -174,11 +175,11 @@ Test(reference_layers, cross_entropy_is_log_V_when_uniform_and_skips_ignored_tok
 
 Test(reference_layers, cross_entropy_has_the_gradient_softmax_minus_target) {
     enum { T = 3, V = 5 };
-    Case c = case_new("cross_entropy", 2, (int64_t[]){T, V});
+    Case c = case_new("cross_entropy", 2, "tokens=%d vocab=%d", T, V);
     const double one = 1, *cotangent[] = {&one};
     double g[T * V], *grad[] = {g, NULL};
     c.in[1][1] = -1;
-    oracle_gradient("cross_entropy", c.dims, constant(c.in), cotangent, grad, NULL);
+    oracle_gradient(&c.dims, constant(c.in), cotangent, grad, NULL);
     for (int64_t t = 0; t < T; t++)
         for (int64_t j = 0; j < V; j++) {
             double sum = 0;
@@ -191,7 +192,7 @@ Test(reference_layers, cross_entropy_has_the_gradient_softmax_minus_target) {
 
 Test(reference_attention, qkv_multiplies_rows_from_the_left) {
     enum { T = 2, D = 3 };
-    Case c = case_new("qkv", 1, (int64_t[]){T, D});
+    Case c = case_new("qkv", 1, "tokens=%d width=%d", T, D);
     case_run(&c);
     for (int o = 0; o < 3; o++)
         for (int64_t i = 0; i < T * D; i++) {
@@ -205,7 +206,7 @@ Test(reference_attention, qkv_multiplies_rows_from_the_left) {
 Test(reference_attention, equals_the_ratio_of_eq_2_in_long_double) {
     enum { T = 3, S = 6, DH = 4 };
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        Case c = case_new("attention", seed, (int64_t[]){T, S, DH});
+        Case c = case_new("attention", seed, "tokens=%d keys=%d head_width=%d", T, S, DH);
         case_run(&c);
         for (int64_t i = 0; i < T * DH; i++) {
             long double top = 0, bottom = 0;
@@ -222,7 +223,7 @@ Test(reference_attention, equals_the_ratio_of_eq_2_in_long_double) {
 
 Test(reference_attention, averages_the_prefix_when_keys_are_equal_and_survives_large_scores) {
     enum { T = 5, DH = 2 };
-    Case c = case_new("attention", 1, (int64_t[]){T, T, DH});
+    Case c = case_new("attention", 1, "tokens=%d keys=%d head_width=%d", T, T, DH);
     case_set(&c, "q", 1e4);
     case_set(&c, "k", 1e4);
     case_run(&c);
@@ -238,8 +239,8 @@ Test(reference_attention, averages_the_prefix_when_keys_are_equal_and_survives_l
 Test(reference_attention, does_not_see_the_future) {
     enum { T = 6, DH = 3 };
     for (int64_t t = 1; t < T; t++) {
-        Case a = case_new("attention", 4, (int64_t[]){T, T, DH});
-        Case b = case_new("attention", 4, (int64_t[]){T, T, DH});
+        Case a = case_new("attention", 4, "tokens=%d keys=%d head_width=%d", T, T, DH);
+        Case b = case_new("attention", 4, "tokens=%d keys=%d head_width=%d", T, T, DH);
         for (int i = 1; i < 3; i++)
             for (int64_t j = 0; j < DH; j++) b.in[i][t * DH + j] += 1;
         case_run(&a);

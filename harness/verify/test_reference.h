@@ -5,6 +5,8 @@
 #include "equation/oracle.h"
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,43 +14,58 @@ typedef struct Case {
     const char *name;
     uint64_t seed;
     const Equation *e;
-    int64_t dims[EQUATION_DIMS];
+    Dims dims;
     int inputs, outputs;
-    int64_t in_size[EQUATION_TENSORS], out_size[EQUATION_TENSORS];
-    double *in[EQUATION_TENSORS], *out[EQUATION_TENSORS];
-    double *tolerance[EQUATION_TENSORS]; /* first-order bound of the double error of out */
+    int64_t in_size[EQUATION_ARGUMENTS], out_size[EQUATION_ARGUMENTS];
+    double *in[EQUATION_ARGUMENTS], *out[EQUATION_ARGUMENTS];
+    double *tolerance[EQUATION_ARGUMENTS]; /* first-order bound of the double error of out */
 } Case;
 
-static inline int64_t case_dim(const Case *c, const char *name) {
-    return c->dims[name_index(c->e->dims, name)];
+static inline int64_t case_dim(const Case *c, const char *name) { return dims_get(&c->dims, name); }
+
+static inline int place_of(const Argument *list, const char *name) {
+    const int i = argument_find(list, name);
+    cr_assert(i >= 0, "there is no argument %s", name);
+    return i;
 }
 
-static inline double *case_in(const Case *c, const char *name) { return c->in[name_index(c->e->in, name)]; }
+static inline double *case_in(const Case *c, const char *name) { return c->in[place_of(c->e->in, name)]; }
 
 static inline int64_t case_in_size(const Case *c, const char *name) {
-    return c->in_size[name_index(c->e->in, name)];
+    return c->in_size[place_of(c->e->in, name)];
 }
 
-static inline double *case_out(const Case *c, const char *name) {
-    return c->out[name_index(c->e->out, name)];
-}
+static inline double *case_out(const Case *c, const char *name) { return c->out[place_of(c->e->out, name)]; }
 
-static inline Case case_new(const char *name, uint64_t seed, const int64_t *dims) {
-    Case c = {.name = name, .seed = seed, .e = oracle_find(&reference_double, name)};
-    memcpy(c.dims, dims, (size_t)oracle_count(c.e->dims) * sizeof *dims);
-    c.inputs = oracle_count(c.e->in);
-    c.outputs = oracle_count(c.e->out);
-    c.e->shape(c.dims, c.in_size, c.out_size);
+static inline int case_has(const Case *c, const char *input) { return argument_find(c->e->in, input) >= 0; }
+
+static inline Case case_at_dims(const Dims *dims, uint64_t seed) {
+    Case c = {.name = dims->equation->name, .seed = seed, .e = dims->equation, .dims = *dims};
+    c.inputs = argument_count(c.e->in);
+    c.outputs = argument_count(c.e->out);
+    dims_sizes(&c.dims, c.in_size, c.out_size);
     uint64_t state = seed;
     for (int i = 0; i < c.inputs; i++) {
-        c.in[i] = calloc((size_t)c.in_size[i] + 1, sizeof(double));
-        inputs_fill(c.e, c.dims, i, c.in_size[i], c.in[i], &state);
+        c.in[i] = oracle_zeros(c.in_size[i]);
+        inputs_fill(&c.dims, i, c.in_size[i], c.in[i], &state);
     }
     for (int i = 0; i < c.outputs; i++) {
-        c.out[i] = calloc((size_t)c.out_size[i] + 1, sizeof(double));
-        c.tolerance[i] = calloc((size_t)c.out_size[i] + 1, sizeof(double));
+        c.out[i] = oracle_zeros(c.out_size[i]);
+        c.tolerance[i] = oracle_zeros(c.out_size[i]);
     }
     return c;
+}
+
+/* The dimensions as for printf: "tokens=%d width=%d". */
+static inline __attribute__((format(printf, 3, 4))) Case case_new(const char *name, uint64_t seed,
+                                                                  const char *format, ...) {
+    char text[512];
+    va_list list;
+    va_start(list, format);
+    vsnprintf(text, sizeof text, format, list);
+    va_end(list);
+    const Dims dims = dims_of(name, "%s", text);
+    return case_at_dims(&dims, seed);
 }
 
 static inline void case_free(Case *c) {
@@ -59,8 +76,8 @@ static inline void case_free(Case *c) {
 /* Results in double, and their tolerance: the float32 bound scaled from u = 2^-24 to 2^-53, plus one rounding
  * of the result itself. */
 static inline void case_run(Case *c) {
-    oracle_run(&reference_bound, c->name, c->dims, constant(c->in), NULL, c->out, NULL, c->tolerance, NULL);
-    oracle_run(&reference_double, c->name, c->dims, constant(c->in), NULL, c->out, NULL, NULL, NULL);
+    oracle_run(&reference_bound, &c->dims, constant(c->in), NULL, c->out, NULL, c->tolerance, NULL);
+    oracle_run(&reference_double, &c->dims, constant(c->in), NULL, c->out, NULL, NULL, NULL);
     for (int i = 0; i < c->outputs; i++)
         for (int64_t j = 0; j < c->out_size[i]; j++)
             c->tolerance[i][j] = 0x1p-29 * c->tolerance[i][j] + 0x1p-53 * fabs(c->out[i][j]);
@@ -86,7 +103,7 @@ static inline void expect_finite(const Case *c) {
 
 /* The named output of two cases agrees within both tolerances. */
 static inline void expect_same(const Case *a, const Case *b, const char *name) {
-    int i = name_index(a->e->out, name), k = name_index(b->e->out, name);
+    int i = place_of(a->e->out, name), k = place_of(b->e->out, name);
     cr_assert(a->out_size[i] == b->out_size[k]);
     for (int64_t j = 0; j < a->out_size[i]; j++)
         expect_near(a, j, a->out[i][j], b->out[k][j], a->tolerance[i][j] + b->tolerance[k][j]);

@@ -8,11 +8,12 @@ enum { T = 6, D = 4, M = 3, SEEDS = 3, FEATURES = 3 };
  */
 
 static Case attention_case(uint64_t seed, int64_t phi) {
-    return case_new("linear_attention", seed, (int64_t[EQUATION_DIMS]){T, D, M, phi});
+    return case_new("linear_attention", seed, "tokens=%d key_width=%d value_width=%d phi=%ld", T, D, M, phi);
 }
 
 static Case memory_case(uint64_t seed, int64_t tokens, int64_t phi, int64_t normalised) {
-    return case_new("linear_memory", seed, (int64_t[EQUATION_DIMS]){tokens, D, M, phi, normalised});
+    return case_new("linear_memory", seed, "tokens=%ld key_width=%d value_width=%d phi=%ld normalised=%ld",
+                    tokens, D, M, phi, normalised);
 }
 
 static void copy_inputs(const Case *from, const Case *to, const char *const *names, int n) {
@@ -161,11 +162,11 @@ Test(reference_linear, reading_leaves_the_memory_as_it_is_and_writing_reaches_no
 
 /* The linear memory of eqs 13-15, one matrix. */
 static Case lmm_case(uint64_t seed, int64_t tokens) {
-    return case_new("memory_sequential", seed, (int64_t[EQUATION_DIMS]){tokens, 1, D, M});
+    return case_new("memory_sequential", seed, "tokens=%ld memory_layers=1 n0=%d n1=%d", tokens, D, M);
 }
 
 static Case relative_case(const char *name, uint64_t seed, int64_t tokens) {
-    return case_new(name, seed, (int64_t[EQUATION_DIMS]){tokens, D, M});
+    return case_new(name, seed, "tokens=%ld n0=%d n1=%d", tokens, D, M);
 }
 
 static const char *const shared[] = {"M0", "k", "v", "q"};

@@ -6,7 +6,7 @@
 enum { T = 64, N = 3, SEEDS = 3 };
 
 static Case kernel_case(const char *name, double alpha, double eta) {
-    Case c = case_new(name, 1, (int64_t[EQUATION_DIMS]){T});
+    Case c = case_new(name, 1, "tokens=%d", T);
     case_set(&c, "alpha", alpha);
     case_set(&c, "eta", eta);
     return c;
@@ -14,7 +14,7 @@ static Case kernel_case(const char *name, double alpha, double eta) {
 
 /* Seeded u, M_0, S_0 with the kernel of its alpha and eta. */
 static Case chunk_case(uint64_t seed, double alpha, double theta, double eta) {
-    Case c = case_new("chunk_lti", seed, (int64_t[EQUATION_DIMS]){T, N});
+    Case c = case_new("chunk_lti", seed, "tokens=%d n=%d", T, N);
     Case kernel = kernel_case("lti_kernel", alpha, eta);
     case_run(&kernel);
     memcpy(case_in(&c, "kernel"), kernel.out[0], T * sizeof(double));
@@ -78,7 +78,7 @@ Test(reference_lti, closed_kernel_has_the_slope_of_the_recursion_even_where_conf
             for (int closed = 0; closed < 2; closed++) {
                 Case c = kernel_case(closed ? "lti_kernel_closed" : "lti_kernel", 0.25, g ? 0.75 : 0.5);
                 double *grad[] = {&slope[closed][0], &slope[closed][1]};
-                oracle_gradient(c.name, c.dims, constant(c.in), given, grad, NULL);
+                oracle_gradient(&c.dims, constant(c.in), given, grad, NULL);
                 case_free(&c);
             }
             for (int i = 0; i < 2; i++)
@@ -92,7 +92,7 @@ Test(reference_lti, convolution_is_the_recurrence) {
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
             double rho = 1 - gates[g][0];
             Case c = chunk_case(seed, gates[g][0], 0.125, gates[g][1]);
-            Case momentum = case_new("chunk_momentum", seed, (int64_t[EQUATION_DIMS]){T, N});
+            Case momentum = case_new("chunk_momentum", seed, "tokens=%d n=%d", T, N);
             memcpy(case_in(&momentum, "u"), case_in(&c, "u"), T * N * sizeof(double));
             memcpy(case_in(&momentum, "S0"), case_in(&c, "S0"), N * sizeof(double));
             case_set(&momentum, "theta", 0.125);
@@ -118,11 +118,11 @@ Test(reference_lti, convolution_is_the_recurrence) {
 /* The frozen gradients of a chunk of T tokens, L = 2, and its gates held constant: the states of eq 16. */
 Test(reference_lti, convolution_of_the_inner_gradients_is_the_chunk) {
     enum { B = 6, N0 = 3, P = N0 * 4 + 4 * N0 };
-    const int64_t dims[EQUATION_DIMS] = {B, B, 2, N0, 4, N0};
-    Case chunk = case_new("memory_chunk", 1, dims),
-         lti = case_new("chunk_lti", 1, (int64_t[EQUATION_DIMS]){B, P});
-    Case u = case_new("surprise", 1, dims + 2),
-         kernel = case_new("lti_kernel", 1, (int64_t[EQUATION_DIMS]){B});
+    Case chunk =
+             case_new("memory_chunk", 1, "tokens=%d chunk=%d memory_layers=2 n0=%d n1=4 n2=%d", B, B, N0, N0),
+         lti = case_new("chunk_lti", 1, "tokens=%d n=%d", B, P);
+    Case u = case_new("surprise", 1, "memory_layers=2 n0=%d n1=4 n2=%d", N0, N0),
+         kernel = case_new("lti_kernel", 1, "tokens=%d", B);
     const char *const names[] = {"alpha", "theta", "eta"};
     for (int i = 0; i < 3; i++) {
         case_set(&chunk, names[i], case_in(&chunk, names[i])[0]);
@@ -205,13 +205,13 @@ Test(reference_lti, convolution_is_that_of_fast_fourier_transforms) {
 Test(reference_persistent, prefix_stands_in_front_and_does_not_depend_on_the_input) {
     enum { D = 4, ROWS = 5 };
     for (int64_t Np = 0; Np <= 3; Np++) {
-        Case c = case_new("persistent_prefix", 1, (int64_t[EQUATION_DIMS]){Np, ROWS, D});
+        Case c = case_new("persistent_prefix", 1, "persistent=%ld tokens=%d width=%d", Np, ROWS, D);
         double ones[ROWS * D], tangent[(3 + ROWS) * D], *out[] = {tangent};
         const double *along[] = {NULL, ones};
         for (int i = 0; i < ROWS * D; i++) ones[i] = 1;
         case_run(&c);
         cr_assert(same_bits(c.out[0], c.in[0], Np * D) && same_bits(c.out[0] + Np * D, c.in[1], ROWS * D));
-        oracle_run(&reference_complex_double, c.name, c.dims, constant(c.in), along, c.out, out, NULL, NULL);
+        oracle_run(&reference_complex_double, &c.dims, constant(c.in), along, c.out, out, NULL, NULL);
         for (int64_t i = 0; i < (Np + ROWS) * D; i++) cr_assert(tangent[i] == (i >= Np * D), "%d", (int)i);
         case_free(&c);
     }
@@ -221,10 +221,11 @@ Test(reference_persistent, prefix_stands_in_front_and_does_not_depend_on_the_inp
 Test(reference_persistent, feed_forward_layer_is_attention_to_constant_keys_and_values) {
     enum { ROWS = 3, KEYS = 5, D = 4 };
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
-        Case c = case_new("softmax_ffn", seed, (int64_t[EQUATION_DIMS]){ROWS, KEYS, D, D});
+        Case c =
+            case_new("softmax_ffn", seed, "tokens=%d keys=%d key_width=%d value_width=%d", ROWS, KEYS, D, D);
         case_run(&c);
         for (int64_t t = 0; t < ROWS; t++) {
-            Case one = case_new("attention", 1, (int64_t[EQUATION_DIMS]){1, KEYS, D});
+            Case one = case_new("attention", 1, "tokens=1 keys=%d head_width=%d", KEYS, D);
             for (int64_t i = 0; i < D; i++) one.in[0][i] = 2 * c.in[0][t * D + i];
             for (int i = 1; i < 3; i++) memcpy(one.in[i], c.in[i], KEYS * D * sizeof(double));
             case_run(&one);
@@ -237,7 +238,7 @@ Test(reference_persistent, feed_forward_layer_is_attention_to_constant_keys_and_
 
 Test(reference_persistent, feed_forward_layer_equals_its_ratio_in_long_double) {
     enum { ROWS = 2, KEYS = 4, D = 3, OUT = 5 };
-    Case c = case_new("softmax_ffn", 1, (int64_t[EQUATION_DIMS]){ROWS, KEYS, D, OUT});
+    Case c = case_new("softmax_ffn", 1, "tokens=%d keys=%d key_width=%d value_width=%d", ROWS, KEYS, D, OUT);
     case_run(&c);
     for (int64_t i = 0; i < ROWS * OUT; i++) {
         long double top = 0, bottom = 0;

@@ -3,15 +3,14 @@
 
 enum { N0 = 3, NL = 2, HIDDEN = 4, SEEDS = 3 };
 
-/* dims: up to two leading numbers, then L and widths N0, HIDDEN ..., NL. */
+/* A memory of L layers, N0 - HIDDEN - .. - NL; T, b: 0 where the equation has no such dimension. */
 static Case memory_case(const char *name, uint64_t seed, int64_t T, int64_t b, int64_t L) {
-    int64_t dims[EQUATION_DIMS] = {0}, n = 0;
-    if (T) dims[n++] = T;
-    if (b) dims[n++] = b;
-    dims[n++] = L;
-    dims[n++] = N0;
-    for (int64_t l = 1; l <= L; l++) dims[n++] = l < L ? HIDDEN : NL;
-    return case_new(name, seed, dims);
+    static const char *const width[] = {"n0", "n1", "n2", "n3", "n4"};
+    Dims dims = dims_of(name, "memory_layers=%ld n0=%d", L, N0);
+    if (T) dims_set(&dims, "tokens", T);
+    if (b) dims_set(&dims, "chunk", b);
+    for (int64_t l = 1; l <= L; l++) dims_set(&dims, width[l], l < L ? HIDDEN : NL);
+    return case_at_dims(&dims, seed);
 }
 
 static void copy_input(const Case *from, const Case *to, const char *name) {
@@ -19,7 +18,7 @@ static void copy_input(const Case *from, const Case *to, const char *name) {
 }
 
 static double max_difference(const Case *a, const Case *b, const char *name) {
-    int i = name_index(a->e->out, name);
+    int i = argument_find(a->e->out, name);
     double max = 0;
     for (int64_t j = 0; j < a->out_size[i]; j++) max = fmax(max, fabs(a->out[i][j] - case_out(b, name)[j]));
     return max;
@@ -33,7 +32,7 @@ Test(reference_memory, surprise_is_the_gradient_of_its_loss_for_every_depth) {
             double one = 1, *g = calloc((size_t)P, sizeof(double)), *grad[] = {g, NULL, NULL};
             const double *cotangent[] = {&one, NULL};
             case_run(&c);
-            oracle_gradient("surprise", c.dims, constant(c.in), cotangent, grad, NULL);
+            oracle_gradient(&c.dims, constant(c.in), cotangent, grad, NULL);
             for (int64_t p = 0; p < P; p++) expect_near(&c, p, c.out[1][p], g[p], 2 * c.tolerance[1][p]);
             free(g);
             case_free(&c);
@@ -249,7 +248,7 @@ Test(reference_chunk, eq_17_is_the_linear_memory_without_momentum) { /* E4 */
     enum { T = 6 };
     for (uint64_t seed = 1; seed <= SEEDS; seed++) {
         Case chunk = memory_case("memory_chunk", seed, T, T, 1);
-        Case linear = case_new("chunk_linear", seed, (int64_t[]){T, N0, NL});
+        Case linear = case_new("chunk_linear", seed, "tokens=%d n0=%d n1=%d", T, N0, NL);
         memcpy(case_in(&linear, "W0"), case_in(&chunk, "M0"), N0 * NL * sizeof(double));
         const char *shared[] = {"k", "v", "alpha", "theta"};
         for (int i = 0; i < 4; i++) copy_input(&chunk, &linear, shared[i]);
@@ -267,7 +266,7 @@ Test(reference_chunk, eq_17_is_the_linear_memory_without_momentum) { /* E4 */
 
 Test(reference_chunk, eq_18_is_a_weighted_sum_of_the_gradients) {
     enum { T = 5, N = 3 };
-    Case c = case_new("chunk_momentum", 1, (int64_t[]){T, N});
+    Case c = case_new("chunk_momentum", 1, "tokens=%d n=%d", T, N);
     case_run(&c);
     for (int64_t i = 0; i < T * N; i++) {
         double weight = 1, sum = 0;

@@ -3,16 +3,19 @@
 
 enum { T = 5, D = 4, H = 2 };
 
-static const int64_t attention_dims[EQUATION_DIMS] = {T, D, H};
-static const int64_t lmm_dims[2][EQUATION_DIMS] = {{T, D, H, 3, 2, 1, 1, 0}, {T, D, H, 2, 2, 2, 2, 1}};
-
-/* V = 5, F = 3; the attention model ignores w b L e kind. */
-static const int64_t model_dims[2][EQUATION_DIMS] = {{T, 5, D, H, 2, 3, 0, 1, 1, 1, 1, 0},
-                                                     {T, 5, D, H, 1, 3, 1, 2, 2, 2, 1, 0}};
+static const char *const lmm_dims[] = {"taps=3 chunk=2 memory_layers=1 expansion=1",
+                                       "taps=2 chunk=2 memory_layers=2 expansion=2 gate=hard"};
+static const char *const model_dims[] = {"layers=2 mixer=attention",
+                                         "layers=1 mixer=lmm taps=2 chunk=2 memory_layers=2 expansion=1"};
 
 static Case mixer_case(int which, uint64_t seed) {
-    return which == 0 ? case_new("mixer_attention", seed, attention_dims)
-                      : case_new("mixer_lmm", seed, lmm_dims[which - 1]);
+    if (which == 0) return case_new("mixer_attention", seed, "tokens=%d width=%d heads=%d", T, D, H);
+    return case_new("mixer_lmm", seed, "tokens=%d width=%d heads=%d %s", T, D, H, lmm_dims[which - 1]);
+}
+
+static Case model_case(int which, uint64_t seed) {
+    return case_new("language_model", seed, "tokens=%d vocab=5 width=%d heads=%d ffn=3 %s", T, D, H,
+                    model_dims[which]);
 }
 
 Test(reference_mixer, does_not_see_the_future_and_is_not_inert) {
@@ -34,12 +37,12 @@ Test(reference_mixer, does_not_see_the_future_and_is_not_inert) {
 Test(reference_mixer, gives_every_tensor_an_outer_gradient) { /* E18 */
     for (int which = 0; which < 3; which++) {
         Case c = mixer_case(which, 2);
-        double cotangent[T * D], *grad[EQUATION_TENSORS];
+        double cotangent[T * D], *grad[EQUATION_ARGUMENTS];
         const double *given[] = {cotangent};
         uint64_t state = 9;
         for (int i = 0; i < T * D; i++) cotangent[i] = uniform(&state);
         for (int i = 0; i < c.inputs; i++) grad[i] = calloc((size_t)c.in_size[i], sizeof(double));
-        oracle_gradient(c.name, c.dims, constant(c.in), given, grad, NULL);
+        oracle_gradient(&c.dims, constant(c.in), given, grad, NULL);
         for (int i = 0; i < c.inputs; i++) {
             cr_assert(c.in_size[i] == 0 || largest(grad[i], c.in_size[i]) > 1e-9,
                       "%s %d input %d: no gradient", c.name, which, i);
@@ -77,8 +80,8 @@ Test(reference_mixer, attention_of_constant_values_returns_them) {
 }
 
 /* Runs an equation in double on given arrays. */
-static void run(const char *name, const int64_t *dims, const double *const *in, double *const *out) {
-    oracle_run(&reference_double, name, dims, in, NULL, out, NULL, NULL, NULL);
+static void run(Dims dims, const double *const *in, double *const *out) {
+    oracle_run(&reference_double, &dims, in, NULL, out, NULL, NULL, NULL);
 }
 
 /* y = x W, x (T x n), W (n x m) */
@@ -101,11 +104,12 @@ Test(reference_mixer, attention_is_wired_as_its_equation_says) {
     case_run(&c);
     for (int i = 0; i < 3; i++) multiply(D, D, c.in[0], c.in[1 + i], qkv[i]);
     for (int i = 0; i < 2; i++)
-        run("rope", (int64_t[]){T, H, DH, 0}, (const double *[]){qkv[i]}, (double *[]){qkv[i]});
+        run(dims_of("rope", "tokens=%d heads=%d head_width=%d", T, H, DH), (const double *[]){qkv[i]},
+            (double *[]){qkv[i]});
     for (int64_t h = 0; h < H; h++) {
         for (int i = 0; i < 3; i++) pick(DH, h, qkv[i], head[i]);
-        run("attention", (int64_t[]){T, T, DH}, (const double *[]){head[0], head[1], head[2]},
-            (double *[]){y});
+        run(dims_of("attention", "tokens=%d keys=%d head_width=%d", T, T, DH),
+            (const double *[]){head[0], head[1], head[2]}, (double *[]){y});
         for (int64_t i = 0; i < T * DH; i++) joined[(i / DH * H + h) * DH + i % DH] = y[i];
     }
     multiply(D, D, joined, c.in[4], o);
@@ -116,13 +120,14 @@ Test(reference_mixer, attention_is_wired_as_its_equation_says) {
 /* The memory of one head of mixer_lmm, branches already run: b = 2, L layers, hidden width e dh. */
 static void lmm_head(const Case *c, int64_t h, double (*qkv)[T * D], double (*gate)[T * H], double *joined) {
     enum { DH = D / H };
-    int64_t L = case_dim(c, "L"), P = case_in_size(c, "M0") / H, dims[EQUATION_DIMS] = {T, 2, L, DH, DH, DH};
-    if (L > 1) dims[4] = case_dim(c, "e") * DH;
+    int64_t L = case_dim(c, "memory_layers"), P = case_in_size(c, "M0") / H;
+    const Dims dims = dims_of("memory_chunk", "tokens=%d chunk=2 memory_layers=%ld n0=%d n1=%ld n2=%d", T, L,
+                              DH, L > 1 ? case_dim(c, "expansion") * DH : DH, DH);
     double head[3][T * DH], scalar[3][T], y[T * DH], M[64], S[64], zero[64] = {0};
     for (int i = 0; i < 3; i++) pick(DH, h, qkv[i], head[i]), pick(1, h, gate[i], scalar[i]);
     const double *in[] = {
         case_in(c, "M0") + h * P, zero, head[1], head[2], head[0], scalar[0], scalar[1], scalar[2]};
-    run("memory_chunk", dims, in, (double *[]){y, M, S});
+    run(dims, in, (double *[]){y, M, S});
     for (int64_t i = 0; i < T * DH; i++) joined[(i / DH * H + h) * DH + i % DH] = y[i];
 }
 
@@ -135,17 +140,18 @@ Test(reference_mixer, lmm_is_wired_as_section_4_says) {
         case_run(&c);
         for (int i = 0; i < 3; i++) {
             multiply(D, D, c.in[0], c.in[2 + i], x);
-            run(i < 2 ? "conv_silu_l2" : "conv_silu", (int64_t[]){T, H, DH, case_dim(&c, "w")},
+            run(dims_of(i < 2 ? "conv_silu_l2" : "conv_silu", "tokens=%d heads=%d head_width=%d taps=%ld", T,
+                        H, DH, case_dim(&c, "taps")),
                 (const double *[]){x, c.in[5 + i], zero}, (double *[]){qkv[i]});
         }
         multiply(D, 3 * H, c.in[0], case_in(&c, "W_gates"), g);
         for (int64_t i = 0; i < T * 3 * H; i++) g[i] += case_in(&c, "b_gates")[i % (3 * H)];
-        run("gates", (int64_t[]){T, H, case_dim(&c, "kind")}, (const double *[]){g, case_in(&c, "theta_max")},
-            (double *[]){gate[0], gate[1], gate[2]});
+        run(dims_of("gates", "tokens=%d heads=%d gate=%ld", T, H, case_dim(&c, "gate")),
+            (const double *[]){g, case_in(&c, "theta_max")}, (double *[]){gate[0], gate[1], gate[2]});
         for (int64_t h = 0; h < H; h++) lmm_head(&c, h, qkv, gate, y);
         multiply(D, D, c.in[0], case_in(&c, "W_z"), z);
-        run("norm_gate", (int64_t[]){T, H, DH}, (const double *[]){y, case_in(&c, "gain"), z},
-            (double *[]){y});
+        run(dims_of("norm_gate", "tokens=%d heads=%d head_width=%d", T, H, DH),
+            (const double *[]){y, case_in(&c, "gain"), z}, (double *[]){y});
         multiply(D, D, y, case_in(&c, "Wo"), o);
         for (int64_t i = 0; i < T * D; i++) expect_near(&c, i, c.out[0][i], o[i], 2 * c.tolerance[0][i]);
         case_free(&c);
@@ -156,14 +162,14 @@ Test(reference_mixer, lmm_is_wired_as_section_4_says) {
 static const double *block(const Case *c, const Case *mixer, const double *p, double *x) {
     enum { F = 3 };
     double normed[T * D], o[T * D], a[T * F], b[T * F];
-    run("rms_norm", (int64_t[]){T, D}, (const double *[]){x, p}, (double *[]){normed});
+    run(dims_of("rms_norm", "tokens=%d width=%d", T, D), (const double *[]){x, p}, (double *[]){normed});
     p += D;
-    const double *in[EQUATION_TENSORS] = {normed};
+    const double *in[EQUATION_ARGUMENTS] = {normed};
     for (int i = 1; i < mixer->inputs - 1; i++) in[i] = p, p += mixer->in_size[i];
     in[mixer->inputs - 1] = case_in(c, "theta_max");
-    run("mixer_lmm", mixer->dims, in, (double *[]){o});
+    run(mixer->dims, in, (double *[]){o});
     for (int i = 0; i < T * D; i++) x[i] += o[i];
-    run("rms_norm", (int64_t[]){T, D}, (const double *[]){x, p}, (double *[]){normed});
+    run(dims_of("rms_norm", "tokens=%d width=%d", T, D), (const double *[]){x, p}, (double *[]){normed});
     multiply(D, F, normed, p + D, a);
     multiply(D, F, normed, p + D + D * F, b);
     for (int i = 0; i < T * F; i++) a[i] = a[i] / (1 + exp(-a[i])) * b[i];
@@ -174,14 +180,15 @@ static const double *block(const Case *c, const Case *mixer, const double *p, do
 
 Test(reference_model, is_wired_as_embedding_blocks_norm_head) {
     enum { V = 5 };
-    Case c = case_new("language_model", 6, model_dims[1]);
-    Case mixer = case_new("mixer_lmm", 6, (int64_t[EQUATION_DIMS]){T, D, H, 2, 2, 2, 1, 0});
+    Case c = model_case(1, 6);
+    Case mixer = case_new("mixer_lmm", 6,
+                          "tokens=%d width=%d heads=%d taps=2 chunk=2 memory_layers=2 expansion=1", T, D, H);
     double x[T * D], logits[T * V];
     const double *p = case_in(&c, "params") + V * D;
     case_run(&c);
     for (int i = 0; i < T * D; i++) x[i] = case_in(&c, "params")[(int64_t)c.in[0][i / D] * D + i % D];
-    for (int64_t l = 0; l < model_dims[1][4]; l++) p = block(&c, &mixer, p, x);
-    run("rms_norm", (int64_t[]){T, D}, (const double *[]){x, p}, (double *[]){x});
+    for (int64_t l = 0; l < case_dim(&c, "layers"); l++) p = block(&c, &mixer, p, x);
+    run(dims_of("rms_norm", "tokens=%d width=%d", T, D), (const double *[]){x, p}, (double *[]){x});
     multiply(D, V, x, p + D, logits);
     for (int i = 0; i < T * V; i++) expect_near(&c, i, c.out[1][i], logits[i], 2 * c.tolerance[1][i]);
     case_free(&c);
@@ -192,8 +199,8 @@ Test(reference_model, has_the_parameters_of_its_parts) {
     const int64_t V = 5, F = 3, mlp = D + 3 * D * F;
     const int64_t mixer[2] = {D + 4 * D * D, D + 5 * D * D + 3 * 2 * D + D * 3 * H + 3 * H + H * 2 * 4 + D};
     for (int which = 0; which < 2; which++) {
-        Case c = case_new("language_model", 1, model_dims[which]);
-        int64_t layers = model_dims[which][4];
+        Case c = model_case(which, 1);
+        int64_t layers = case_dim(&c, "layers");
         cr_assert(case_in_size(&c, "params") == V * D + layers * (mixer[which] + mlp) + D + D * V, "model %d",
                   which);
         case_free(&c);
@@ -202,7 +209,7 @@ Test(reference_model, has_the_parameters_of_its_parts) {
 
 Test(reference_model, with_a_zero_head_costs_log_V) {
     for (int which = 0; which < 2; which++) {
-        Case c = case_new("language_model", 1, model_dims[which]);
+        Case c = model_case(which, 1);
         int64_t n = case_in_size(&c, "params"), V = 5;
         for (int64_t i = n - D * V; i < n; i++) case_in(&c, "params")[i] = 0;
         case_run(&c);
@@ -214,7 +221,7 @@ Test(reference_model, with_a_zero_head_costs_log_V) {
 
 /* Blocks whose last matrices are zero add nothing: the logits are rms_norm(embedding) head. */
 Test(reference_model, with_silent_blocks_is_its_embedding_and_head) {
-    Case c = case_new("language_model", 1, model_dims[0]);
+    Case c = model_case(0, 1);
     const int64_t V = 5, F = 3, layer = 2 * D + 4 * D * D + 3 * D * F, Wo = V * D + D + 3 * D * D;
     double *p = case_in(&c, "params");
     for (int64_t l = 0; l < 2; l++) {
@@ -234,8 +241,8 @@ Test(reference_model, with_silent_blocks_is_its_embedding_and_head) {
 
 Test(reference_model, gives_parameters_a_gradient_and_sees_no_future) {
     for (int which = 0; which < 2; which++) {
-        Case a = case_new("language_model", 2, model_dims[which]);
-        Case b = case_new("language_model", 2, model_dims[which]);
+        Case a = model_case(which, 2);
+        Case b = model_case(which, 2);
         const int64_t n = case_in_size(&a, "params"), V = 5, last = T - 1;
         b.in[0][last] = fmod(b.in[0][last] + 1, (double)V);
         case_run(&a);
@@ -244,7 +251,7 @@ Test(reference_model, gives_parameters_a_gradient_and_sees_no_future) {
         double one = 1, *g = calloc((size_t)n, sizeof(double)), *grad[] = {NULL, NULL, NULL, g};
         const double *cotangent[] = {&one, NULL};
         int64_t zero = 0;
-        oracle_gradient("language_model", a.dims, constant(a.in), cotangent, grad, NULL);
+        oracle_gradient(&a.dims, constant(a.in), cotangent, grad, NULL);
         for (int64_t i = V * D; i < n; i++) zero += g[i] == 0;
         /* Past the embedding, where tokens may be missing from the text, no parameter is idle. */
         cr_assert(zero == 0 && isfinite(largest(g, n)), "model %d: %d idle of %d", which, (int)zero, (int)n);

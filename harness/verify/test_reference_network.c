@@ -7,15 +7,17 @@ enum { N = 3, HIDDEN = 5, T = 7 };
 /* The options gelu residual norm per_layer channelwise as bits of a number. */
 enum { GELU = 1, RESIDUAL = 2, NORM = 4, PER_LAYER = 8, CHANNELWISE = 16, OPTIONS = 32 };
 
-/* dims: up to two leading numbers, then L and widths N, HIDDEN .. N, then the options. */
+/* A memory of L layers, N - HIDDEN - .. - N; tokens, b: 0 where the equation has no such dimension. */
 static Case network_case(const char *name, uint64_t seed, int64_t tokens, int64_t b, int64_t L, int options) {
-    int64_t dims[EQUATION_DIMS] = {0}, n = 0;
-    if (tokens) dims[n++] = tokens;
-    if (b) dims[n++] = b;
-    dims[n] = L;
-    for (int64_t l = 0; l <= L; l++) dims[n + 1 + l] = l == 0 || l == L ? N : HIDDEN;
-    for (int i = 0; i < 5; i++) dims[n + 6 + i] = options >> i & 1;
-    return case_new(name, seed, dims);
+    static const char *const width[] = {"n0", "n1", "n2", "n3", "n4"};
+    static const char *const option[] = {"activation", "memory_residual", "memory_norm", "gates_per_layer",
+                                         "channelwise"};
+    Dims dims = dims_of(name, "memory_layers=%ld", L);
+    if (tokens) dims_set(&dims, "tokens", tokens);
+    if (b) dims_set(&dims, "chunk", b);
+    for (int64_t l = 0; l <= L; l++) dims_set(&dims, width[l], l == 0 || l == L ? N : HIDDEN);
+    for (int i = 0; i < 5; i++) dims_set(&dims, option[i], options >> i & 1);
+    return case_at_dims(&dims, seed);
 }
 
 Test(reference_network, surprise_is_the_gradient_of_its_loss_with_gelu_norm_and_residual) { /* E20 */
@@ -26,7 +28,7 @@ Test(reference_network, surprise_is_the_gradient_of_its_loss_with_gelu_norm_and_
             double one = 1, *g = calloc((size_t)P, sizeof(double)), *grad[] = {g, NULL, NULL};
             const double *cotangent[] = {&one, NULL};
             case_run(&c);
-            oracle_gradient("surprise", c.dims, constant(c.in), cotangent, grad, NULL);
+            oracle_gradient(&c.dims, constant(c.in), cotangent, grad, NULL);
             for (int64_t p = 0; p < P; p++) expect_near(&c, p, c.out[1][p], g[p], 2 * c.tolerance[1][p]);
             cr_assert(largest(g, P) > 1e-3);
             free(g);

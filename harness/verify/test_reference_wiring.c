@@ -21,7 +21,7 @@ static double logistic(double x) { return 1 / (1 + exp(-x)); }
 /* y = l2(silu(conv(x W))) per head, or without l2; x (n x D) */
 static double *short_branch(const Case *c, int64_t n, const double *x, const char *W, const char *taps,
                             int l2) {
-    int64_t w = case_dim(c, "w");
+    int64_t w = case_dim(c, "taps");
     double *projected = times(c, n, x, W), *y = numbers(n * D);
     for (int64_t t = 0; t < n; t++)
         for (int64_t i = 0; i < D; i++) {
@@ -40,16 +40,17 @@ static double *short_branch(const Case *c, int64_t n, const double *x, const cha
 
 static double gate_value(const Case *c, double z) {
     double s = logistic(z);
-    return case_dim(c, "kind") ? fmin(fmax(1.2 * s - 0.1, 0), 1) : s;
+    return case_dim(c, "gate") ? fmin(fmax(1.2 * s - 0.1, 0), 1) : s;
 }
 
 /* alpha (n x G K), theta, eta (n x G) of head h from z (n x columns) */
 static void head_gates(const Case *c, int64_t n, int64_t h, const double *z, double *const *gate) {
-    int64_t G = case_dim(c, "per_layer") ? case_dim(c, "L") : 1, K = case_dim(c, "channelwise") ? DH : 1;
-    int64_t A = case_dim(c, "no_decay") ? 0 : G * K, E = case_dim(c, "no_momentum") ? 0 : G;
-    int64_t columns = H * (A + G + E), b = case_dim(c, "b");
+    int64_t G = case_dim(c, "gates_per_layer") ? case_dim(c, "memory_layers") : 1,
+            K = case_dim(c, "channelwise") ? DH : 1;
+    int64_t A = case_dim(c, "forget") ? G * K : 0, E = case_dim(c, "momentum") ? G : 0;
+    int64_t columns = H * (A + G + E), b = case_dim(c, "chunk");
     for (int64_t t = 0; t < n; t++) {
-        const double *row = z + (case_dim(c, "per_chunk") ? t - t % b : t) * columns;
+        const double *row = z + (case_dim(c, "gates_per_chunk") ? t - t % b : t) * columns;
         for (int64_t i = 0; i < A; i++) gate[0][t * G * K + i] = gate_value(c, row[h * A + i]);
         for (int64_t i = 0; i < G; i++)
             gate[1][t * G + i] = case_in(c, "theta_max")[0] * gate_value(c, row[H * A + h * G + i]);
@@ -57,12 +58,17 @@ static void head_gates(const Case *c, int64_t n, int64_t h, const double *z, dou
     }
 }
 
-/* dims of a memory equation for one head, from `at` on */
-static void head_dims(const Case *c, int64_t at, int64_t *dims) {
-    const char *options[] = {"gelu", "residual", "norm", "per_layer", "channelwise"};
-    dims[at] = case_dim(c, "L");
-    for (int64_t l = 0; l <= dims[at]; l++) dims[at + 1 + l] = l && l < dims[at] ? case_dim(c, "e") * DH : DH;
-    for (int i = 0; i < 5; i++) dims[at + 6 + i] = case_dim(c, options[i]);
+/* The memory of one head as an equation sees it. */
+static Dims head_dims(const Case *c, const char *equation) {
+    static const char *const width[] = {"n0", "n1", "n2", "n3", "n4"};
+    static const char *const option[] = {"activation", "memory_residual", "memory_norm", "gates_per_layer",
+                                         "channelwise"};
+    const int64_t layers = case_dim(c, "memory_layers");
+    Dims dims = dims_of(equation, "memory_layers=%ld", layers);
+    for (int64_t l = 0; l <= layers; l++)
+        dims_set(&dims, width[l], l && l < layers ? case_dim(c, "expansion") * DH : DH);
+    for (int i = 0; i < 5; i++) dims_set(&dims, option[i], case_dim(c, option[i]));
+    return dims;
 }
 
 /* Columns of head h: x (n x H x m) -> (n x m), and back. */
@@ -72,18 +78,19 @@ static double *head_of(int64_t n, int64_t m, int64_t h, const double *x) {
     return y;
 }
 
-static void evaluate(const char *name, const int64_t *dims, const double *const *in, double *const *out) {
-    oracle_run(&reference_double, name, dims, in, NULL, out, NULL, NULL, NULL);
+static void evaluate(Dims dims, const double *const *in, double *const *out) {
+    oracle_run(&reference_double, &dims, in, NULL, out, NULL, NULL, NULL);
 }
 
 /* Reads (n x D) of the memory branch on u (n x D); M (H x P), unless NULL: the last state. */
 static double *memory_reads(const Case *c, int64_t n, const double *u, double *M) {
-    int64_t P = case_in_size(c, "M0") / H, dims[EQUATION_DIMS] = {n, case_dim(c, "b")};
+    int64_t P = case_in_size(c, "M0") / H;
+    Dims dims = head_dims(c, "memory_chunk");
+    dims_set(&dims, "tokens", n), dims_set(&dims, "chunk", case_dim(c, "chunk"));
     double *q = short_branch(c, n, u, "Wq", "conv_q", 1), *k = short_branch(c, n, u, "Wk", "conv_k", 1);
     double *v = short_branch(c, n, u, "Wv", "conv_v", 0), *z = times(c, n, u, "W_gates"), *y = numbers(n * D);
     int64_t columns = case_in_size(c, "b_gates");
     for (int64_t i = 0; i < n * columns; i++) z[i] += case_in(c, "b_gates")[i % columns];
-    head_dims(c, 2, dims);
     for (int64_t h = 0; h < H; h++) {
         double *gate[] = {numbers(n * 4 * DH), numbers(n * 4), numbers(n * 4)}, *zero = numbers(P);
         double *part[] = {head_of(n, DH, h, k), head_of(n, DH, h, v), head_of(n, DH, h, q)};
@@ -91,7 +98,7 @@ static double *memory_reads(const Case *c, int64_t n, const double *u, double *M
         head_gates(c, n, h, z, gate);
         const double *in[] = {
             case_in(c, "M0") + h * P, zero, part[0], part[1], part[2], gate[0], gate[1], gate[2]};
-        evaluate("memory_chunk", dims, in, (double *[]){y_h, last, last + P});
+        evaluate(dims, in, (double *[]){y_h, last, last + P});
         if (M) memcpy(M + h * P, last, (size_t)P * sizeof(double));
         for (int64_t i = 0; i < n * DH; i++) y[(i / DH * H + h) * DH + i % DH] = y_h[i];
         for (int i = 0; i < 3; i++) free(gate[i]), free(part[i]);
@@ -103,12 +110,11 @@ static double *memory_reads(const Case *c, int64_t n, const double *u, double *M
 
 /* y_t,h = M_h(q_t,h): q (n x D), M (H x P) */
 static double *recall(const Case *c, int64_t n, const double *M, const double *q) {
-    int64_t P = case_in_size(c, "M0") / H, dims[EQUATION_DIMS] = {0};
+    int64_t P = case_in_size(c, "M0") / H;
+    const Dims dims = head_dims(c, "memory_read");
     double *y = numbers(n * D);
-    head_dims(c, 0, dims);
     for (int64_t r = 0; r < n * H; r++)
-        evaluate("memory_read", dims, (const double *[]){M + r % H * P, q + r * DH},
-                 (double *[]){y + r * DH});
+        evaluate(dims, (const double *[]){M + r % H * P, q + r * DH}, (double *[]){y + r * DH});
     return y;
 }
 
@@ -238,7 +244,7 @@ static void direct_mal(const Case *c) {
 /* (22)-(23) of the tokens from .. to - 1 into rows of y; h (to - from rows) */
 static void direct_context(const Case *c, int64_t from, int64_t to, const double *h, double *y) {
     int64_t Np = case_dim(c, "persistent"), C = case_dim(c, "segment"), n = to - from, position[64] = {0};
-    const Mask mask = {0, Np, n, case_dim(c, "literal")};
+    const Mask mask = {0, Np, n, case_dim(c, "mask")};
     double *context = numbers((Np + 2 * n) * D);
     memcpy(context, c->in[1], (size_t)(Np * D) * sizeof(double));
     memcpy(context + Np * D, h, (size_t)(n * D) * sizeof(double));
@@ -264,7 +270,7 @@ static void direct_mac(const Case *c) {
         free(h);
     }
     double *m = memory_reads(c, T, y, NULL), *q = short_branch(c, T, y, "Wq", "conv_q", 1);
-    for (int64_t from = 0; from < T && case_dim(c, "literal"); from += C) {
+    for (int64_t from = 0; from < T && case_dim(c, "mask"); from += C) {
         int64_t to = from + C < T ? from + C : T;
         free(memory_reads(c, to, y, M));
         double *late = recall(c, to - from, M, q + from * D);
@@ -286,54 +292,70 @@ Test(reference_mixers, are_wired_as_section_4_says) {
                   {"mixer_mal_h3", direct_mal},
                   {"mixer_mac", direct_mac}};
     int checked = 0;
-    for (int which = 0; which < MIXES; which++)
+    Dims mix;
+    for (int which = 0; mix_at(which, &mix); which++) {
+        int known = 0;
         for (size_t i = 0; i < sizeof direct / sizeof *direct; i++) {
-            if (strcmp(mixes[which].name, direct[i].name)) continue;
-            Case c = mix_case(&mixes[which], 6);
+            if (!mix_is(&mix, direct[i].name)) continue;
+            Case c = mix_case(&mix, 6);
             case_run(&c);
             direct[i].check(&c);
             case_free(&c);
-            checked++;
+            known = 1, checked++;
         }
-    cr_assert(checked == MIXES);
+        cr_assert(known, "%s is not put together here", mix.equation->name);
+    }
+    cr_assert(checked > 0);
 }
 
 /* ---- the language model ----------------------------------------------------------------------------------
  */
 
-enum { V = 5, F = 3, LAYERS = 3, KINDS = 7 };
+enum { V = 5, F = 3, LAYERS = 3 };
 
-static Case model_case(int64_t mixer, uint64_t seed) {
-    const int64_t dims[EQUATION_DIMS] = {T, V, D, H, LAYERS, F, mixer, 2, 2, 2, 1, 0,
-                                         0, 0, 0, 0, 1,      0, 0,     0, 2, 4, 3, 0};
-    return case_new("language_model", seed, dims);
+/* The mixers of models, and what of their dimensions is not at its default. */
+static const struct {
+    const char *name, *dims;
+} kinds[] = {
+    {"attention", ""},
+    {"lmm", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2"},
+    {"swa", "persistent=2 window=3"},
+    {"mac", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 segment=4"},
+    {"mag", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 window=3"},
+    {"mal", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 window=3"},
+    {"mal_h3", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 window=3"}};
+enum { KINDS = sizeof kinds / sizeof *kinds };
+
+static Case model_case(int64_t kind, uint64_t seed) {
+    return case_new("language_model", seed,
+                    "tokens=%d vocab=%d width=%d heads=%d layers=%d ffn=%d mixer=%s %s", T, V, D, H, LAYERS,
+                    F, kinds[kind].name, kinds[kind].dims);
 }
 
-/* The mixer of block l of a model: its name and dims. */
-static Mix model_mixer(const Case *model, int64_t l) {
-    static const char *const names[] = {"mixer_attention", "mixer_lmm", "mixer_swa",   "mixer_mac",
-                                        "mixer_mag",       "",          "mixer_mal_h3"};
-    int64_t kind = case_dim(model, "mixer");
-    Mix mix = {kind != 5 ? names[kind] : l % 2 ? "mixer_swa" : "mixer_lmm", {T, D, H}};
-    memcpy(mix.dims + 3, model->dims + 7, 17 * sizeof *mix.dims);
-    if (kind == 5 && l % 2) mix.dims[DIM_PERSISTENT] = 0;
-    return mix;
+/* The mixer of block l of a model; mal is lmm and swa in turn, the latter without persistent tokens. */
+static Dims model_mixer(int64_t kind, int64_t l) {
+    char name[32];
+    if (!strcmp(kinds[kind].name, "mal"))
+        return l % 2 ? dims_of("mixer_swa", "tokens=%d width=%d heads=%d window=3", T, D, H)
+                     : dims_of("mixer_lmm", "tokens=%d width=%d heads=%d %s", T, D, H, kinds[1].dims);
+    snprintf(name, sizeof name, "mixer_%s", kinds[kind].name);
+    return dims_of(name, "tokens=%d width=%d heads=%d %s", T, D, H, kinds[kind].dims);
 }
 
 /* One block from its parameters: p walks over them; x (T x D) in place. */
-static const double *model_block(const Case *model, int64_t l, const double *p, double *x) {
-    Mix mix = model_mixer(model, l);
+static const double *model_block(const Case *model, int64_t kind, int64_t l, const double *p, double *x) {
+    const Dims mix = model_mixer(kind, l);
     Case mixer = mix_case(&mix, 1);
     double normed[T * D], o[T * D], a[T * F], b[T * F];
-    const double *in[EQUATION_TENSORS] = {normed};
-    int params = mixer.inputs - 1 - (name_index(mixer.e->in, "theta_max") >= 0);
-    evaluate("rms_norm", (int64_t[]){T, D}, (const double *[]){x, p}, (double *[]){normed});
+    const double *in[EQUATION_ARGUMENTS] = {normed};
+    int params = mixer.inputs - 1 - case_has(&mixer, "theta_max");
+    evaluate(dims_of("rms_norm", "tokens=%d width=%d", T, D), (const double *[]){x, p}, (double *[]){normed});
     p += D;
     for (int i = 1; i <= params; i++) in[i] = p, p += mixer.in_size[i];
     in[params + 1] = case_in(model, "theta_max");
-    evaluate(mix.name, mix.dims, in, (double *[]){o});
+    evaluate(mix, in, (double *[]){o});
     for (int i = 0; i < T * D; i++) x[i] += o[i];
-    evaluate("rms_norm", (int64_t[]){T, D}, (const double *[]){x, p}, (double *[]){normed});
+    evaluate(dims_of("rms_norm", "tokens=%d width=%d", T, D), (const double *[]){x, p}, (double *[]){normed});
     p += D;
     memset(a, 0, sizeof a), memset(b, 0, sizeof b);
     for (int i = 0; i < T * F; i++)
@@ -357,8 +379,8 @@ Test(reference_mixers, make_a_language_model_of_every_kind) {
         const double *params = case_in(&c, "params"), *p = params + V * D;
         case_run(&c);
         for (int i = 0; i < T * D; i++) x[i] = params[(int64_t)c.in[0][i / D] * D + i % D];
-        for (int64_t l = 0; l < LAYERS; l++) p = model_block(&c, l, p, x);
-        evaluate("rms_norm", (int64_t[]){T, D}, (const double *[]){x, p}, (double *[]){x});
+        for (int64_t l = 0; l < LAYERS; l++) p = model_block(&c, kind, l, p, x);
+        evaluate(dims_of("rms_norm", "tokens=%d width=%d", T, D), (const double *[]){x, p}, (double *[]){x});
         p += D;
         for (int i = 0; i < T * V; i++) {
             double logit = 0;
@@ -381,7 +403,7 @@ Test(reference_mixers, models_give_parameters_a_gradient_and_see_no_future) {
         double one = 1, *g = numbers(n), *grad[] = {NULL, NULL, NULL, g};
         const double *cotangent[] = {&one, NULL};
         int64_t zero = 0;
-        oracle_gradient("language_model", a.dims, constant(a.in), cotangent, grad, NULL);
+        oracle_gradient(&a.dims, constant(a.in), cotangent, grad, NULL);
         for (int64_t i = V * D; i < n; i++) zero += g[i] == 0;
         cr_assert(zero == 0 && isfinite(largest(g, n)), "kind %d: %d idle of %d", (int)kind, (int)zero,
                   (int)n);

@@ -18,22 +18,34 @@ static char *read_text(const Sample *s) {
     return text;
 }
 
-static void open_task(const Task *task) {
+/* haystack: a text for tasks that want one, or NULL. */
+static int try_open(OpenTask *open, const char *name, const char *haystack, char *message, size_t size) {
+    static unsigned char options[TASK_OPTIONS];
+    const Task *task = task_find(name);
+    field_defaults(task->fields, options);
+    if (haystack)
+        cr_assert(!field_set_text(field_find(task->fields, "haystack"), options, haystack, message, size));
+    return task_open(open, task, options, message, size);
+}
+
+static OpenTask open_task(const char *name) {
+    OpenTask open;
     char message[256];
-    cr_assert(!task->open("", message, sizeof message), "%s: %s", task->name, message);
+    cr_assert(!try_open(&open, name, 0, message, sizeof message), "%s: %s", name, message);
+    return open;
 }
 
 Test(tasks, a_sample_is_a_function_of_seed_index_and_length) {
     int64_t checks = 0;
     for (int i = 0; task_at(i); i++) {
         const Task *task = task_at(i);
-        open_task(task);
+        OpenTask open = open_task(task->name);
         for (int64_t length = task->min_length; length < task->min_length + 200; length += 13)
             for (uint64_t index = 0; index < 20; index++) {
-                Sample a, b;
+                static Sample a, b;
                 int32_t whole[1024], part[1024], targets[1024], part_targets[1024];
-                task->sample(7, index, length, -1.0, &a);
-                task->sample(7, index, length, -1.0, &b);
+                task_sample(&open, 7, index, length, -1.0, &a);
+                task_sample(&open, 7, index, length, -1.0, &b);
                 cr_assert(a.length == length, "%s: length %ld, not %ld", task->name, a.length, length);
                 sample_read(&a, 0, length, whole, targets);
                 for (int64_t from = 0; from < length; from += 17) {
@@ -51,35 +63,38 @@ Test(tasks, a_sample_is_a_function_of_seed_index_and_length) {
                     cr_assert(targets[t] == whole[t + 1], "%s: target at %ld", task->name, t);
                     asked++;
                 }
-                cr_assert(asked == a.answer_length && a.answer + a.answer_length <= length);
-                cr_assert(a.needle < a.answer && a.depth >= 0.0 && a.depth <= 1.0);
+                const Answer *last = &a.answers[a.answer_count - 1];
+                cr_assert(asked == sample_asked(&a) && last->begin + last->length <= length);
+                cr_assert(a.needle < a.answers[0].begin && a.depth >= 0.0 && a.depth <= 1.0);
                 checks += length;
             }
+        task_close(&open);
     }
     ledger_record("tasks", "function of seed and index", checks, 0);
 }
 
 Test(tasks, passkey_repeats_the_needle_at_the_end) {
-    const Task *task = task_find("passkey");
-    open_task(task);
+    OpenTask open = open_task("passkey");
     int64_t first = 0, last = 0;
     for (uint64_t index = 0; index < 3000; index++) {
-        Sample s;
-        task->sample(1, index, 100, -1.0, &s);
+        static Sample s;
+        task_sample(&open, 1, index, 100, -1.0, &s);
+        const int64_t answer = s.answers[0].begin;
         first += s.needle == 0;
-        last += s.needle + 9 == s.answer - 2;
+        last += s.needle + 9 == answer - 2;
         char *text = read_text(&s);
-        cr_assert(text[s.needle] == 1 && text[s.answer - 2] == 1, "no KEY");
-        cr_assert(!memcmp(text + s.needle, text + s.answer - 2, 9), "the query differs from the needle");
-        cr_assert(s.needle + 9 <= s.answer - 2 && s.answer + 7 > 100 - 32);
+        cr_assert(text[s.needle] == 1 && text[answer - 2] == 1, "no KEY");
+        cr_assert(!memcmp(text + s.needle, text + answer - 2, 9), "the query differs from the needle");
+        cr_assert(s.needle + 9 <= answer - 2 && answer + 7 > 100 - 32);
         for (int64_t t = 0; t < 100; t++) {
             const int in_needle = t >= s.needle && t < s.needle + 9,
-                      in_query = t >= s.answer - 2 && t < s.answer + 7;
+                      in_query = t >= answer - 2 && t < answer + 7;
             cr_assert((in_needle || in_query) == ((unsigned char)text[t] < 46), "token %d at %ld", text[t],
                       t);
         }
         free(text);
     }
+    task_close(&open);
     cr_assert(first > 10 && last > 10, "the ends are never drawn: %ld first, %ld last", first, last);
     ledger_record("tasks", "passkey layout", 3000, 0);
 }
@@ -124,43 +139,44 @@ static void expect_ruler(const char *text, const Sample *s, const char *what, co
     const char *question = strstr(needle, "\nWhat is");
     const int64_t length = (int64_t)strlen(value);
     cr_assert(question && !strncmp(question, wanted, strlen(wanted)), "%.300s", question ? question : needle);
-    cr_assert(question + strlen(wanted) == text + s->answer + length && s->answer_length == length);
+    cr_assert(question + strlen(wanted) == text + s->answers[0].begin + length &&
+              s->answers[0].length == length);
     if (noise) cr_assert(needle[-1] == '\n' && needle != text);
 }
 
 Test(tasks, niah1_is_rulers_noise_with_a_needle_that_is_never_last) {
     static const char line[] =
         "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.";
-    const Task *task = task_find("niah1");
     cr_assert(strlen(line) == 89);
-    open_task(task);
+    OpenTask open = open_task("niah1");
     for (uint64_t index = 0; index < 300; index++) {
-        Sample s;
-        task->sample(3, index, 2000, index % 3 ? -1.0 : (double)(index % 7) / 6.0, &s);
+        static Sample s;
+        task_sample(&open, 3, index, 2000, index % 3 ? -1.0 : (double)(index % 7) / 6.0, &s);
         char *text = read_text(&s);
         expect_ruler(text, &s, "number", line);
         int64_t lines = 0;
-        for (const char *at = text; (at = strstr(at, line)) && at < text + s.answer; at++) lines++;
+        for (const char *at = text; (at = strstr(at, line)) && at < text + s.answers[0].begin; at++) lines++;
         cr_assert(lines >= (2000 - 500) / 90, "%ld lines", lines);
         const char *after = strchr(text + s.needle, '\n');
         cr_assert(!strncmp(after + 1, line, 89), "no noise line after the needle: %.60s", after);
         free(text);
     }
+    task_close(&open);
     ledger_record("tasks", "niah1 text", 300, 0);
 }
 
 static void expect_prose_needles(const char *name, const char *what) {
-    const Task *task = task_find(name);
-    open_task(task);
+    OpenTask open = open_task(name);
     for (uint64_t index = 0; index < 300; index++) {
-        Sample s;
-        task->sample(3, index, 2000, index % 2 ? -1.0 : (double)(index % 11) / 10.0, &s);
+        static Sample s;
+        task_sample(&open, 3, index, 2000, index % 2 ? -1.0 : (double)(index % 11) / 10.0, &s);
         char *text = read_text(&s);
         expect_ruler(text, &s, what, 0);
         const char *before = text + s.needle;
         cr_assert(before[-1] == ' ' || before[-1] == '\n', "needle after '%.10s'", before - 10);
         free(text);
     }
+    task_close(&open);
     ledger_record("tasks", name, 300, 0);
 }
 
@@ -168,20 +184,21 @@ Test(tasks, niah2_hides_the_needle_between_sentences) { expect_prose_needles("ni
 Test(tasks, niah3_hides_a_uuid_between_sentences) { expect_prose_needles("niah3", "uuid"); }
 
 Test(tasks, text_held_out_is_not_in_the_training_part) {
-    const Task *text = task_find("text"), *held = task_find("text_held");
+    OpenTask parts[2];
     char path[] = "/tmp/titans-text-XXXXXX", message[512];
     const int fd = mkstemp(path);
     FILE *f = fdopen(fd, "w");
     for (int i = 0; i < 901; i++) fputc('a' + i % 7, f);
     for (int i = 0; i < 99; i++) fputc('A' + i % 7, f);
     fclose(f);
-    cr_assert(!text->open(path, message, sizeof message), "%s", message);
+    cr_assert(!try_open(&parts[0], "text", path, message, sizeof message), "%s", message);
+    cr_assert(!try_open(&parts[1], "text_held", path, message, sizeof message), "%s", message);
     for (uint64_t index = 0; index < 200; index++) {
-        Sample s;
+        static Sample s;
         int32_t tokens[64], targets[64];
         for (int part = 0; part < 2; part++) {
-            (part ? held : text)->sample(3, index, 64, -1.0, &s);
-            cr_assert(s.length == 64 && s.answer == 1 && s.answer_length == 63);
+            task_sample(&parts[part], 3, index, 64, -1.0, &s);
+            cr_assert(s.length == 64 && s.answers[0].begin == 1 && s.answers[0].length == 63);
             sample_read(&s, 0, 64, tokens, targets);
             for (int t = 0; t < 64; t++) {
                 cr_assert(tokens[t] == ' ' || (tokens[t] >= 'a') == !part, "byte %d in part %d", tokens[t],
@@ -190,18 +207,20 @@ Test(tasks, text_held_out_is_not_in_the_training_part) {
             }
         }
     }
+    for (int part = 0; part < 2; part++) task_close(&parts[part]);
     unlink(path);
     ledger_record("tasks", "text", 200 * 128, 0);
 }
 
 Test(tasks, a_haystack_that_is_missing_or_too_short_is_refused) {
     char message[512], path[] = "/tmp/titans-short-XXXXXX";
-    const Task *task = task_find("niah2");
+    OpenTask open;
     const int fd = mkstemp(path);
     cr_assert(write(fd, "too short", 9) == 9 && !close(fd));
-    cr_assert(task->open("/nonexistent/book.txt", message, sizeof message) &&
+    cr_assert(try_open(&open, "niah2", "/nonexistent/book.txt", message, sizeof message) &&
               strstr(message, "/nonexistent/book.txt"));
-    cr_assert(task->open(path, message, sizeof message) && strstr(message, "1000"), "%s", message);
+    cr_assert(try_open(&open, "niah2", path, message, sizeof message) && strstr(message, "1000"), "%s",
+              message);
     unlink(path);
     ledger_record("tasks", "bad haystack", 2, 0);
 }

@@ -5,6 +5,7 @@
 #include "test_reference.h"
 #include "learn/trainer.h"
 
+#include <glob.h>
 #include <omp.h>
 #include <stdio.h>
 #include <signal.h>
@@ -28,13 +29,18 @@ static void leave_folder(void) {
     cr_assert(!system(command));
 }
 
-static void configs(Config *config, TrainConfig *train, const char *mixer) {
-    config_defaults(config, train);
-    snprintf(config->mixer, sizeof config->mixer, "%s", mixer);
-    config->width = 16, config->ffn = 16, config->chunk = 16;
-    snprintf(train->curriculum, sizeof train->curriculum, "64:20 80:20");
-    train->batch = 2, train->warmup = 5, train->penalty = 0.1, train->penalty_from = 0.0;
+static Recipe small_recipe(const char *mixer, const char *curriculum) {
+    static Recipe recipe;
+    char first[64], second[128], message[512];
+    const char *const word[] = {first,     second,     "width=16",    "ffn=16",        "chunk=16",
+                                "batch=2", "warmup=5", "penalty=0.1", "penalty_from=0"};
+    snprintf(first, sizeof first, "mixer=%s", mixer);
+    snprintf(second, sizeof second, "curriculum=%s", curriculum);
+    cr_assert(!recipe_open(&recipe, 0, word, sizeof word / sizeof *word, 1, message, sizeof message), "%s",
+              message);
+    return recipe;
 }
+static const char short_run[] = "64:20 80:20";
 
 /* 0, or -1 with the message on stderr: also used in child processes, where an assertion would reach nobody.
  */
@@ -73,18 +79,16 @@ static void expect_same_files(const char *a, const char *b) {
 /* A child trains and saves; it is killed without warning at the given moment, twice, and resumed each time.
  */
 static void kill_and_resume(const char *mixer, int first_ms) {
-    Config config;
-    TrainConfig train;
-    Trainer t;
+    const Recipe recipe = small_recipe(mixer, short_run);
+    static Trainer t;
     char message[512];
-    configs(&config, &train, mixer);
     for (int attempt = 0; attempt < 3; attempt++) {
         const pid_t child = fork();
         cr_assert(child >= 0, "no child process");
         if (child == 0) {
             const int resume = !access("killed.safetensors", R_OK);
             const int failed = resume ? trainer_load(&t, "killed.safetensors", message, sizeof message)
-                                      : trainer_create(&t, &config, &train, message, sizeof message);
+                                      : trainer_create(&t, &recipe, message, sizeof message);
             if (failed) _exit(7);
             _exit(train_to_the_end(&t, "killed.safetensors", attempt < 2 ? 4 : 0) ? 8 : 0);
         }
@@ -97,7 +101,7 @@ static void kill_and_resume(const char *mixer, int first_ms) {
         if (attempt == 2)
             cr_assert(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the resumed run ended with %d", status);
     }
-    cr_assert(!trainer_create(&t, &config, &train, message, sizeof message), "%s", message);
+    cr_assert(!trainer_create(&t, &recipe, message, sizeof message), "%s", message);
     cr_assert(!train_to_the_end(&t, "whole.safetensors", 0));
     trainer_free(&t);
     expect_same_files("killed.safetensors", "whole.safetensors");
@@ -114,12 +118,10 @@ Test(training, a_killed_run_resumes_to_the_same_bits, .init = enter_folder, .fin
 }
 
 static void save_small(const char *path) {
-    Config config;
-    TrainConfig train;
-    Trainer t;
+    const Recipe recipe = small_recipe("lmm", short_run);
+    static Trainer t;
     char message[512];
-    configs(&config, &train, "lmm");
-    cr_assert(!trainer_create(&t, &config, &train, message, sizeof message), "%s", message);
+    cr_assert(!trainer_create(&t, &recipe, message, sizeof message), "%s", message);
     cr_assert(!trainer_save(&t, path, message, sizeof message), "%s", message);
     trainer_free(&t);
 }
@@ -196,16 +198,14 @@ Test(training, damaged_files_are_refused, .init = enter_folder, .fini = leave_fo
 }
 
 Test(training, a_full_disk_leaves_the_old_file, .init = enter_folder, .fini = leave_folder) {
-    Config config;
-    TrainConfig train;
-    Trainer t;
+    Recipe recipe = small_recipe("lmm", short_run);
+    static Trainer t;
     char message[512];
     int64_t before, after;
     save_small("kept.safetensors");
     char *old = file_bytes("kept.safetensors", &before);
-    configs(&config, &train, "lmm");
-    train.seed = 9;
-    cr_assert(!trainer_create(&t, &config, &train, message, sizeof message), "%s", message);
+    recipe.seed = 9;
+    cr_assert(!trainer_create(&t, &recipe, message, sizeof message), "%s", message);
     signal(SIGXFSZ, SIG_IGN);
     cr_assert(!setrlimit(RLIMIT_FSIZE, &(struct rlimit){4096, RLIM_INFINITY}));
     cr_assert(trainer_save(&t, "kept.safetensors", message, sizeof message) != 0);
@@ -221,13 +221,11 @@ Test(training, a_full_disk_leaves_the_old_file, .init = enter_folder, .fini = le
 }
 
 Test(training, what_is_not_finite_stops_the_run_and_names_it) {
-    Config config;
-    TrainConfig train;
-    Trainer t;
+    const Recipe recipe = small_recipe("lmm", short_run);
+    static Trainer t;
     StepReport report;
     char message[512];
-    configs(&config, &train, "lmm");
-    cr_assert(!trainer_create(&t, &config, &train, message, sizeof message), "%s", message);
+    cr_assert(!trainer_create(&t, &recipe, message, sizeof message), "%s", message);
     t.model.weights[t.model.list.items[t.model.list.count - 1].offset] = NAN;
     float before = t.model.weights[0];
     cr_assert(trainer_step(&t, &report, message, sizeof message) != 0);
@@ -269,9 +267,7 @@ Test(training, adamw_follows_its_formulas) {
 }
 
 Test(training, the_schedule_warms_up_and_ends_where_it_says) {
-    Config config;
-    TrainConfig t;
-    config_defaults(&config, &t);
+    OptimizerOptions t = small_recipe("lmm", short_run).optimizer;
     t.rate = 1.0, t.warmup = 10, t.final_rate = 0.1;
     cr_assert(fabs(optimizer_rate(&t, 0, 100) - 0.1) < 1e-12);
     cr_assert(fabs(optimizer_rate(&t, 9, 100) - 1.0) < 1e-12);
@@ -288,19 +284,36 @@ Test(training, the_schedule_warms_up_and_ends_where_it_says) {
 }
 
 Test(training, streaming_evaluation_does_not_depend_on_batch_or_segment) {
-    Config config;
-    TrainConfig train;
-    Trainer t;
+    const Recipe recipe = small_recipe("lmm", "64:60");
+    static Trainer t;
+    static Trained held;
     char message[512];
     unsigned char a[6], b[6];
-    configs(&config, &train, "lmm");
-    snprintf(train.curriculum, sizeof train.curriculum, "64:60");
-    cr_assert(!trainer_create(&t, &config, &train, message, sizeof message), "%s", message);
+    cr_assert(!trainer_create(&t, &recipe, message, sizeof message), "%s", message);
     cr_assert(!train_to_the_end(&t, 0, 0));
+    held = (Trained){.model = t.model, .recipe = t.recipe, .task = t.task};
+    held.library = library_model(&held.model);
     const EvaluateOptions one = {1, 100, 6, 6, 512, -1.0, 1}, two = {1, 100, 6, 4, 7, -1.0, 1};
-    evaluate(&t.model, t.task, &one, a, 0);
-    evaluate(&t.model, t.task, &two, b, 0);
-    cr_assert(!memcmp(a, b, sizeof a));
+    Evaluated x = {.correct = a}, y = {.correct = b};
+    cr_assert(!evaluate(&held, &one, 0, &x, message, sizeof message), "%s", message);
+    cr_assert(!evaluate(&held, &two, 0, &y, message, sizeof message), "%s", message);
+    cr_assert(!memcmp(a, b, sizeof a) && x.right == y.right && x.sum.right == y.sum.right &&
+              x.sum.asked == 42);
     trainer_free(&t);
-    ledger_record("training", "evaluation split", 6, 0);
+    ledger_record("training", "evaluation split", 9, 0);
+}
+
+/* What earlier versions wrote: every committed checkpoint, of which the first have the keys of all mixers. */
+Test(training, committed_checkpoints_load) {
+    glob_t found;
+    cr_assert(!glob("results/checkpoints/*.safetensors", 0, 0, &found) && found.gl_pathc > 0);
+    for (size_t i = 0; i < found.gl_pathc; i++) {
+        static Trained t;
+        char message[1024];
+        cr_assert(!trained_open(&t, found.gl_pathv[i], 0, 0, 0, message, sizeof message), "%s", message);
+        cr_assert(t.progress.step > 0 && t.model.config.mixer == t.model.mixer);
+        trained_close(&t);
+    }
+    ledger_record("training", "committed checkpoints", (int64_t)found.gl_pathc, 0);
+    globfree(&found);
 }

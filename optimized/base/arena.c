@@ -12,26 +12,27 @@ struct ArenaBlock {
     char *bytes;
 };
 
-static ArenaBlock *arena_block(size_t bytes) {
-    const size_t wanted = bytes > ARENA_BLOCK ? bytes : ARENA_BLOCK;
-    const size_t size = (wanted + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-    ArenaBlock *block = malloc(sizeof *block);
-    char *memory = block ? aligned_alloc(ARENA_ALIGN, size) : 0;
-    if (!memory) {
-        fprintf(stderr,
-                "titans: out of memory: could not get %zu MiB more; use a smaller batch, model or segment\n",
-                size >> 20);
-        exit(1);
+static ArenaBlock *arena_block(Arena *arena, size_t bytes) {
+    const size_t size = bytes > ARENA_BLOCK ? bytes : ARENA_BLOCK;
+    ArenaBlock *block = memory_take(arena->memory, sizeof *block);
+    char *memory = block ? memory_take(arena->memory, size) : 0;
+    if (memory) {
+        *block = (ArenaBlock){0, size, 0, memory};
+        return block;
     }
-    *block = (ArenaBlock){0, size, 0, memory};
-    return block;
+    memory_give(arena->memory, block);
+    if (arena->escape) longjmp(*arena->escape, 1);
+    fprintf(stderr,
+            "titans: out of memory: could not get %zu MiB more; use a smaller batch, model or segment\n",
+            size >> 20);
+    exit(1);
 }
 
 void *arena_take(Arena *arena, size_t bytes) {
     const size_t rounded = (bytes + ARENA_ALIGN - 1) / ARENA_ALIGN * ARENA_ALIGN;
-    if (!arena->first) arena->first = arena->current = arena_block(rounded);
+    if (!arena->first) arena->first = arena->current = arena_block(arena, rounded);
     while (arena->current->size - arena->current->used < rounded) {
-        if (!arena->current->next) arena->current->next = arena_block(rounded);
+        if (!arena->current->next) arena->current->next = arena_block(arena, rounded);
         arena->current = arena->current->next;
         arena->current->used = 0;
     }
@@ -54,8 +55,21 @@ void arena_reset(Arena *arena) {
 void arena_free(Arena *arena) {
     for (ArenaBlock *block = arena->first, *next; block; block = next) {
         next = block->next;
-        free(block->bytes);
-        free(block);
+        memory_give(arena->memory, block->bytes);
+        memory_give(arena->memory, block);
     }
-    *arena = (Arena){0};
+    arena->first = arena->current = 0;
+}
+
+ArenaMark arena_mark(Arena *arena) {
+    return (ArenaMark){arena->current, arena->current ? arena->current->used : 0};
+}
+
+void arena_release(Arena *arena, ArenaMark mark) {
+    if (!mark.block) {
+        arena_reset(arena);
+        return;
+    }
+    arena->current = mark.block;
+    arena->current->used = mark.used;
 }

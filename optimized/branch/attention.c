@@ -15,11 +15,10 @@ void attention_branch_parameters(ParameterList *list, int layer, const char *pre
     }
 }
 
-void attention_branch_start_at_self(const Config *c, Tensor *parameter) {
+void attention_branch_start_at_self(double self, Tensor *parameter) {
     Tensor *wq = parameter + WQ, *wk = parameter + WK;
-    const float scale = (float)c->attention_self;
-    for (int64_t i = 0; c->attention_self > 0.0 && i < wq->rows * wq->cols; i++)
-        wk->data[i] = wq->data[i] *= scale;
+    const float scale = (float)self;
+    for (int64_t i = 0; self > 0.0 && i < wq->rows * wq->cols; i++) wk->data[i] = wq->data[i] *= scale;
 }
 
 AttendShape attention_branch_shape(const MixerCall *call, int64_t window, int64_t prefix, int64_t extra) {
@@ -61,9 +60,21 @@ Tensor *attention_branch(const MixerCall *call, Tensor *parameter, Tensor *cache
     return op_attention(tape, &shape, &in, cache);
 }
 
-double attention_branch_seen(const Config *c, double context) {
-    return c->window && context > (double)c->window ? (double)c->window : context;
+double attention_branch_seen(int64_t window, double context) {
+    return window && context > (double)window ? (double)window : context;
 }
+
+int64_t attention_branch_ring(int64_t window, int64_t context) {
+    return window ? window + ATTENTION_RUN : context;
+}
+
+int64_t attention_branch_state(const Config *c, int64_t prefix, int64_t ring) {
+    AttendShape shape = attend_plain(1, c->heads, 0, 0, attend_round(ring), c->width / c->heads);
+    shape.prefix = prefix;
+    return c->heads * kernel->attend->cache_floats(&shape);
+}
+
+double attention_branch_bytes(const Config *c, double keys) { return 8.0 * (double)c->width * keys; }
 
 double attention_branch_flops(const Config *c, double keys) {
     const double D = (double)c->width;

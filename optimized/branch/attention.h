@@ -9,9 +9,13 @@ enum { ATTENTION_BRANCH_PARAMETERS = 3, ATTENTION_RUN = 512 };
 
 void attention_branch_parameters(ParameterList *list, int layer, const char *prefix, const Config *config);
 
-/* Wk = Wq, both times config->attention_self: a query finds its own key largest, so y starts near the value of
+/* Wk = Wq, both times `self` (0: as they are): a query finds its own key largest, so y starts near the value of
  * the token itself and not near the mean of what it sees, where every token looks alike. */
-void attention_branch_start_at_self(const Config *config, Tensor *parameter);
+void attention_branch_start_at_self(double self, Tensor *parameter);
+
+/* The key of a window: member `m` of a mixer's options S. */
+#define WINDOW_FIELD(S, m)                                                                                   \
+    INTEGER_FIELD(S, m, "window", 1, 1 << 24, 64, "sliding window: tokens seen, including itself")
 
 /* What a mixer attends with: a window (0: all), `prefix` rows that stay visible (eq 27), `extra` rows that
  * the branch sees beyond the sequence's own. The same at start and in every call. */
@@ -36,5 +40,13 @@ void attention_branch_prefix(const MixerCall *call, Tensor *parameter, Tensor *p
 /* Per token: projections, and `keys` visible keys. */
 double attention_branch_flops(const Config *config, double keys);
 
-/* Keys in sight of a query when `context` have passed: at most a window. */
-double attention_branch_seen(const Config *config, double context);
+/* Keys in sight of a query when `context` have passed: at most a window (0: no window). */
+double attention_branch_seen(int64_t window, double context);
+
+/* Floats of the cache of one sequence that holds `ring` keys and `prefix` ones before them; the ring of a stream: a
+ * window and a run, or all `context` tokens. */
+int64_t attention_branch_state(const Config *config, int64_t prefix, int64_t ring);
+int64_t attention_branch_ring(int64_t window, int64_t context);
+
+/* Bytes of `keys` keys and values. */
+double attention_branch_bytes(const Config *config, double keys);

@@ -1,7 +1,7 @@
 #include "branch/persistent.h"
 
-void persistent_parameter(ParameterList *list, int layer, const Config *c) {
-    parameter_add(list, layer, "mixer.persistent", c->persistent, c->width, 1.0)->decay = 0;
+void persistent_parameter(ParameterList *list, int layer, int64_t persistent, int64_t width) {
+    parameter_add(list, layer, "mixer.persistent", persistent, width, 1.0)->decay = 0;
 }
 
 Tensor *persistent_prepend(const MixerCall *call, Tensor *persistent, Tensor *x) {

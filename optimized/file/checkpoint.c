@@ -1,5 +1,6 @@
 #include "file/checkpoint.h"
 #include "file/safetensors.h"
+#include "file/settings.h"
 
 #include <cjson/cJSON.h>
 #include <math.h>
@@ -19,24 +20,24 @@ static SafeTensor checkpoint_tensor(const Parameter *p, int group, const float *
     return t;
 }
 
-int checkpoint_save(const char *path, const Model *model, const Optimizer *o, const TrainConfig *train,
+int checkpoint_save(const char *path, const Model *model, const Optimizer *o, const char *train,
                     const Progress *progress, char *message, size_t size) {
     const float *const base[GROUPS] = {model->weights, o ? o->m : 0, o ? o->v : 0};
     const int count = model->list.count, groups = o ? GROUPS : 1;
     SafeTensor *tensors = calloc((size_t)(count * GROUPS), sizeof *tensors);
     int written = 0;
-    char *config_text = config_to_json(&model->config, 0), *train_text = config_to_json(0, train);
+    char *config_text = settings_of_model(&model->config);
     char step[32], match[64], penalised[8], power1[64], power2[64];
     snprintf(step, sizeof step, "%lld", (long long)progress->step);
     snprintf(match, sizeof match, "%a", progress->match);
     snprintf(penalised, sizeof penalised, "%d", (int)progress->penalised);
     snprintf(power1, sizeof power1, "%a", o ? o->power1 : 1.0);
     snprintf(power2, sizeof power2, "%a", o ? o->power2 : 1.0);
-    const SafeMetadata metadata[] = {{"format", FORMAT}, {"config", config_text}, {"train", train_text},
+    const SafeMetadata metadata[] = {{"format", FORMAT}, {"config", config_text}, {"train", train},
                                      {"step", step},     {"match", match},        {"penalised", penalised},
                                      {"power1", power1}, {"power2", power2}};
     int status = -1;
-    if (tensors && config_text && train_text) {
+    if (tensors && config_text) {
         for (int g = 0; g < groups; g++)
             for (int i = 0; i < count; i++)
                 if (parameter_count(&model->list.items[i]) > 0)
@@ -47,23 +48,19 @@ int checkpoint_save(const char *path, const Model *model, const Optimizer *o, co
         snprintf(message, size, "no memory to write %s", path);
     free(tensors);
     free(config_text);
-    free(train_text);
     return status;
 }
 
-static int checkpoint_configs(const SafeFile *f, Config *config, TrainConfig *train, char *message,
-                              size_t size) {
-    const char *const keys[] = {"config", "train"};
-    config_defaults(config, train);
-    for (int i = 0; i < 2; i++) {
-        const char *text = safetensors_metadata(f, keys[i]);
-        cJSON *object = text ? cJSON_Parse(text) : 0;
-        const int status = object ? config_from_json(object, config, train, message, size) : -1;
-        if (!object) snprintf(message, size, "metadata has no readable \"%s\"", keys[i]);
-        cJSON_Delete(object);
-        if (status) return -1;
-    }
-    return 0;
+/* Checkpoints were once written with the keys of every mixer: those of others say nothing. */
+static int checkpoint_config(const SafeFile *f, Config *config, char *message, size_t size) {
+    const SettingsSource source = {.shared = 1};
+    const char *text = safetensors_metadata(f, "config");
+    char reason[128];
+    cJSON *object = text ? settings_parse(text, reason, sizeof reason) : 0;
+    const int status = object ? settings_read(object, config, &source, message, size) : -1;
+    if (!object) snprintf(message, size, "metadata has no readable \"config\"");
+    cJSON_Delete(object);
+    return status;
 }
 
 /* A number of the metadata inside [low, high]. */
@@ -117,26 +114,35 @@ static int checkpoint_weights(const SafeFile *f, const Config *config, char *mes
     return -1;
 }
 
-static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainConfig *train,
+static int checkpoint_progress(const SafeFile *f, Progress *progress, double power[2], char *message,
+                               size_t size) {
+    double step, penalised;
+    if (checkpoint_number(f, "step", 0, 1e9, &step, message, size) ||
+        checkpoint_number(f, "match", 0, 1, &progress->match, message, size) ||
+        checkpoint_number(f, "penalised", 0, 1, &penalised, message, size) ||
+        checkpoint_number(f, "power1", 0, 1, &power[0], message, size) ||
+        checkpoint_number(f, "power2", 0, 1, &power[1], message, size))
+        return -1;
+    progress->step = (int64_t)step;
+    progress->penalised = (int64_t)penalised;
+    return 0;
+}
+
+static int checkpoint_fill(const SafeFile *f, const Allocator *memory, Model *model, Optimizer *o,
                            Progress *progress, char *message, size_t size) {
     const char *format = safetensors_metadata(f, "format");
     Config config;
-    double step, penalised, power1, power2;
+    double power[2];
     if (!format || strcmp(format, FORMAT)) {
         snprintf(message, size, "not a checkpoint of this program (format \"%s\", \"" FORMAT "\" is wanted)",
                  format ? format : "none");
         return -1;
     }
-    if (checkpoint_configs(f, &config, train, message, size) ||
-        checkpoint_number(f, "step", 0, 1e9, &step, message, size) ||
-        checkpoint_number(f, "match", 0, 1, &progress->match, message, size) ||
-        checkpoint_number(f, "penalised", 0, 1, &penalised, message, size) ||
-        checkpoint_number(f, "power1", 0, 1, &power1, message, size) ||
-        checkpoint_number(f, "power2", 0, 1, &power2, message, size))
+    if (checkpoint_config(f, &config, message, size) ||
+        checkpoint_progress(f, progress, power, message, size))
         return -1;
-    progress->step = (int64_t)step;
-    progress->penalised = (int64_t)penalised;
-    if (checkpoint_weights(f, &config, message, size) || model_allocate(model, &config, message, size))
+    if (checkpoint_weights(f, &config, message, size) ||
+        model_allocate(model, &config, memory, message, size))
         return -1;
     int wanted = 0;
     for (int i = 0; i < model->list.count; i++) wanted += parameter_count(&model->list.items[i]) > 0;
@@ -153,22 +159,30 @@ static int checkpoint_fill(const SafeFile *f, Model *model, Optimizer *o, TrainC
     if (!o) return 0;
     if (optimizer_create(o, model, message, size)) return -1;
     o->step = progress->step;
-    o->power1 = power1;
-    o->power2 = power2;
+    o->power1 = power[0];
+    o->power2 = power[1];
     return checkpoint_copy(f, model, 1, o->m, message, size) ||
                    checkpoint_copy(f, model, 2, o->v, message, size)
                ? -1
                : 0;
 }
 
-int checkpoint_load(const char *path, Model *model, Optimizer *optimizer, TrainConfig *train,
-                    Progress *progress, char *message, size_t size) {
-    char reason[256];
+int checkpoint_load(const char *path, const Allocator *memory, Model *model, Optimizer *optimizer,
+                    char **train, Progress *progress, char *message, size_t size) {
+    char reason[512];
     SafeFile file;
+    Progress unused;
     *model = (Model){0};
     if (optimizer) *optimizer = (Optimizer){0};
+    if (train) *train = 0;
     if (safetensors_read(&file, path, message, size)) return -1;
-    const int status = checkpoint_fill(&file, model, optimizer, train, progress, reason, sizeof reason);
+    const char *text = safetensors_metadata(&file, "train");
+    int status = checkpoint_fill(&file, memory, model, optimizer, progress ? progress : &unused, reason,
+                                 sizeof reason);
+    if (!status && train && !(*train = text ? strdup(text) : 0)) {
+        snprintf(reason, sizeof reason, "metadata has no readable \"train\"");
+        status = -1;
+    }
     safetensors_close(&file);
     if (!status) return 0;
     snprintf(message, size, "%s: %s", path, reason);

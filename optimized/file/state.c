@@ -1,4 +1,5 @@
 #include "file/state.h"
+#include "base/hash.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -8,13 +9,8 @@
 #define FORMAT "titans.c state 1"
 enum { OWN_METADATA = 5, MOST_METADATA = 16 };
 
-/* FNV-1a over the bits of the weights. */
 static uint64_t weights_hash(const Model *m) {
-    const unsigned char *bytes = (const unsigned char *)m->weights;
-    uint64_t hash = 0xcbf29ce484222325u;
-    for (size_t i = 0; i < (size_t)m->list.floats * sizeof(float); i++)
-        hash = (hash ^ bytes[i]) * 0x100000001b3u;
-    return hash;
+    return hash_bytes(HASH_START, m->weights, (size_t)m->list.floats * sizeof(float));
 }
 
 static SafeTensor slot_tensor(int layer, int k, const Tensor *slot) {
@@ -24,11 +20,11 @@ static SafeTensor slot_tensor(int layer, int k, const Tensor *slot) {
     return t;
 }
 
-/* The slots that hold numbers; tensors must have room for layers * MIXER_SLOTS. */
+/* The slots that hold numbers; tensors must have room for layers * m->mixer->slots. */
 static int state_tensors(const State *state, const Model *m, SafeTensor *tensors) {
     int count = 0;
     for (int layer = 0; layer < m->config.layers; layer++)
-        for (int k = 0; k < MIXER_SLOTS; k++) {
+        for (int k = 0; k < m->mixer->slots; k++) {
             const Tensor *slot = state->layers[layer].slot[k];
             if (slot && slot->rows * slot->cols > 0) tensors[count++] = slot_tensor(layer, k, slot);
         }
@@ -40,7 +36,7 @@ int state_save(const char *path, const State *state, const Model *m, const SafeM
     char text[OWN_METADATA - 1][32];
     SafeMetadata all[MOST_METADATA] = {{"format", FORMAT}};
     static const char *const keys[] = {"position", "batch", "capacity", "weights"};
-    SafeTensor *tensors = calloc((size_t)(m->config.layers * MIXER_SLOTS), sizeof *tensors);
+    SafeTensor *tensors = calloc((size_t)(m->config.layers * m->mixer->slots), sizeof *tensors);
     if (!tensors || OWN_METADATA + metadata_count > MOST_METADATA) {
         snprintf(message, size, "no memory to write %s", path);
         free(tensors);
@@ -90,7 +86,7 @@ static int state_copy(const SafeFile *f, const SafeTensor *want, char *message, 
 }
 
 static int state_fill(const SafeFile *f, State *state, const Model *m, char *message, size_t size) {
-    SafeTensor *tensors = calloc((size_t)(m->config.layers * MIXER_SLOTS), sizeof *tensors);
+    SafeTensor *tensors = calloc((size_t)(m->config.layers * m->mixer->slots), sizeof *tensors);
     int status = 0;
     if (!tensors) return snprintf(message, size, "no memory"), -1;
     const int count = state_tensors(state, m, tensors);
@@ -125,7 +121,7 @@ int state_load(const SafeFile *f, State *state, const Model *m, char *message, s
         return snprintf(message, size, "a batch of %lld and a capacity of %lld are not plausible",
                         (long long)batch, (long long)capacity),
                -1;
-    state_start(state, m, batch, capacity);
+    state_start(state, m, batch, capacity); /* in the arena that is the caller's */
     state->position = position;
     if (!state_fill(f, state, m, message, size)) return 0;
     state_free(state);

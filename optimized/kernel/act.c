@@ -70,4 +70,4 @@ static void act_exp(int64_t n, const float *x, float *y) {
 }
 
 const struct act_kernel KERNEL(act_kernel) = {act_swiglu, act_swiglu_backward, act_gate, act_gate_backward,
-                                             act_add,    act_square_sum,      act_exp};
+                                              act_add,    act_square_sum,      act_exp};

@@ -292,5 +292,5 @@ static void attend_backward(const AttendShape *s, const float *q, const float *c
 }
 
 const struct attend_kernel KERNEL(attend_kernel) = {attend_cache_floats,  attend_workspace_floats,
-                                                   attend_append_prefix, attend_append,
-                                                   attend_forward,       attend_backward};
+                                                    attend_append_prefix, attend_append,
+                                                    attend_forward,       attend_backward};

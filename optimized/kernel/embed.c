@@ -21,7 +21,7 @@ static void embed_scatter(int64_t rows, int64_t width, const int32_t *index, con
 static void embed_rope(int64_t batch, int64_t tokens, int64_t heads, int64_t width, const float *angles,
                        float direction, const float *x, float *y) {
     const int64_t half = width / 2;
-#pragma omp parallel for schedule(static) if (batch * tokens * heads * width > ROWS_SERIAL &&                 \
+#pragma omp parallel for schedule(static) if (batch * tokens * heads * width > ROWS_SERIAL &&                \
                                               parallel_threads() > 1)
     for (int64_t i = 0; i < batch * tokens * heads; i++) {
         const float *angle = angles + (i / heads % tokens) * width;

@@ -160,8 +160,8 @@ static void gemm_views(int64_t M, int64_t N, int64_t K, GemmView a, GemmView b, 
     }
 }
 
-void gemm_serial(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda,
-                        const float *B, int64_t ldb, float *C, int64_t ldc, int accumulate) {
+void gemm_serial(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda, const float *B,
+                 int64_t ldb, float *C, int64_t ldc, int accumulate) {
     const GemmView a = form == GEMM_TN ? (GemmView){A, 1, lda} : (GemmView){A, lda, 1};
     const GemmView b = form == GEMM_NT ? (GemmView){B, ldb, 1} : (GemmView){B, 1, ldb};
     gemm_views(M, N, K, a, b, C, ldc, accumulate);

@@ -27,11 +27,25 @@ static double attention_flops(const Config *c, int layer, double context) {
     return attention_branch_flops(c, context) + 2.0 * (double)(c->width * c->width);
 }
 
+static int64_t attention_state(const Config *c, int layer, int64_t context) {
+    (void)layer;
+    return attention_branch_state(c, 0, attention_branch_ring(0, context));
+}
+
+static double attention_bytes(const Config *c, int layer, double context) {
+    (void)layer;
+    return attention_branch_bytes(c, context);
+}
+
 const Mixer mixer_attention = {.name = "attention",
                                .summary = "causal softmax attention with RoPE (eqs 1-2)",
+                               .label = "transformer",
+                               .slots = 1,
                                .positions = POSITIONS_SEQUENCE,
                                .uses_capacity = 1,
                                .parameters = attention_parameters,
                                .start = attention_start,
                                .forward = attention_forward,
-                               .flops = attention_flops};
+                               .flops = attention_flops,
+                               .state_floats = attention_state,
+                               .bytes = attention_bytes};

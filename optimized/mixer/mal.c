@@ -2,15 +2,29 @@
  * blocks sliding-window attention over their input, each with its own residual and channel mixer. State:
  * constant size. */
 #include "branch/attention.h"
-#include "branch/memory.h"
+#include "mixer/lmm.h"
 
 #include <math.h>
 
-extern const Mixer mixer_lmm;
-
 enum { ATTENTION, WO = ATTENTION + ATTENTION_BRANCH_PARAMETERS };
 
+typedef struct {
+    LmmOptions lmm; /* first, so that lmm.c finds its options */
+    int64_t window;
+} MalOptions;
+
+static const Field mal_fields[] = {LMM_FIELDS(MalOptions, lmm.memory, lmm.persistent),
+                                   WINDOW_FIELD(MalOptions, window), FIELD_END};
+
+MIXER_OPTIONS(MalOptions);
+
+static const MalOptions *mal_options(const Config *c) { return (const void *)c->options; }
+
 static int is_memory(int layer) { return layer % 2 == 0; }
+
+static int mal_settle(Config *c, char *message, size_t size) { return mixer_lmm.settle(c, message, size); }
+static int64_t mal_prefix(const Config *c) { return mixer_lmm.prefix(c); }
+static int64_t mal_gates(const Config *c) { return mixer_lmm.gates(c); }
 
 static void mal_parameters(ParameterList *list, int layer, const Config *c) {
     if (is_memory(layer)) {
@@ -26,7 +40,7 @@ static void mal_initialise(const Config *c, int layer, Tensor *parameter) {
 }
 
 static AttendShape mal_shape(const MixerCall *call) {
-    return attention_branch_shape(call, call->config->window, 0, 0);
+    return attention_branch_shape(call, mal_options(call->config)->window, 0, 0);
 }
 
 static void mal_start(const MixerCall *call) {
@@ -46,15 +60,34 @@ static Tensor *mal_forward(const MixerCall *call, Tensor *x) {
 
 static double mal_flops(const Config *c, int layer, double context) {
     if (is_memory(layer)) return mixer_lmm.flops(c, layer, context);
-    return attention_branch_flops(c, attention_branch_seen(c, context)) + 2.0 * (double)(c->width * c->width);
+    return attention_branch_flops(c, attention_branch_seen(mal_options(c)->window, context)) +
+           2.0 * (double)(c->width * c->width);
+}
+
+static int64_t mal_state(const Config *c, int layer, int64_t context) {
+    if (is_memory(layer)) return mixer_lmm.state_floats(c, layer, context);
+    return attention_branch_state(c, 0, attention_branch_ring(mal_options(c)->window, context));
+}
+
+static double mal_bytes(const Config *c, int layer, double context) {
+    if (is_memory(layer)) return mixer_lmm.bytes(c, layer, context);
+    return attention_branch_bytes(c, attention_branch_seen(mal_options(c)->window, context));
 }
 
 const Mixer mixer_mal = {.name = "mal",
                          .summary = "memory blocks and sliding-window blocks in turn (eqs 29-31, Samba-like)",
+                         .label = "MAL",
+                         .fields = mal_fields,
+                         .slots = MEMORY_BRANCH_SLOTS,
+                         .settle = mal_settle,
+                         .prefix = mal_prefix,
+                         .gates = mal_gates,
                          .positions = POSITIONS_SEQUENCE,
                          .memory_every = 2,
                          .parameters = mal_parameters,
                          .initialise = mal_initialise,
                          .start = mal_start,
                          .forward = mal_forward,
-                         .flops = mal_flops};
+                         .flops = mal_flops,
+                         .state_floats = mal_state,
+                         .bytes = mal_bytes};

@@ -16,9 +16,11 @@ const Mixer *mixer_find(const char *name) {
 Parameter *parameter_add(ParameterList *list, int layer, const char *name, int64_t rows, int64_t cols,
                          double std) {
     if (list->count == list->capacity) {
-        list->capacity = list->capacity ? 2 * list->capacity : 64;
-        list->items = realloc(list->items, (size_t)list->capacity * sizeof *list->items);
-        CHECK(list->items, "no memory for %d parameters", list->capacity);
+        const int capacity = list->capacity ? 2 * list->capacity : 64;
+        Parameter *items = realloc(list->items, (size_t)capacity * sizeof *items);
+        if (!items) return list->failed = 1, &list->spare;
+        list->items = items;
+        list->capacity = capacity;
     }
     Parameter *p = &list->items[list->count++];
     *p = (Parameter){{0}, rows, cols, list->floats, std, 0.0, rows > 1};
@@ -38,7 +40,8 @@ void parameter_gain(ParameterList *list, int layer, const char *name, int64_t co
 static void model_parameters(Model *m) {
     const Config *c = &m->config;
     const double fan_in = 1.0 / sqrt(3.0 * (double)c->width), fan_ffn = 1.0 / sqrt(3.0 * (double)c->ffn);
-    parameter_add(&m->list, -1, "embedding", c->vocab, c->width, c->embedding_std)->decay = 0;
+    parameter_add(&m->list, -1, "embedding", c->features ? c->features : c->vocab, c->width, c->embedding_std)
+        ->decay = 0;
     for (int layer = 0; layer < c->layers; layer++) {
         parameter_gain(&m->list, layer, "norm1", c->width);
         m->first[layer] = m->list.count;
@@ -88,21 +91,18 @@ static void model_angles(const Config *c, int64_t position, int64_t rows, float 
 
 /* Everything but the numbers. */
 static int model_plan(Model *m, const Config *config, char *message, size_t size) {
-    *m = (Model){.config = *config};
-    if (config_validate(config, message, size)) return -1;
-    if (m->config.theta_max <= 0.0) m->config.theta_max = 0.5 / (double)config->chunk;
-    m->mixer = mixer_find(config->mixer);
-    if (!m->mixer) {
-        snprintf(message, size, "unknown mixer \"%s\" (titans info lists them)", config->mixer);
-        return -1;
-    }
+    *m = (Model){.config = *config, .mixer = config->mixer};
+    if (config_settle(&m->config, message, size)) return -1;
     m->first = calloc((size_t)config->layers + 1, sizeof *m->first);
     if (!m->first) {
         snprintf(message, size, "no memory for %ld layers", config->layers);
         return -1;
     }
     model_parameters(m);
-    return 0;
+    if (!m->list.failed) return 0;
+    snprintf(message, size, "no memory for %d parameters", m->list.count);
+    model_free(m);
+    return -1;
 }
 
 int model_count(const Config *config, int64_t *weights, char *message, size_t size) {
@@ -113,16 +113,22 @@ int model_count(const Config *config, int64_t *weights, char *message, size_t si
     return status;
 }
 
-int model_allocate(Model *m, const Config *config, char *message, size_t size) {
+int model_allocate(Model *m, const Config *config, const Allocator *memory, char *message, size_t size) {
     if (model_plan(m, config, message, size)) return -1;
+    m->memory = memory;
     if (m->mixer->positions == POSITIONS_SEGMENT) {
-        const int64_t rows = config->persistent + 2 * config->segment, width = config->width / config->heads;
-        m->segment_angles = malloc((size_t)(rows * width) * sizeof(float));
-        CHECK(m->segment_angles, "no memory for %ld rows of angles", rows);
+        const int64_t rows = m->mixer->prefix(config) + 2 * m->mixer->segment(config),
+                      width = config->width / config->heads;
+        m->segment_angles = memory_take(memory, (size_t)(rows * width) * sizeof(float));
+        if (!m->segment_angles) {
+            snprintf(message, size, "no memory for %ld rows of angles", rows);
+            model_free(m);
+            return -1;
+        }
         model_angles(config, 0, rows, m->segment_angles);
     }
-    m->weights = aligned_alloc(64, ((size_t)m->list.floats * sizeof(float) + 63) / 64 * 64);
-    m->tensors = calloc((size_t)m->list.count, sizeof *m->tensors);
+    m->weights = memory_take(memory, (size_t)m->list.floats * sizeof(float));
+    m->tensors = memory_take(memory, (size_t)m->list.count * sizeof *m->tensors);
     if (!m->weights || !m->tensors) {
         snprintf(message, size, "no memory for %ld weights", m->list.floats);
         model_free(m);
@@ -136,31 +142,31 @@ int model_allocate(Model *m, const Config *config, char *message, size_t size) {
 }
 
 int model_create(Model *m, const Config *config, uint64_t seed, char *message, size_t size) {
-    if (model_allocate(m, config, message, size)) return -1;
+    if (model_allocate(m, config, 0, message, size)) return -1;
     model_initialise(m, seed);
     return 0;
 }
 
 void model_gradients(Model *m) {
-    m->grads = aligned_alloc(64, ((size_t)m->list.floats * sizeof(float) + 63) / 64 * 64);
+    m->grads = memory_take(m->memory, (size_t)m->list.floats * sizeof(float));
     CHECK(m->grads, "no memory for %ld gradients", m->list.floats);
     memset(m->grads, 0, (size_t)m->list.floats * sizeof(float));
     for (int i = 0; i < m->list.count; i++) m->tensors[i].grad = m->grads + m->list.items[i].offset;
 }
 
 void model_free(Model *m) {
+    float *const arrays[] = {m->weights, m->grads, m->segment_angles};
+    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) memory_give(m->memory, arrays[i]);
+    memory_give(m->memory, m->tensors);
     free(m->list.items);
-    free(m->weights);
-    free(m->grads);
-    free(m->tensors);
     free(m->first);
-    free(m->segment_angles);
     *m = (Model){0};
 }
 
 static MixerCall model_call(Tape *tape, const Model *m, State *state, int layer) {
     return (MixerCall){.tape = tape,
                        .config = &m->config,
+                       .options = m->config.options,
                        .parameter = m->tensors + m->first[layer],
                        .layer = layer,
                        .state = &state->layers[layer],
@@ -171,16 +177,20 @@ static MixerCall model_call(Tape *tape, const Model *m, State *state, int layer)
 
 void state_begin(Tape *tape, State *state, const Model *m) {
     state->position = 0;
+    const size_t slots = (size_t)m->mixer->slots;
     state->layers = arena_take(tape->arena, (size_t)m->config.layers * sizeof *state->layers);
-    memset(state->layers, 0, (size_t)m->config.layers * sizeof *state->layers);
     for (int layer = 0; layer < m->config.layers; layer++) {
+        state->layers[layer].slot = arena_take(tape->arena, slots * sizeof(Tensor *));
+        for (size_t k = 0; k < slots; k++) state->layers[layer].slot[k] = 0;
         const MixerCall call = model_call(tape, m, state, layer);
         m->mixer->start(&call);
     }
 }
 
 void state_start(State *state, const Model *m, int64_t batch, int64_t capacity) {
-    *state = (State){.batch = batch, .capacity = attend_round(capacity)};
+    state->batch = batch;
+    state->position = 0;
+    state->capacity = attend_round(capacity);
     Tape tape = {&state->arena, 0, 0};
     state_begin(&tape, state, m);
 }
@@ -190,7 +200,7 @@ void state_free(State *state) { arena_free(&state->arena); }
 static const float *model_positions(Arena *arena, const Model *m, int64_t position, int64_t tokens,
                                     const float **persistent) {
     const Config *c = &m->config;
-    const int64_t width = c->width / c->heads, prefix = c->persistent;
+    const int64_t width = c->width / c->heads, prefix = m->mixer->prefix ? m->mixer->prefix(c) : 0;
     float *angles;
     *persistent = 0;
     switch (m->mixer->positions) {
@@ -242,6 +252,15 @@ Tensor *model_mixer(Tape *tape, Model *m, Tensor *x, int64_t batch) {
     return m->mixer->forward(&call, x);
 }
 
+/* Rows of the embedding, or with features their linear map. */
+static Tensor *model_input(Tape *tape, Model *m, const ModelInput *input) {
+    const int64_t rows = input->batch * input->count, width = m->config.features;
+    if (!width) return op_gather(tape, &m->tensors[0], input->tokens, rows);
+    Tensor *features = tape_tensor(tape, rows, width);
+    memcpy(features->data, input->features, (size_t)(rows * width) * sizeof(float));
+    return op_linear(tape, features, &m->tensors[0]);
+}
+
 Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *input) {
     State fresh;
     if (!state) {
@@ -251,7 +270,7 @@ Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *inpu
     CHECK(state->batch == input->batch, "state of %ld sequences, %ld given", state->batch, input->batch);
     const float *persistent;
     const float *angles = model_positions(tape->arena, m, state->position, input->count, &persistent);
-    Tensor *x = op_gather(tape, &m->tensors[0], input->tokens, input->batch * input->count);
+    Tensor *x = model_input(tape, m, input);
     for (int layer = 0; layer < m->config.layers; layer++) {
         MixerCall call = model_call(tape, m, state, layer);
         call.tokens = input->count;
@@ -276,4 +295,11 @@ double model_flops(const Model *m, double context, int head) {
     for (int layer = 0; layer < c->layers; layer++)
         flops += m->mixer->flops(c, layer, context) + 6.0 * D * (double)c->ffn;
     return flops;
+}
+
+int64_t model_state_floats(const Model *m, int64_t context) {
+    int64_t floats = 0;
+    for (int layer = 0; layer < m->config.layers; layer++)
+        floats += m->mixer->state_floats(&m->config, layer, context);
+    return floats;
 }

@@ -15,8 +15,9 @@ typedef struct {
 
 typedef struct {
     Parameter *items;
-    int count, capacity;
+    int count, capacity, failed; /* failed: there was no memory for all of them */
     int64_t floats;
+    Parameter spare; /* what is written then */
 } ParameterList;
 
 static inline int64_t parameter_count(const Parameter *p) { return p->rows * p->cols; }
@@ -29,11 +30,10 @@ Parameter *parameter_add(ParameterList *list, int layer, const char *name, int64
 /* A gain of a norm: 1 x cols, all ones at first. */
 void parameter_gain(ParameterList *list, int layer, const char *name, int64_t cols);
 
-/* What a mixer carries from one call to the next. Contents belong to the mixer; size does not depend on the
- * number of tokens seen, except for the key-value cache of attention. */
-enum { MIXER_SLOTS = 8 };
+/* What a mixer carries from one call to the next: `slots` tensors of its own. Size does not depend on the number of
+ * tokens seen, except for mixers whose state grows. */
 typedef struct {
-    Tensor *slot[MIXER_SLOTS]; /* unused ones are NULL */
+    Tensor **slot; /* unused ones are NULL */
 } MixerState;
 
 /* What a mixer can show of its inside during a call: batch x tokens x heads each, one layer; any may be NULL.
@@ -48,7 +48,8 @@ typedef struct {
 typedef struct {
     Tape *tape;
     const Config *config;
-    Tensor *parameter; /* the mixer's, in the order it added them */
+    const void *options; /* the mixer's own, config->options */
+    Tensor *parameter;   /* its parameters in the order it added them */
     MixerState *state;
     int layer;
     int64_t batch, tokens, position, capacity;
@@ -59,25 +60,42 @@ typedef struct {
     const Probe *probe;     /* or NULL */
 } MixerCall;
 
-/* Which rows have angles: the call's tokens, counted from the sequence's beginning; the same after
- * config.persistent rows of their own (persistent_angles, in calls at position 0); or one segment: persistent
+/* Which rows have angles: the call's tokens, counted from the sequence's beginning; the same after the prefix's
+ * rows of their own (persistent_angles, in calls at position 0); or one segment: persistent
  * rows, then `segment` retrieved ones and `segment` tokens (eq 22), the same for every segment. */
 typedef enum { POSITIONS_NONE, POSITIONS_SEQUENCE, POSITIONS_PREFIXED, POSITIONS_SEGMENT } MixerPositions;
 
-typedef struct {
-    const char *name, *summary;
+/* A sequence mixer: one file, one const table. Functions that a mixer has no use for are NULL. */
+typedef struct Mixer {
+    const char *name, *summary, *label; /* label: in figures and tables for people */
+    const Field *fields;                /* its own keys; they describe config->options */
+    int slots;                          /* tensors of the state of one layer */
     MixerPositions positions;
     int uses_capacity; /* the state grows with the sequence */
     int memory_every;  /* every n-th layer, from the first, has a memory; 0: none */
+    /* Settles what the options' defaults leave open, and refuses what cannot be. 0, or -1 with a message. */
+    int (*settle)(Config *config, char *message, size_t size);
+    int64_t (*prefix)(const Config *config);  /* persistent tokens before the sequence */
+    int64_t (*segment)(const Config *config); /* tokens of a segment (POSITIONS_SEGMENT) */
+    int64_t (*grain)(const Config *config); /* a streamed call begins at multiples of this; NULL: anywhere */
+    int64_t (*split)(
+        const Config *config); /* where a recorded sequence may be cut, its gradient passing through
+                                                 the state: after so many tokens first; NULL: nowhere */
+    int64_t (*gates)(const Config *config); /* gates per token that the write-sparsity penalty counts */
     void (*parameters)(ParameterList *list, int layer, const Config *config);
-    void (*initialise)(const Config *config, int layer,
-                       Tensor *parameter); /* after the random weights; NULL: nothing to add */
-    void (*start)(const MixerCall *call);  /* fills call->state for the beginning of a sequence */
+    void (*initialise)(const Config *config, int layer, Tensor *parameter); /* after the random weights */
+    void (*start)(const MixerCall *call); /* fills call->state for the beginning of a sequence */
     Tensor *(*forward)(const MixerCall *call,
                        Tensor *x); /* batch tokens x D -> the same; advances call->state */
-    double (*flops)(const Config *config, int layer,
-                    double context); /* of one layer per token (see model_flops) */
+    /* Of one layer: useful flop per token (see model_flops); floats of state per sequence after `context` tokens;
+     * bytes of that state which a token moves at least, read and written. */
+    double (*flops)(const Config *config, int layer, double context);
+    int64_t (*state_floats)(const Config *config, int layer, int64_t context);
+    double (*bytes)(const Config *config, int layer, double context);
 } Mixer;
+
+/* A mixer's options must fit into a Config. */
+#define MIXER_OPTIONS(S) _Static_assert(sizeof(S) <= CONFIG_OPTIONS, #S " do not fit: raise CONFIG_OPTIONS")
 
 const Mixer *mixer_find(const char *name);
 const Mixer *mixer_at(int i); /* NULL past the end */
@@ -88,13 +106,14 @@ typedef struct {
     ParameterList list;
     int *first; /* per layer: index of its first mixer parameter; then that of the final norm */
     float *weights, *grads, *segment_angles;
-    Tensor *tensors; /* one per parameter; grad is NULL until model_gradients */
+    Tensor *tensors;         /* one per parameter; grad is NULL until model_gradients */
+    const Allocator *memory; /* of all that lives as long as the model; NULL: the system's */
 } Model;
 
 /* Weights initialised from seed. 0, or -1 with a message; model_free releases. */
 int model_create(Model *model, const Config *config, uint64_t seed, char *message, size_t size);
-int model_allocate(Model *model, const Config *config, char *message,
-                   size_t size); /* weights uninitialised */
+/* Weights uninitialised; memory: where they come from, NULL the system. */
+int model_allocate(Model *model, const Config *config, const Allocator *memory, char *message, size_t size);
 /* Number of weights of a configuration, without making them. 0, or -1 with a message. */
 int model_count(const Config *config, int64_t *weights, char *message, size_t size);
 void model_gradients(Model *model); /* allocates the gradient array, zero */
@@ -105,7 +124,7 @@ void model_free(Model *model);
 typedef struct {
     int64_t batch, position, capacity;
     MixerState *layers;
-    Arena arena;
+    Arena arena; /* of a streamed state; its memory and escape are the caller's */
 } State;
 
 /* The beginning of state->batch sequences on a tape: for training across several calls. */
@@ -120,6 +139,7 @@ void state_free(State *state);
  * (training). */
 typedef struct {
     const int32_t *tokens;
+    const float *features; /* batch x count x config.features, in place of tokens */
     int64_t batch, count;
     const int32_t *rows;
     int64_t row_count;
@@ -136,3 +156,6 @@ Tensor *model_mixer(Tape *tape, Model *model, Tensor *x, int64_t batch);
  * recomputation or padding; head: including the output head. context: mean number of keys seen by attention.
  */
 double model_flops(const Model *model, double context, int head);
+
+/* Floats of the state of one sequence after `context` tokens, all layers. */
+int64_t model_state_floats(const Model *model, int64_t context);

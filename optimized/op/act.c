@@ -11,7 +11,8 @@ typedef struct {
 static void bias_backward(void *context) {
     const Binary *c = context;
     kernel->act->add(c->y->rows * c->y->cols, c->y->grad, c->x->grad);
-    for (int64_t r = 0; r < c->y->rows; r++) kernel->act->add(c->y->cols, c->y->grad + r * c->y->cols, c->w->grad);
+    for (int64_t r = 0; r < c->y->rows; r++)
+        kernel->act->add(c->y->cols, c->y->grad + r * c->y->cols, c->w->grad);
 }
 
 Tensor *op_bias(Tape *tape, Tensor *x, Tensor *bias) {
@@ -43,7 +44,7 @@ Tensor *op_add(Tape *tape, Tensor *a, Tensor *b) {
 static void swiglu_backward(void *context) {
     const Binary *c = context;
     kernel->act->swiglu_backward(c->y->rows * c->y->cols, c->x->data, c->w->data, c->y->grad, c->x->grad,
-                            c->w->grad);
+                                 c->w->grad);
 }
 
 Tensor *op_swiglu(Tape *tape, Tensor *a, Tensor *b) {
@@ -58,7 +59,7 @@ Tensor *op_swiglu(Tape *tape, Tensor *a, Tensor *b) {
 static void gate_backward(void *context) {
     const Binary *c = context;
     kernel->act->gate_backward(c->y->rows * c->y->cols, c->x->data, c->w->data, c->y->grad, c->x->grad,
-                          c->w->grad);
+                               c->w->grad);
 }
 
 Tensor *op_gate(Tape *tape, Tensor *a, Tensor *b) {

@@ -3,6 +3,7 @@
 #include "op/op.h"
 
 typedef struct {
+    Arena *arena;
     AttendShape shape;
     AttentionInput in;
     Tensor *y;
@@ -13,17 +14,17 @@ static void attention_backward(void *context) {
     const Attention *c = context;
     const AttendShape *s = &c->shape;
     const AttentionInput *in = &c->in;
-    Arena scratch = {0};
+    const ArenaMark scratch = arena_mark(c->arena);
     const int64_t prefix = s->prefix * s->heads * s->width;
-    float *workspace = arena_floats(&scratch, parallel_threads() * kernel->attend->workspace_floats(s));
-    float *dkp = arena_zeros(&scratch, s->batch * prefix), *dvp = arena_zeros(&scratch, s->batch * prefix);
+    float *workspace = arena_floats(c->arena, parallel_threads() * kernel->attend->workspace_floats(s));
+    float *dkp = arena_zeros(c->arena, s->batch * prefix), *dvp = arena_zeros(c->arena, s->batch * prefix);
     kernel->attend->backward(s, in->q->data, c->cache, c->y->data, c->statistics, c->y->grad, in->q->grad,
-                        in->k->grad, in->v->grad, dkp, dvp, workspace);
+                             in->k->grad, in->v->grad, dkp, dvp, workspace);
     for (int64_t b = 0; prefix && b < s->batch; b++) {
         kernel->act->add(prefix, dkp + b * prefix, in->kp->grad);
         kernel->act->add(prefix, dvp + b * prefix, in->vp->grad);
     }
-    arena_free(&scratch);
+    arena_release(c->arena, scratch);
 }
 
 /* A ring shorter than the call is filled and read in turns. */
@@ -51,14 +52,15 @@ Tensor *op_attention(Tape *tape, const AttendShape *shape, const AttentionInput 
     Tensor *y = tape_tensor(tape, in->q->rows, in->q->cols);
     const int64_t rows = shape->batch * shape->heads * shape->tokens;
     float *statistics = tape->recording ? arena_floats(tape->arena, rows * 2) : 0;
-    Arena scratch = {0};
-    float *workspace = arena_floats(&scratch, parallel_threads() * kernel->attend->workspace_floats(shape));
+    const ArenaMark scratch = arena_mark(tape->arena);
+    float *workspace =
+        arena_floats(tape->arena, parallel_threads() * kernel->attend->workspace_floats(shape));
     attention_run(shape, in, cache->data, y->data, statistics, workspace);
-    arena_free(&scratch);
+    arena_release(tape->arena, scratch);
     AttendShape whole = *shape;
     whole.first = 0;
     whole.count = shape->tokens;
-    tape_push(tape, attention_backward, &(Attention){whole, *in, y, cache->data, statistics},
+    tape_push(tape, attention_backward, &(Attention){tape->arena, whole, *in, y, cache->data, statistics},
               sizeof(Attention));
     return y;
 }

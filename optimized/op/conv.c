@@ -10,7 +10,7 @@ typedef struct {
 static void conv_backward(void *context) {
     const Conv *c = context;
     kernel->conv->backward(&c->shape, c->x->data, c->tail ? c->tail->data : 0, c->weight->data, c->y->grad,
-                      c->x->grad, c->tail ? c->tail->grad : 0, c->weight->grad, c->workspace);
+                           c->x->grad, c->tail ? c->tail->grad : 0, c->weight->grad, c->workspace);
 }
 
 /* No convolution is one tap that is constantly 1. */

@@ -31,7 +31,7 @@ static void rope_backward(void *context) {
     const Rope *c = context;
     const int64_t tokens = c->x->rows / c->batch, n = c->x->rows * c->x->cols;
     kernel->embed->rope(c->batch, tokens, c->heads, c->x->cols / c->heads, c->angles, -1.0f, c->y->grad,
-                   c->y->grad);
+                        c->y->grad);
     kernel->act->add(n, c->y->grad, c->x->grad);
 }
 

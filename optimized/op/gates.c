@@ -11,7 +11,7 @@ typedef struct {
 static void gates_backward(void *context) {
     const GatesContext *c = context;
     kernel->gates->backward(&c->shape, c->penalty, c->z->data, c->gates.keep->grad, c->gates.theta->grad,
-                       c->gates.eta->grad, c->z->grad);
+                            c->gates.eta->grad, c->z->grad);
 }
 
 Gates op_gates(Tape *tape, const GateShape *shape, Tensor *z, float penalty) {

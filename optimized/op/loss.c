@@ -15,6 +15,22 @@ double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, doubl
     if (count == 0) return 0.0;
     if (tape->recording)
         kernel->loss->backward(rows, logits->cols, logits->data, target, (float)(weight / (double)count),
-                          logits->grad);
+                               logits->grad);
     return sum / (double)count;
+}
+
+double op_squared_error(Tape *tape, Tensor *outputs, const int32_t *target, const float *values,
+                        double weight) {
+    const int64_t rows = outputs->rows, cols = outputs->cols;
+    int64_t count = 0;
+    double sum = 0.0;
+    for (int64_t r = 0; r < rows; r++) count += target[r] >= 0;
+    const float share = count ? (float)(2.0 * weight / (double)(count * cols)) : 0.0f;
+    for (int64_t r = 0; r < rows; r++)
+        for (int64_t j = r * cols; target[r] >= 0 && j < (r + 1) * cols; j++) {
+            const float error = outputs->data[j] - values[j];
+            sum += (double)error * (double)error;
+            if (tape->recording) outputs->grad[j] += share * error;
+        }
+    return count ? sum / (double)(count * cols) : 0.0;
 }

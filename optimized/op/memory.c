@@ -14,7 +14,7 @@ static void memory_start_backward(void *context) {
     const int64_t heads = c->initial->rows;
     for (int64_t i = 0; i < c->state->rows; i++)
         kernel->act->add(c->weights, c->state->grad + i * 2 * c->weights,
-                    c->initial->grad + i % heads * c->weights);
+                         c->initial->grad + i % heads * c->weights);
 }
 
 Tensor *op_memory_start(Tape *tape, Tensor *initial, int64_t batch, int64_t weights) {
@@ -43,7 +43,8 @@ typedef struct {
 static void memory_backward(void *context) {
     const Memory *c = context;
     const int64_t used = c->after->rows * (c->after->cols / 3 * 2);
-    kernel->memory->backward(&c->shape, &c->in, c->snapshots, c->y->grad, &c->d, c->after->grad, c->workspace);
+    kernel->memory->backward(&c->shape, &c->in, c->snapshots, c->y->grad, &c->d, c->after->grad,
+                             c->workspace);
     if (c->before->grad) kernel->act->add(used, c->after->grad, c->before->grad);
 }
 
@@ -64,7 +65,8 @@ Tensor *op_memory(Tape *tape, const MemoryShape *shape, Tensor *k, Tensor *v, Te
     const MemoryInput in = {k->data, v->data, q->data, gates.keep->data, gates.theta->data, gates.eta->data};
     Tensor *y = tape_tensor(tape, rows, v->cols), *before = *state;
     MemoryOutput out = {y->data, 0, surprise};
-    float *workspace = arena_floats(tape->arena, parallel_threads() * kernel->memory->workspace_floats(shape));
+    float *workspace =
+        arena_floats(tape->arena, parallel_threads() * kernel->memory->workspace_floats(shape));
     if (tape->recording) {
         *state = memory_copy_state(tape, before);
         out.snapshots = arena_floats(tape->arena, heads * chunks * 2 * (before->cols / 3));
@@ -78,6 +80,7 @@ Tensor *op_memory(Tape *tape, const MemoryShape *shape, Tensor *k, Tensor *v, Te
 }
 
 typedef struct {
+    Arena *arena;
     MemoryShape shape;
     Tensor *q, *state, *y;
 } MemoryRead;
@@ -85,11 +88,12 @@ typedef struct {
 static void memory_read_backward(void *context) {
     const MemoryRead *c = context;
     const int64_t weights = c->state->cols / 3;
-    Arena scratch = {0};
-    float *workspace = arena_floats(&scratch, parallel_threads() * kernel->memory->workspace_floats(&c->shape));
+    const ArenaMark scratch = arena_mark(c->arena);
+    float *workspace =
+        arena_floats(c->arena, parallel_threads() * kernel->memory->workspace_floats(&c->shape));
     kernel->memory->read_backward(&c->shape, c->q->data, c->state->data + weights, 3 * weights, c->y->grad,
-                             c->q->grad, c->state->grad, 2 * weights, workspace);
-    arena_free(&scratch);
+                                  c->q->grad, c->state->grad, 2 * weights, workspace);
+    arena_release(c->arena, scratch);
 }
 
 Tensor *op_memory_read(Tape *tape, const MemoryShape *shape, Tensor *q, Tensor *state) {
@@ -97,8 +101,10 @@ Tensor *op_memory_read(Tape *tape, const MemoryShape *shape, Tensor *q, Tensor *
     CHECK(q->rows == shape->batch * shape->tokens && q->cols == shape->heads * shape->width[0], "q %ld x %ld",
           q->rows, q->cols);
     Tensor *y = tape_tensor(tape, q->rows, shape->heads * shape->width[shape->layers]);
-    float *workspace = arena_floats(tape->arena, parallel_threads() * kernel->memory->workspace_floats(shape));
+    float *workspace =
+        arena_floats(tape->arena, parallel_threads() * kernel->memory->workspace_floats(shape));
     kernel->memory->read(shape, q->data, state->data + weights, 3 * weights, y->data, workspace);
-    tape_push(tape, memory_read_backward, &(MemoryRead){*shape, q, state, y}, sizeof(MemoryRead));
+    tape_push(tape, memory_read_backward, &(MemoryRead){tape->arena, *shape, q, state, y},
+              sizeof(MemoryRead));
     return y;
 }

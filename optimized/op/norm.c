@@ -9,8 +9,8 @@ typedef struct {
 
 static void norm_backward(void *context) {
     const Norm *c = context;
-    kernel->norm->backward(&c->shape, c->x->data, c->gain->data, c->z ? c->z->data : 0, c->y->grad, c->x->grad,
-                      c->gain->grad, c->z ? c->z->grad : 0, c->workspace);
+    kernel->norm->backward(&c->shape, c->x->data, c->gain->data, c->z ? c->z->data : 0, c->y->grad,
+                           c->x->grad, c->gain->grad, c->z ? c->z->grad : 0, c->workspace);
 }
 
 Tensor *op_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *z, int64_t groups) {

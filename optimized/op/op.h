@@ -56,3 +56,8 @@ void op_carry(Tape *tape, Tensor **slot, Tensor *next);
 /* Mean cross-entropy over targets >= 0. When recording, adds `weight` times its gradient to the logits'.
  * best: argmax per row. */
 double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, double weight, int32_t *best);
+
+/* Mean squared error of the rows with target >= 0 against `values` (rows x cols of the outputs). When recording, adds
+ * `weight` times its gradient. */
+double op_squared_error(Tape *tape, Tensor *outputs, const int32_t *target, const float *values,
+                        double weight);

@@ -22,7 +22,7 @@ void optimizer_free(Optimizer *o) {
     *o = (Optimizer){0};
 }
 
-double optimizer_rate(const TrainConfig *t, int64_t step, int64_t steps) {
+double optimizer_rate(const OptimizerOptions *t, int64_t step, int64_t steps) {
     if (step < t->warmup) return t->rate * (double)(step + 1) / (double)t->warmup;
     const double progress =
         steps > t->warmup ? (double)(step - t->warmup) / (double)(steps - t->warmup) : 1.0;
@@ -40,7 +40,7 @@ static const char *optimizer_culprit(const Model *model) {
     return "the norm itself (overflow)";
 }
 
-double optimizer_step(Optimizer *o, Model *model, const TrainConfig *t, double rate, const char **bad) {
+double optimizer_step(Optimizer *o, Model *model, const OptimizerOptions *t, double rate, const char **bad) {
     const double norm = sqrt(kernel->act->square_sum(model->list.floats, model->grads));
     *bad = 0;
     if (!isfinite(norm)) {
@@ -62,7 +62,7 @@ double optimizer_step(Optimizer *o, Model *model, const TrainConfig *t, double r
         const Parameter *p = &model->list.items[i];
         step.decay = p->decay ? (float)t->decay : 0.0f;
         kernel->adamw->update(p->rows * p->cols, &step, model->grads + p->offset, model->weights + p->offset,
-                         o->m + p->offset, o->v + p->offset);
+                              o->m + p->offset, o->v + p->offset);
     }
     memset(model->grads, 0, (size_t)model->list.floats * sizeof(float));
     return norm;

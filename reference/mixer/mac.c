@@ -34,14 +34,14 @@ static void mac_rope(const Mixing *m, int64_t n, real *x) {
     rope(n, m->H, m->dh, Np + m->segment, segment, segment);
 }
 
-/* (23) y = Attn(S~), the rows of S only (E8): S~ ((Np + 2n) x D), y (n x D). in: W_Q, W_K, W_V (D x D). */
-static void mac_attention(const Mixing *m, int64_t n, const real *context, const void *const *in, real *y) {
+/* (23) y = Attn(S~), the rows of S only (E8): S~ ((Np + 2n) x D), y (n x D). */
+static void mac_attention(const Mixing *m, const Call *call, int64_t n, const real *context, real *y) {
     int64_t rows = m->persistent + 2 * n, size = rows * m->D, dh = m->dh, *seen = rows_new(rows);
     real *q = R_NEW(size), *k = R_NEW(size), *v = R_NEW(size), *head = R_NEW(3 * rows * dh);
     real *q_h = head, *k_h = q_h + rows * dh, *v_h = k_h + rows * dh;
-    project(rows, m->D, m->D, context, IN(0), q);
-    project(rows, m->D, m->D, context, IN(1), k);
-    project(rows, m->D, m->D, context, IN(2), v);
+    project(rows, m->D, m->D, context, in(call, "attention.wq"), q);
+    project(rows, m->D, m->D, context, in(call, "attention.wk"), k);
+    project(rows, m->D, m->D, context, in(call, "attention.wv"), v);
     mac_rope(m, n, q);
     mac_rope(m, n, k);
     for (int64_t h = 0; h < m->H; h++) {
@@ -62,10 +62,10 @@ static void mac_attention(const Mixing *m, int64_t n, const real *context, const
 
 /* (24) M_t = M_{t-1}(y_t) for the n tokens from `from`; read = M*_t(y_t) of (25): the state right after token
  * t (E7), or literally the segment's last state. The convolutions and chunks run over all of y.
- * read (n x D); in: MEMORY_PARAMS. */
-static void mac_memorise(const Mixing *m, const Context *c, int64_t from, int64_t n, const void *const *in,
-                         const real *theta_max, real *read) {
-    MemoryInputs x = memory_inputs_new(m, from + n, c->y, in, theta_max);
+ * read (n x D). */
+static void mac_memorise(const Mixing *m, const Call *call, const Context *c, int64_t from, int64_t n,
+                         real *read) {
+    MemoryInputs x = memory_inputs_new(m, call, "memory.", from + n, c->y);
     memory_heads(m, from, from + n, &x, c->M, c->S, read);
     if (m->literal) memory_retrieve(m, n, c->M, x.q + from * m->D, read);
     memory_inputs_free(&x);
@@ -79,34 +79,34 @@ static void mac_context(const Mixing *m, int64_t n, const real *tokens, const re
     real_copy(n * m->D, segment, context + (m->persistent + n) * m->D);
 }
 
-/* (21)-(25) for one segment of n tokens: o (n x D), before W_O. in: all tensors of the mixer. */
-static void mac_segment(const Mixing *m, const Context *c, int64_t from, int64_t n, const void *const *in,
+/* (21)-(25) for one segment of n tokens: o (n x D), before W_O. */
+static void mac_segment(const Mixing *m, const Call *call, const Context *c, int64_t from, int64_t n,
                         real *o) {
     int64_t D = m->D;
     real *context = R_NEW((m->persistent + 2 * n) * D), *h = R_NEW(n * D), *read = R_NEW(n * D);
-    mac_recall(m, c, from, n, IN(7), h);
-    mac_context(m, n, IN(1), h, IN(0) + from * D, context);
-    mac_attention(m, n, context, in + 4, c->y + from * D);
-    mac_memorise(m, c, from, n, in + 8, IN(20), read);
-    titans_gate(n, m->H, m->dh, c->y + from * D, read, IN(17), IN(18), o);
+    mac_recall(m, c, from, n, in(call, "gain_h"), h);
+    mac_context(m, n, in(call, "persistent"), h, in(call, "x") + from * D, context);
+    mac_attention(m, call, n, context, c->y + from * D);
+    mac_memorise(m, call, c, from, n, read);
+    titans_gate(n, m->H, m->dh, c->y + from * D, read, in(call, "gain_y"), in(call, "gain_m"), o);
     free(context);
     free(h);
     free(read);
 }
 
 /* o = [segment by segment] W_O; r = l2_norm(silu(conv(x W_r))) are the queries of (21): x, o (T x D). */
-static void mixer_mac_run(const int64_t *dims, const void *const *in, void *const *out) {
-    Mixing m = mixing_at(dims);
+static void mixer_mac_run(const Call *call) {
+    Mixing m = mixing_at(call);
     int64_t n = m.T * m.D, P = m.H * network_size(&m.net);
     Context c = {R_NEW(n), R_NEW(n), R_NEW(P), R_NEW(P)};
     real *o = R_NEW(n);
-    memory_input(&m, m.T, 1, IN(0), IN(2), IN(3), c.q);
-    real_copy(P, IN(16), c.M);
+    memory_input(&m, m.T, 1, in(call, "x"), in(call, "wr"), in(call, "conv_r"), c.q);
+    real_copy(P, in(call, "memory.m0"), c.M);
     for (int64_t from = 0; from < m.T; from += m.segment) {
         int64_t left = m.T - from;
-        mac_segment(&m, &c, from, left < m.segment ? left : m.segment, in, o + from * m.D);
+        mac_segment(&m, call, &c, from, left < m.segment ? left : m.segment, o + from * m.D);
     }
-    project(m.T, m.D, m.D, o, IN(19), OUT(0));
+    project(m.T, m.D, m.D, o, in(call, "wo"), out(call, "o"));
     free(c.q);
     free(c.y);
     free(c.M);
@@ -114,22 +114,25 @@ static void mixer_mac_run(const int64_t *dims, const void *const *in, void *cons
     free(o);
 }
 
-static void mixer_mac_shape(const int64_t *dims, int64_t *in, int64_t *out) {
-    Mixing m = mixing_at(dims);
-    in[0] = out[0] = m.T * m.D;
-    in[1] = m.persistent * m.D;
-    in[2] = m.D * m.D;
-    in[3] = m.w * m.D;
-    sizes_fill(3, m.D * m.D, in + 4);
-    in[7] = m.D;
-    memory_sizes(&m, in + 8);
-    in[17] = in[18] = m.D;
-    in[19] = m.D * m.D;
-    in[20] = 1;
-}
-
-static const Equation mixer_mac_equations[] = {{"mixer_mac", "eqs 21-25, errata E6 E7 E8 E13", MIXER_DIMS,
-                                                "x P_tok Wq_r conv_r Wq_a Wk_a Wv_a gain_h " MEMORY_PARAMS
-                                                " gain_y gain_m Wo theta_max",
-                                                "o", mixer_mac_shape, mixer_mac_run},
+static const Dimension mixer_mac_dims[] = {
+    MIXER_SIZES,
+    MEMORY_OPTIONS,
+    PERSISTENT,
+    SIZE("segment", NULL, "tokens attended over at a time, a multiple of chunk"),
+    CHOICE("mask", "literal", "causal paper", "paper: the literal reading, which leaks (E6, E7)"),
+    DIMENSION_END};
+static const Argument mixer_mac_in[] = {MIXER_X,
+                                        PERSISTENT_TOKENS,
+                                        SQUARE("wr", "Wq_r", "queries of the retrieval"),
+                                        FILTER("conv_r", NULL),
+                                        ATTENTION_PARAMETERS("attention.", "_a"),
+                                        COLUMN_GAIN("gain_h", NULL, "of the retrieved rows' norm"),
+                                        MEMORY_PARAMETERS("memory."),
+                                        COLUMN_GAIN("gain_y", NULL, "of attention's norm"),
+                                        COLUMN_GAIN("gain_m", NULL, "of the reads' norm"),
+                                        SQUARE("wo", "Wo", "output map"),
+                                        MIXER_LIMIT,
+                                        ARGUMENT_END};
+static const Equation mixer_mac_equations[] = {{"mixer_mac", "eqs 21-25, errata E6 E7 E8 E13", mixer_mac_dims,
+                                                mixer_mac_in, mixer_out, mixer_mac_run, NULL},
                                                EQUATION_END};

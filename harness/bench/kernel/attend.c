@@ -18,7 +18,8 @@ static AttendCase attend_case(int64_t tokens, int64_t width) {
     for (int i = 0; i < 4; i++) *each[i] = random_floats(tokens * width, 1.0);
     c.cache = random_floats(kernel->attend->cache_floats(&c.shape), 0.0);
     c.statistics = random_floats(2 * tokens, 0.0);
-    c.workspace = random_floats((int64_t)omp_get_num_procs() * kernel->attend->workspace_floats(&c.shape), 0.0);
+    c.workspace =
+        random_floats((int64_t)omp_get_num_procs() * kernel->attend->workspace_floats(&c.shape), 0.0);
     kernel->attend->append(&c.shape, c.k, c.v, c.cache);
     return c;
 }
@@ -36,7 +37,7 @@ static void attend_forward_run(void *context) {
 static void attend_backward_run(void *context) {
     AttendCase *c = context;
     kernel->attend->backward(&c->shape, c->q, c->cache, c->y, c->statistics, c->y, c->q, c->k, c->v, 0, 0,
-                        c->workspace);
+                             c->workspace);
 }
 
 static void attend_rows(KernelReport *r, int64_t tokens) {

@@ -51,8 +51,8 @@ static double gemm_case(KernelReport *r, GemmForm form, int64_t M, int64_t N, in
     char shape[48];
     GemmCase g = {
         form, M, N, depth, random_floats(M * depth, 1), random_floats(depth * N, 1), random_floats(M * N, 1)};
-    const Timing t =
-        timing_measure((Work){gemm_ours, &g}, openblas() ? (Work){gemm_bar, &g} : KERNEL_NO_BAR, 1, r->rounds, KERNEL_LEAST);
+    const Timing t = timing_measure((Work){gemm_ours, &g}, openblas() ? (Work){gemm_bar, &g} : KERNEL_NO_BAR,
+                                    1, r->rounds, KERNEL_LEAST);
     snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)M, (long long)N, (long long)depth);
     *ratio = t.bar_seconds > 0.0 ? t.bar_seconds / t.seconds : 0.0;
     const KernelRow row = {

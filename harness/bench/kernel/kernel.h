@@ -32,7 +32,7 @@ typedef struct {
     int one_thread; /* else with all */
 } KernelBench;
 
-extern const double KERNEL_LEAST;  /* seconds of a sample */
+extern const double KERNEL_LEAST; /* seconds of a sample */
 extern const Work KERNEL_NO_BAR;
 
 /* n numbers in [-scale, scale), the same every time; 64-byte aligned, to be given to free(). */

@@ -38,7 +38,6 @@ static const struct {
                 {"128-512-128", 2, 128, 512}};
 enum { MEMORIES = sizeof memories / sizeof *memories };
 
-
 /* Exact flop of the dual form with the causal half of the chunk's own products. */
 static double dual_flop(const MemoryCase *c, int backward) {
     const MemoryShape *s = &c->shape;
@@ -56,7 +55,8 @@ static void memory_forward_rows(KernelReport *r, int i, double scan_percent[2]) 
     const char *name = memories[i].name;
     MemoryCase c = memory_case(1, 64, 1024, memories[i].layers, memories[i].outer, memories[i].hidden);
     const int kib = (int)(8 * c.weights >> 10), counted = kib >= 64 && kib <= 1024;
-    Timing t = timing_measure((Work){memory_scan_run, &c}, (Work){memory_dual_run, &c}, 1, r->rounds, KERNEL_LEAST);
+    Timing t =
+        timing_measure((Work){memory_scan_run, &c}, (Work){memory_dual_run, &c}, 1, r->rounds, KERNEL_LEAST);
     const double percent = 100.0 * memory_scan_flop(&c) / t.seconds / t.peak;
     const KernelRow scan = {"memory.scan",
                             name,
@@ -117,8 +117,8 @@ static void memory_backward_rows(KernelReport *r, int i) {
     const MemoryOutput out = {c.y, c.snapshots, 0};
     memory_restore(&c);
     kernel->memory->forward_scan(&c.shape, &c.in, c.state, &out, c.workspace);
-    const Timing t =
-        timing_measure((Work){memory_backward_run, &c}, (Work){memory_dual_run, &c}, 1, r->rounds, KERNEL_LEAST);
+    const Timing t = timing_measure((Work){memory_backward_run, &c}, (Work){memory_dual_run, &c}, 1,
+                                    r->rounds, KERNEL_LEAST);
     const double percent = 100.0 * dual_flop(&c, 1) / t.seconds / t.peak, times = t.seconds / t.bar_seconds;
     const KernelRow row = {
         "memory.backward", memories[i].name,          "memory.dual",        1,

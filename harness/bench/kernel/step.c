@@ -6,13 +6,16 @@
 
 #include <omp.h>
 #include <stdio.h>
+#include <string.h>
 
 static void memory_threads_row(KernelReport *r, int threads) {
     MemoryCase c = memory_case(8, 64, 1024, 2, 64, 128);
     omp_set_num_threads(1);
-    const Timing one = timing_measure((Work){memory_scan_run, &c}, KERNEL_NO_BAR, 1, r->rounds, 4 * KERNEL_LEAST);
+    const Timing one =
+        timing_measure((Work){memory_scan_run, &c}, KERNEL_NO_BAR, 1, r->rounds, 4 * KERNEL_LEAST);
     omp_set_num_threads(threads);
-    const Timing two = timing_measure((Work){memory_scan_run, &c}, KERNEL_NO_BAR, threads, r->rounds, 4 * KERNEL_LEAST);
+    const Timing two =
+        timing_measure((Work){memory_scan_run, &c}, KERNEL_NO_BAR, threads, r->rounds, 4 * KERNEL_LEAST);
     const double speedup = one.seconds / two.seconds;
     const KernelRow row = {"memory.scan",
                            "64-128-64 8 heads",
@@ -34,20 +37,30 @@ static void step_run(void *context) {
 
 /* Goal 16: useful flop of forward and backward (three times the forward) over the FMA peak of all threads. */
 static void step_row(KernelReport *r, const char *mixer, int threads) {
-    Config config;
-    TrainConfig train;
-    Trainer trainer;
-    char message[512], shape[64];
-    config_defaults(&config, &train);
-    snprintf(config.mixer, sizeof config.mixer, "%s", mixer);
-    snprintf(train.task, sizeof train.task, "niah1");
-    snprintf(train.curriculum, sizeof train.curriculum, "512:1000000");
-    config.width = 256, config.heads = 4, config.layers = 2, config.ffn = 512, config.memory_layers = 2,
-    config.expansion = 2, config.persistent = 16, config.segment = config.window = 128;
-    train.batch = 8, train.rate = 1e-5;
-    CHECK(!trainer_create(&trainer, &config, &train, message, sizeof message), "%s", message);
-    const Timing t =
-        timing_measure((Work){step_run, &trainer}, KERNEL_NO_BAR, threads, r->rounds < 5 ? r->rounds : 5, 0.1);
+    static const char *const settings[] = {"width=256",
+                                           "heads=4",
+                                           "layers=2",
+                                           "ffn=512",
+                                           "memory_layers=2",
+                                           "expansion=2",
+                                           "persistent=16",
+                                           "segment=128",
+                                           "window=128",
+                                           "task=niah1",
+                                           "batch=8",
+                                           "rate=1e-5",
+                                           "curriculum=512:1000000"};
+    enum { SETTINGS = sizeof settings / sizeof *settings };
+    static Recipe recipe;
+    static Trainer trainer;
+    char message[512], shape[64], name[64];
+    const char *over[SETTINGS + 1] = {name};
+    snprintf(name, sizeof name, "mixer=%s", mixer);
+    memcpy(over + 1, settings, sizeof settings);
+    CHECK(!recipe_open(&recipe, 0, over, SETTINGS + 1, 1, message, sizeof message), "%s", message);
+    CHECK(!trainer_create(&trainer, &recipe, message, sizeof message), "%s", message);
+    const Timing t = timing_measure((Work){step_run, &trainer}, KERNEL_NO_BAR, threads,
+                                    r->rounds < 5 ? r->rounds : 5, 0.1);
     const double tokens = 8.0 * 512.0, flop = 3.0 * tokens * model_flops(&trainer.model, 256.0, 0);
     const double percent = 100.0 * flop / t.seconds / t.peak;
     snprintf(shape, sizeof shape, "%s d=256 2 layers 8x512", mixer);

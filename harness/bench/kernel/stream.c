@@ -2,7 +2,7 @@
 #include "bench/kernel/kernel.h"
 #include "base/check.h"
 #include "base/random.h"
-#include "model/model.h"
+#include "library/library.h"
 #include "terminal/progress.h"
 #include "terminal/stats.h"
 
@@ -22,26 +22,23 @@ static double resident_kib(void) {
 static void stream_rows(KernelReport *r) {
     enum { SEGMENT = 512, TOKENS = 1 << 21, SEGMENTS = TOKENS / SEGMENT, PART = SEGMENTS / 100 };
     static double seconds[SEGMENTS];
+    static int32_t tokens[SEGMENT];
     Config config;
-    TrainConfig unused;
     Model model;
-    State state;
-    Arena arena = {0};
-    char message[256];
+    char message[512];
+    titans_error error;
     double early = 0.0;
-    config_defaults(&config, &unused);
+    CHECK(!config_defaults(&config, "lmm", message, sizeof message), "%s", message);
     config.vocab = 174;
     CHECK(!model_create(&model, &config, 1, message, sizeof message), "%s", message);
-    state_start(&state, &model, 1, 0);
+    const titans_model library = library_model(&model);
+    titans_stream *stream = titans_stream_new(&library, 0, &error);
+    CHECK(stream, "%s", error.message);
     Random random = {1};
     for (int i = 0; i < SEGMENTS; i++) {
-        arena_reset(&arena);
-        Tape tape = {&arena, 0, 0};
-        int32_t *tokens = arena_take(&arena, SEGMENT * sizeof *tokens);
         for (int t = 0; t < SEGMENT; t++) tokens[t] = (int32_t)random_below(&random, 174);
-        const ModelInput input = {tokens, 1, SEGMENT, 0, 0, 0.0f, 0, 0};
         const double began = seconds_now();
-        model_forward(&tape, &model, &state, &input);
+        CHECK(!titans_read(stream, tokens, SEGMENT, 0, &error), "%s", error.message);
         seconds[i] = seconds_now() - began;
         if (i == 100000 / SEGMENT) early = resident_kib();
     }
@@ -50,8 +47,7 @@ static void stream_rows(KernelReport *r) {
     report_goal(r, "stream", "KiB at 2M tokens over 100K", growth, "14: <= 1024 KiB", growth <= 1024.0);
     report_goal(r, "stream", "speed of last over first 1 % of 2M tokens", ratio, "14: 0.97 to 1.03",
                 ratio >= 0.97 && ratio <= 1.03);
-    state_free(&state);
-    arena_free(&arena);
+    titans_stream_free(stream);
     model_free(&model);
 }
 

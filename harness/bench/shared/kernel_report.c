@@ -27,10 +27,9 @@ void report_row(KernelReport *r, const KernelRow *row, const Timing *t) {
 
 void report_goal(KernelReport *r, const char *name, const char *shape, double value, const char *goal,
                  int met) {
-    fprintf(r->file, "%s\t%s\t%d\t%s\t-\t-\t%s\t%.3f\t%s\t%s\n", name, kernel->isa, omp_get_max_threads(), shape,
-            "summary", value, goal, met ? "yes" : "no");
-    fprintf(stderr, "kernels: goal %s: %s %s = %.3f  %s\n", goal, name, shape, value,
-            met ? "met" : "MISSED");
+    fprintf(r->file, "%s\t%s\t%d\t%s\t-\t-\t%s\t%.3f\t%s\t%s\n", name, kernel->isa, omp_get_max_threads(),
+            shape, "summary", value, goal, met ? "yes" : "no");
+    fprintf(stderr, "kernels: goal %s: %s %s = %.3f  %s\n", goal, name, shape, value, met ? "met" : "MISSED");
 }
 
 float *random_floats(int64_t n, double scale) {

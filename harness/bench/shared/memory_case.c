@@ -7,7 +7,7 @@
 #include <string.h>
 
 MemoryCase memory_case(int64_t heads, int64_t chunk, int64_t tokens, int layers, int64_t outer,
-                              int64_t hidden) {
+                       int64_t hidden) {
     MemoryCase c = {.shape = {1, heads, tokens, chunk, 0, layers, {0}}};
     for (int l = 0; l <= layers; l++) c.shape.width[l] = l == 0 || l == layers ? outer : hidden;
     for (int l = 1; l <= layers; l++) c.weights += c.shape.width[l - 1] * c.shape.width[l];
@@ -22,7 +22,8 @@ MemoryCase memory_case(int64_t heads, int64_t chunk, int64_t tokens, int layers,
     c.state = random_floats(heads * 3 * c.weights, 1.0);
     c.y = random_floats(wide, 1.0);
     c.snapshots = random_floats(heads * chunks * 2 * c.weights, 1.0);
-    c.workspace = random_floats((int64_t)omp_get_num_procs() * kernel->memory->workspace_floats(&c.shape), 0.0);
+    c.workspace =
+        random_floats((int64_t)omp_get_num_procs() * kernel->memory->workspace_floats(&c.shape), 0.0);
     c.gradients = random_floats(3 * wide + 3 * n, 0.0);
     float *g = c.gradients;
     c.d = (MemoryGradient){g, g + wide, g + 2 * wide, g + 3 * wide, g + 3 * wide + n, g + 3 * wide + 2 * n};

@@ -10,7 +10,8 @@ typedef struct {
     int64_t weights, first;
 } MemoryCase;
 
-MemoryCase memory_case(int64_t heads, int64_t chunk, int64_t tokens, int layers, int64_t outer, int64_t hidden);
+MemoryCase memory_case(int64_t heads, int64_t chunk, int64_t tokens, int layers, int64_t outer,
+                       int64_t hidden);
 void memory_case_free(MemoryCase *c);
 void memory_restore(MemoryCase *c);  /* the state as at first */
 void memory_scan_run(void *context); /* restores, then runs the scan over all tokens */

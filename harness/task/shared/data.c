@@ -90,11 +90,7 @@ static char *joined(char *(*get)(const char *, int64_t *, char *, size_t), const
     return all;
 }
 
-static char prose_origin[256];
-
-const char *data_prose_origin(void) { return prose_origin; }
-
-char *data_prose(const char *path, int64_t *length, char *message, size_t size) {
+int prose_open(Prose *prose, const char *path, char *message, size_t size) {
     static const char *const essays[] = {"essays/ralph-waldo-emerson_essays.txt",
                                          "essays/henry-david-thoreau_walden.txt", 0};
     static const char *const licences[] = {
@@ -102,43 +98,61 @@ char *data_prose(const char *path, int64_t *length, char *message, size_t size) 
         "/usr/share/common-licenses/Apache-2.0", "/usr/share/common-licenses/MPL-2.0", 0};
     char folder[2048];
     const char *origin = path;
-    char *text = 0;
-    if (path && *path)
-        text = data_read(path, length, message, size);
-    else if ((text = joined(data_find, essays, length, message, size)))
+    *prose = (Prose){.length = 0};
+    if (*path)
+        prose->text = data_read(path, &prose->length, message, size);
+    else if ((prose->text = joined(data_find, essays, &prose->length, message, size)))
         origin = "essays of the data folder";
     else {
         origin = "licence texts of this system";
-        text = joined(data_read, licences, length, message, size);
-        if (!text)
+        prose->text = joined(data_read, licences, &prose->length, message, size);
+        if (!prose->text)
             snprintf(message, size,
                      "no text for the haystack: put essays/ into %s or name a file with --haystack",
                      data_folder(folder, sizeof folder));
     }
-    if (!text) return 0;
-    *length = collapse(text, *length);
-    snprintf(prose_origin, sizeof prose_origin, "%s", origin);
-    if (*length >= 1000) return text;
+    if (!prose->text) return -1;
+    prose->length = collapse(prose->text, prose->length);
+    snprintf(prose->origin, sizeof prose->origin, "%s", origin);
+    if (prose->length >= 1000) return 0;
     snprintf(message, size, "%s holds only %lld bytes of text; a haystack needs 1000", origin,
-             (long long)*length);
-    free(text);
-    return 0;
+             (long long)prose->length);
+    prose_close(prose);
+    return -1;
 }
 
-const char *const *data_words(const char *name, const char *const *fallback, int64_t *count) {
-    char path[256], message[256];
+void prose_close(Prose *prose) {
+    free(prose->text);
+    prose->text = 0;
+}
+
+/* The words and, behind them in one block, the text they lie in. */
+static const char **words_split(char *text, int64_t length, int64_t *count) {
+    const size_t slots = ((size_t)length / 2 + 2) * sizeof(char *);
+    char **words = calloc(1, slots + (size_t)length + 1);
+    if (!words) return 0;
+    char *rest = memcpy((char *)words + slots, text, (size_t)length);
+    for (char *word; (word = strtok_r(rest, "\r\n", &rest));) words[(*count)++] = word;
+    return (const char **)words;
+}
+
+const char *const *data_words(const char *name, const char *const *fallback, int64_t *count, char *message,
+                              size_t size) {
+    char path[256];
     int64_t length;
     snprintf(path, sizeof path, "wordlists/%s", name);
-    char *text = data_find(path, &length, message, sizeof message);
+    char *text = data_find(path, &length, message, size);
     *count = 0;
     if (!text) {
         while (fallback[*count]) ++*count;
         return fallback;
     }
-    const char **words = calloc((size_t)length / 2 + 2, sizeof *words);
-    CHECK(words, "no memory for %ld bytes of words", length);
-    char *rest = text;
-    for (char *word; (word = strsep(&rest, "\r\n"));)
-        if (*word) words[(*count)++] = word;
+    const char **words = words_split(text, length, count);
+    if (!words) snprintf(message, size, "no memory for %lld bytes of words", (long long)length);
+    free(text);
     return words;
+}
+
+void data_words_free(const char *const *words, const char *const *fallback) {
+    if (words != fallback) free((void *)(uintptr_t)words);
 }

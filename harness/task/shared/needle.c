@@ -26,13 +26,18 @@ static const char *const builtin_nouns[] = {
     "star",   "stone",    "storm",  "table",   "temple", "tower",   "train",  "valley", "violin",  "wagon",
     "window", "winter",   "wolf",   "yard",    0};
 
-static const char *const *adjectives, *const *nouns;
-static int64_t adjective_count, noun_count;
+int needle_words_open(NeedleWords *w, char *message, size_t size) {
+    w->adjectives = data_words("adjectivelist.txt", builtin_adjectives, &w->adjective_count, message, size);
+    if (!w->adjectives) return -1;
+    w->nouns = data_words("nounlist.txt", builtin_nouns, &w->noun_count, message, size);
+    if (w->nouns) return 0;
+    data_words_free(w->adjectives, builtin_adjectives);
+    return -1;
+}
 
-void needle_words(void) {
-    if (adjectives) return;
-    adjectives = data_words("adjectivelist.txt", builtin_adjectives, &adjective_count);
-    nouns = data_words("nounlist.txt", builtin_nouns, &noun_count);
+void needle_words_close(NeedleWords *w) {
+    data_words_free(w->adjectives, builtin_adjectives);
+    data_words_free(w->nouns, builtin_nouns);
 }
 
 /* Version 4: 122 random bits. */
@@ -44,13 +49,14 @@ static void needle_uuid(Random *random, char *value, size_t size) {
              (unsigned long long)(low >> 48), (unsigned long long)(low & 0xffffffffffffull));
 }
 
-void needle_text(uint64_t seed, uint64_t index, NeedleValue kind, NeedleText *t) {
+void needle_text(const NeedleWords *w, uint64_t seed, uint64_t index, NeedleValue kind, NeedleText *t) {
     static const char *const kinds[] = {"number", "uuid"};
     const char *what = kinds[kind];
     Random random = random_stream(seed, index, 0x6e656564);
     char key[80];
-    snprintf(key, sizeof key, "%.20s-%.20s", adjectives[random_below(&random, (uint64_t)adjective_count)],
-             nouns[random_below(&random, (uint64_t)noun_count)]);
+    snprintf(key, sizeof key, "%.20s-%.20s",
+             w->adjectives[random_below(&random, (uint64_t)w->adjective_count)],
+             w->nouns[random_below(&random, (uint64_t)w->noun_count)]);
     if (kind == NEEDLE_UUID)
         needle_uuid(&random, t->value, sizeof t->value);
     else
@@ -76,8 +82,7 @@ int64_t needle_around(const NeedleText *t) {
 void needle_finish(Sample *s, const NeedleText *t, const unsigned char *haystack, int64_t period,
                    int64_t length) {
     sample_text(s, t->after);
-    s->answer = s->length;
-    s->answer_length = (int64_t)strlen(t->value);
+    sample_answer(s, s->length, (int64_t)strlen(t->value));
     sample_text(s, t->value);
     sample_repeat(s, haystack, period, 0, length - s->length);
     CHECK(s->length == length, "a sample of %ld tokens where %ld were wanted", s->length, length);

@@ -9,10 +9,15 @@ typedef struct {
     char needle[160], before[160], after[320], value[40];
 } NeedleText;
 
-/* Loads the word lists; call once from a task's open. */
-void needle_words(void);
+/* The words of which keys are made: those of the data folder, else a small list. */
+typedef struct {
+    const char *const *adjectives, *const *nouns;
+    int64_t adjective_count, noun_count;
+} NeedleWords;
+int needle_words_open(NeedleWords *words, char *message, size_t size);
+void needle_words_close(NeedleWords *words);
 
-void needle_text(uint64_t seed, uint64_t index, NeedleValue kind, NeedleText *text);
+void needle_text(const NeedleWords *words, uint64_t seed, uint64_t index, NeedleValue kind, NeedleText *text);
 
 /* Bytes of everything but the haystack. */
 int64_t needle_around(const NeedleText *text);
@@ -22,9 +27,11 @@ int64_t needle_around(const NeedleText *text);
 void needle_finish(Sample *sample, const NeedleText *text, const unsigned char *haystack, int64_t period,
                    int64_t length);
 
-/* Prose as haystack (S-NIAH-2 and -3): `haystack` is a file, or "" for the essays. Each sample starts at a
- * random sentence of the text, which repeats when it is too short; the needle stands before a sentence at one
- * of 40 depths. */
-int needle_prose_open(const char *haystack, char *message, size_t size);
-void needle_prose_sample(uint64_t seed, uint64_t index, int64_t length, double depth, NeedleValue kind,
-                         Sample *sample);
+/* Prose as haystack (S-NIAH-2 and -3). Each sample starts at a random sentence of the text, which repeats when it is
+ * too short; the needle stands before a sentence at one of 40 depths. Functions of a Task. */
+extern const Field needle_prose_fields[];
+void *needle_prose_open(const void *options, char *message, size_t size);
+void needle_prose_close(void *instance);
+const char *needle_prose_about(const void *instance);
+void needle_prose_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
+                         NeedleValue kind, Sample *sample);

@@ -13,6 +13,39 @@ const Task *task_find(const char *name) {
     return 0;
 }
 
+int task_known(const char *key) {
+    for (int i = 0; tasks[i]; i++)
+        if (field_find(tasks[i]->fields, key)) return 1;
+    return 0;
+}
+
+int task_open(OpenTask *open, const Task *task, const void *options, char *message, size_t size) {
+    *open = (OpenTask){task, task->open(options, message, size)};
+    return open->instance ? 0 : -1;
+}
+
+void task_close(OpenTask *open) {
+    if (open->instance) open->task->close(open->instance);
+    open->instance = 0;
+}
+
+void task_sample(const OpenTask *open, uint64_t seed, uint64_t index, int64_t length, double depth,
+                 Sample *s) {
+    *s = (Sample){.count = 0};
+    open->task->sample(open->instance, seed, index, length, depth, s);
+}
+
+void task_read(const OpenTask *open, const Sample *s, int64_t from, int64_t count, const SampleRows *rows) {
+    if (open->task->read)
+        open->task->read(open->instance, s, from, count, rows);
+    else
+        sample_read(s, from, count, rows->tokens, rows->targets);
+}
+
+const char *task_about(const OpenTask *open) {
+    return open->task->about ? open->task->about(open->instance) : 0;
+}
+
 static void sample_add(Sample *s, Piece piece) {
     if (piece.length <= 0) return;
     CHECK(s->count < SAMPLE_PIECES, "a sample of more than %d pieces", SAMPLE_PIECES);
@@ -34,6 +67,17 @@ void sample_repeat(Sample *s, const unsigned char *bytes, int64_t period, int64_
 
 void sample_filler(Sample *s, uint64_t seed, int32_t base, int32_t classes, int64_t length) {
     sample_add(s, (Piece){.length = length, .seed = seed, .base = base, .classes = classes});
+}
+
+void sample_answer(Sample *s, int64_t begin, int64_t length) {
+    CHECK(s->answer_count < SAMPLE_ANSWERS, "a sample of more than %d answers", SAMPLE_ANSWERS);
+    s->answers[s->answer_count++] = (Answer){begin, length};
+}
+
+int64_t sample_asked(const Sample *s) {
+    int64_t sum = 0;
+    for (int i = 0; i < s->answer_count; i++) sum += s->answers[i].length;
+    return sum;
 }
 
 /* Text of a sample lies in its own store, so that a Sample can be copied. */
@@ -58,8 +102,10 @@ void sample_read(const Sample *s, int64_t from, int64_t count, int32_t *tokens, 
     for (int i = 0; i < s->count && done < count; begin += s->pieces[i++].length)
         for (int64_t at = from + done - begin; done < count && at < s->pieces[i].length; at++)
             tokens[done++] = piece_token(s, &s->pieces[i], at);
-    for (int64_t t = 0; targets && t < count; t++) {
-        const int64_t next = from + t + 1;
-        targets[t] = next >= s->answer && next < s->answer + s->answer_length ? sample_token(s, next) : -1;
+    for (int64_t t = 0; targets && t < count; t++) targets[t] = -1;
+    for (int i = 0; targets && i < s->answer_count; i++) {
+        const Answer *a = &s->answers[i];
+        for (int64_t at = a->begin; at < a->begin + a->length; at++)
+            if (at > from && at <= from + count) targets[at - 1 - from] = sample_token(s, at);
     }
 }

@@ -2,19 +2,14 @@
  * CPU, compiler and instruction set. Argument: the instruction set. Needs no library but libm, so it also
  * runs under an emulator. */
 #include "equation/inputs.h"
-#include "equation/kernel_adapters.h"
+#include "base/dispatch.h"
+#include "equation/adapter.h"
+#include "equation/cases.h"
+#include "equation/oracle.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-
-extern const Reference reference_double;
-
-static const Equation *find(const char *name) {
-    for (const Equation *const *file = reference_double.files; *file; file++)
-        for (const Equation *e = *file; e->name; e++)
-            if (!strcmp(e->name, name)) return e;
-    return 0;
-}
+#include <string.h>
 
 /* FNV-1a, 64 bits. */
 static uint64_t hash(uint64_t h, const float *x, int64_t n) {
@@ -23,42 +18,39 @@ static uint64_t hash(uint64_t h, const float *x, int64_t n) {
     return h;
 }
 
-static int count(const char *names) {
-    int n = *names != 0;
-    for (; *names; names++) n += *names == ' ';
-    return n;
+static float *scaled_input(const EquationCase *c, const Dims *d, int i, int64_t n, uint64_t *state) {
+    const int gate = role_is_gate(d->equation->in[i].role);
+    double *x = oracle_zeros(n);
+    float *y = run_zeros(n);
+    inputs_fill(d, i, n, x, state);
+    for (int64_t j = 0; j < n; j++) y[j] = (float)(gate ? x[j] : ldexp(x[j], -c->shrink));
+    free(x);
+    return y;
 }
 
-static uint64_t run_case(const KernelAdapter *a, const KernelSizes *sizes) {
-    const Equation *e = find(a->equation);
-    int64_t in_size[EQUATION_TENSORS] = {0}, out_size[EQUATION_TENSORS] = {0};
-    const int inputs = count(e->in), outputs = count(e->out);
-    const int gradient = strcmp(e->name, "attention") || sizes->dims[0] == sizes->dims[1];
+static uint64_t run_case(const KernelAdapter *a, const EquationCase *c) {
+    const Dims d = case_dims(c);
+    const Equation *e = d.equation;
+    const int inputs = argument_count(e->in), outputs = argument_count(e->out);
+    const int gradient = kernel_differentiable(a, &d);
     uint64_t state = 11, h = 0xcbf29ce484222325u;
-    e->shape(sizes->dims, in_size, out_size);
-    KernelRun r = {.dims = sizes->dims, .in_size = in_size, .out_size = out_size};
+    KernelRun r = {.dims = &d};
+    dims_sizes(&d, r.in_size, r.out_size);
     for (int i = 0; i < inputs; i++) {
-        double *x = calloc((size_t)in_size[i] + 1, sizeof *x);
-        r.in[i] = calloc((size_t)in_size[i] + 16, sizeof(float));
-        if (gradient) r.grad[i] = calloc((size_t)in_size[i] + 16, sizeof(float));
-        inputs_fill(e, sizes->dims, i, in_size[i], x, &state);
-        const int gate = i >= 5 && !strcmp(e->name, "memory_chunk");
-        for (int64_t j = 0; j < in_size[i]; j++)
-            r.in[i][j] = (float)(gate ? x[j] : ldexp(x[j], -sizes->shrink));
-        free(x);
+        r.in[i] = scaled_input(c, &d, i, r.in_size[i], &state);
+        if (gradient) r.grad[i] = run_zeros(r.in_size[i]);
     }
     for (int i = 0; i < outputs; i++) {
-        r.out[i] = calloc((size_t)out_size[i] + 16, sizeof(float));
-        r.cotangent[i] = calloc((size_t)out_size[i] + 16, sizeof(float));
-        const int logits = i == 1 && !strcmp(e->name, "language_model");
-        for (int64_t j = 0; j < out_size[i] && !logits; j++)
+        r.out[i] = run_zeros(r.out_size[i]);
+        r.cotangent[i] = run_zeros(r.out_size[i]);
+        for (int64_t j = 0; j < r.out_size[i] && !kernel_output_is_constant(e, i); j++)
             r.cotangent[i][j] = (float)(2 * uniform(&state) - 1);
     }
     a->run(&r);
     for (int i = 0; i < outputs; i++)
-        h = hash(h, r.out[i], out_size[i]), free(r.out[i]), free(r.cotangent[i]);
+        h = hash(h, r.out[i], r.out_size[i]), free(r.out[i]), free(r.cotangent[i]);
     for (int i = 0; i < inputs; i++)
-        h = gradient ? hash(h, r.grad[i], in_size[i]) : h, free(r.in[i]), free(r.grad[i]);
+        h = gradient ? hash(h, r.grad[i], r.in_size[i]) : h, free(r.in[i]), free(r.grad[i]);
     return h;
 }
 
@@ -83,12 +75,12 @@ int main(int argc, char **argv) {
     if (argc == 2 && kernels_select(argv[1], message, sizeof message))
         return fprintf(stderr, "bits: %s\n", message), 2;
     printf("exp %016llx\n", (unsigned long long)run_exp());
-    for (const KernelAdapter *a = kernel_adapters; a->equation; a++)
-        for (const KernelSizes *s = kernel_sizes; s->equation; s++) {
-            if (strcmp(s->equation, a->equation)) continue;
-            printf("%s", a->kernel);
-            for (int i = 0; i < 12; i++) printf(" %lld", (long long)s->dims[i]);
-            printf(" %016llx\n", (unsigned long long)run_case(a, s));
+    KernelAdapter a;
+    for (int i = 0; kernel_adapter_at(i, &a); i++)
+        for (int k = 0; case_at(k); k++) {
+            const EquationCase *c = case_at(k);
+            if (strcmp(c->equation, a.equation) || !case_used(c, "bits")) continue;
+            printf("%s %s %016llx\n", a.kernel, c->dims, (unsigned long long)run_case(&a, c));
         }
     return 0;
 }

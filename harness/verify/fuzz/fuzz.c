@@ -6,6 +6,7 @@
 #include "golden/golden.h"
 #include "file/checkpoint.h"
 #include "file/state.h"
+#include "learn/recipe.h"
 
 #include <stdint.h>
 #include <stdio.h>
@@ -31,28 +32,28 @@ static void file_set(const uint8_t *bytes, size_t size) {
 static void read_checkpoint(int with_optimizer) {
     Model model;
     Optimizer optimizer;
-    TrainConfig train;
+    char *train;
     Progress progress;
     char message[1024] = "";
-    if (checkpoint_load(path, &model, with_optimizer ? &optimizer : 0, &train, &progress, message,
+    if (checkpoint_load(path, 0, &model, with_optimizer ? &optimizer : 0, &train, &progress, message,
                         sizeof message)) {
         CHECK(*message, "refused without a message");
         return;
     }
+    free(train);
     if (with_optimizer) optimizer_free(&optimizer);
     model_free(&model);
 }
 
 static void read_state(void) {
     SafeFile file;
-    State state;
+    State state = {.batch = 0};
     char message[1024] = "";
     if (!small.list.count) {
         Config config;
-        TrainConfig train;
-        config_defaults(&config, &train);
-        config.vocab = 4, config.width = 4, config.heads = 2, config.layers = 1, config.ffn = 4,
-        config.chunk = 2;
+        CHECK(!config_defaults(&config, "lmm", message, sizeof message), "%s", message);
+        config.vocab = 4, config.width = 4, config.heads = 2, config.layers = 1, config.ffn = 4;
+        CHECK(!config_set(&config, "chunk", "2", message, sizeof message), "%s", message);
         CHECK(!model_create(&small, &config, 1, message, sizeof message), "%s", message);
     }
     if (safetensors_read(&file, path, message, sizeof message)) return;
@@ -61,18 +62,16 @@ static void read_state(void) {
 }
 
 static void read_config(void) {
-    Config config;
-    TrainConfig train;
+    static Recipe recipe;
     char message[1024] = "";
-    config_defaults(&config, &train);
-    if (config_from_file(path, &config, &train, message, sizeof message))
+    if (recipe_open(&recipe, path, 0, 0, 0, message, sizeof message))
         CHECK(*message, "refused without a message");
 }
 
 static void read_text(void) {
     char message[1024] = "";
-    int64_t length;
-    free(data_prose(path, &length, message, sizeof message));
+    Prose prose;
+    if (!prose_open(&prose, path, message, sizeof message)) prose_close(&prose);
 }
 
 static void read_golden(void) {

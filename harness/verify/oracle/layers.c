@@ -1,4 +1,4 @@
-#include "layers.h"
+#include "oracle/layers.h"
 
 Quad *head_of(const Quad *x, int64_t rows, int64_t H, int64_t dh, int64_t head) {
     Quad *part = quads(rows * dh);

@@ -1,6 +1,6 @@
 /* Layers by their definitions. Arrays have rows of D = H dh numbers, heads side by side. */
 #pragma once
-#include "quad.h"
+#include "oracle/quad.h"
 
 /* The columns of one head. */
 Quad *head_of(const Quad *x, int64_t rows, int64_t H, int64_t dh, int64_t head);

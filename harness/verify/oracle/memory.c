@@ -1,10 +1,11 @@
-#include "memory.h"
+#include "oracle/memory.h"
 
-Network network_of(const int64_t *dims) {
-    Network n = {.layers = dims[0]};
-    for (int i = 0; i < 5; i++) n.width[i] = dims[1 + i];
-    n.gelu = dims[6] != 0, n.residual = dims[7] != 0, n.norm = dims[8] != 0;
-    n.per_layer = dims[9] != 0, n.channelwise = dims[10] != 0;
+Network network_of(const OracleCall *c) {
+    static const char *const width[] = {"n0", "n1", "n2", "n3", "n4"};
+    Network n = {.layers = size(c, "memory_layers"), .gelu = size(c, "activation") != 0};
+    for (int i = 0; i < 5; i++) n.width[i] = size(c, width[i]);
+    n.residual = size(c, "memory_residual") != 0, n.norm = size(c, "memory_norm") != 0;
+    n.per_layer = size(c, "gates_per_layer") != 0, n.channelwise = size(c, "channelwise") != 0;
     return n;
 }
 

@@ -1,6 +1,7 @@
 /* The memory: a network whose weights are the state. */
 #pragma once
-#include "quad.h"
+#include "oracle/oracle.h"
+#include "oracle/quad.h"
 
 /* Widths width[0..layers]; layer l maps row vectors by a matrix [width[l]][width[l + 1]]. */
 typedef struct Network {
@@ -8,8 +9,8 @@ typedef struct Network {
     int gelu, residual, norm, per_layer, channelwise;
 } Network;
 
-/* Of the dims "L n0 n1 n2 n3 n4 gelu residual norm per_layer channelwise". */
-Network network_of(const int64_t *dims);
+/* Of the dimensions of a memory. */
+Network network_of(const OracleCall *call);
 int64_t network_weights(const Network *n);
 /* Sets of gates, and entries of alpha in a set. */
 int64_t network_sets(const Network *n);

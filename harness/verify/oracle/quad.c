@@ -1,5 +1,5 @@
-#include "quad.h"
-#include "oracle_equations.h"
+#include "oracle/quad.h"
+#include "oracle/oracle.h"
 
 #include <math.h>
 #include <stdio.h>

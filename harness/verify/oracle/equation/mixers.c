@@ -1,7 +1,9 @@
 /* The mixers, eqs 19 and 21-31, behind the reference's tensors. */
-#include "equations.h"
-#include "layers.h"
-#include "memory.h"
+#include "oracle/oracle.h"
+#include "oracle/layers.h"
+#include "oracle/memory.h"
+
+#include <stdio.h>
 
 /* The dims of every mixer. */
 typedef struct Mixer {
@@ -10,35 +12,43 @@ typedef struct Mixer {
     Network network;
 } Mixer;
 
-/* "T D H w b L e kind gelu residual norm per_layer channelwise per_chunk no_decay no_momentum persistent
- * segment window literal". */
-static Mixer mixer_of(const int64_t *d) {
-    Mixer m = {.T = d[0], .D = d[1], .H = d[2], .w = d[3], .b = d[4], .dh = d[1] / d[2]};
-    m.hard = d[7] == 1, m.per_chunk = d[13] != 0, m.no_decay = d[14] != 0, m.no_momentum = d[15] != 0;
-    m.persistent = d[16], m.segment = d[17], m.window = d[18], m.literal = d[19] != 0;
-    m.network = (Network){.layers = d[5], .gelu = d[8] != 0, .residual = d[9] != 0, .norm = d[10] != 0};
-    m.network.per_layer = d[11] != 0, m.network.channelwise = d[12] != 0;
-    for (int64_t l = 0; l <= d[5]; l++) m.network.width[l] = l > 0 && l < d[5] ? d[6] * m.dh : m.dh;
+static Mixer mixer_of(const OracleCall *c) {
+    Mixer m = {.T = size(c, "tokens"), .D = size(c, "width"), .H = size(c, "heads")};
+    m.dh = m.D / m.H;
+    m.w = size_or(c, "taps", 0), m.b = size_or(c, "chunk", 1);
+    m.hard = size_or(c, "gate", 0) == 1, m.per_chunk = size_or(c, "gates_per_chunk", 0) != 0;
+    m.no_decay = !size_or(c, "forget", 1), m.no_momentum = !size_or(c, "momentum", 1);
+    m.persistent = size_or(c, "persistent", 0), m.segment = size_or(c, "segment", 0);
+    m.window = size_or(c, "window", 0), m.literal = size_or(c, "mask", 0) != 0;
+    m.network = (Network){.layers = size_or(c, "memory_layers", 1), .gelu = size_or(c, "activation", 0) != 0};
+    m.network.residual = size_or(c, "memory_residual", 0) != 0,
+    m.network.norm = size_or(c, "memory_norm", 0) != 0;
+    m.network.per_layer = size_or(c, "gates_per_layer", 0) != 0;
+    m.network.channelwise = size_or(c, "channelwise", 0) != 0;
+    for (int64_t l = 0; l <= m.network.layers; l++)
+        m.network.width[l] = l > 0 && l < m.network.layers ? size(c, "expansion") * m.dh : m.dh;
     return m;
 }
 
-/* One call of a mixer: its inputs are taken in their order. */
-typedef struct Inputs {
-    const double *const *next;
-} Inputs;
-
-static Quad *take(Inputs *in, int64_t n) { return quads_from(*in->next++, n); }
-static Quad *take_square(Inputs *in, const Mixer *m) { return take(in, m->D * m->D); }
+/* An input of n numbers; part: of which branch ("memory."), or "". */
+static Quad *take(const OracleCall *c, const char *part, const char *name, int64_t n) {
+    char full[64];
+    snprintf(full, sizeof full, "%s%s", part, name);
+    return quads_from(in(c, full), n);
+}
+static Quad *take_square(const OracleCall *c, const Mixer *m, const char *part, const char *name) {
+    return take(c, part, name, m->D * m->D);
+}
+static Quad take_limit(const OracleCall *c) { return in(c, "theta_max")[0]; }
 
 /* Wq Wk Wv of an attention branch. */
 typedef struct Attention {
     const Quad *Wq, *Wk, *Wv;
 } Attention;
 
-static Attention take_attention(Inputs *in, const Mixer *m) {
-    Attention a;
-    a.Wq = take_square(in, m), a.Wk = take_square(in, m), a.Wv = take_square(in, m);
-    return a;
+static Attention take_attention(const OracleCall *c, const Mixer *m, const char *part) {
+    return (Attention){take_square(c, m, part, "wq"), take_square(c, m, part, "wk"),
+                       take_square(c, m, part, "wv")};
 }
 
 /* The parameters of a memory branch. */
@@ -55,12 +65,15 @@ static int64_t gate_columns(const Mixer *m) {
     return alpha_columns(m) + m->H * network_sets(&m->network) * (m->no_momentum ? 1 : 2);
 }
 
-static Branch take_branch(Inputs *in, const Mixer *m) {
-    Branch p = {0};
-    p.Wq = take_square(in, m), p.Wk = take_square(in, m), p.Wv = take_square(in, m);
-    p.conv_q = take(in, m->w * m->D), p.conv_k = take(in, m->w * m->D), p.conv_v = take(in, m->w * m->D);
-    p.W_gates = take(in, m->D * gate_columns(m)), p.b_gates = take(in, gate_columns(m));
-    p.M0 = take(in, m->H * network_weights(&m->network));
+static Branch take_branch(const OracleCall *c, const Mixer *m, const char *part) {
+    Branch p = {.theta_max = take_limit(c)};
+    p.Wq = take_square(c, m, part, "wq"), p.Wk = take_square(c, m, part, "wk"),
+    p.Wv = take_square(c, m, part, "wv");
+    p.conv_q = take(c, part, "conv_q", m->w * m->D), p.conv_k = take(c, part, "conv_k", m->w * m->D);
+    p.conv_v = take(c, part, "conv_v", m->w * m->D);
+    p.W_gates = take(c, part, "w_gates", m->D * gate_columns(m)),
+    p.b_gates = take(c, part, "b_gates", gate_columns(m));
+    p.M0 = take(c, part, "m0", m->H * network_weights(&m->network));
     return p;
 }
 
@@ -163,74 +176,69 @@ static void projected_out(const Mixer *m, const Quad *y, int64_t rows, const Qua
     quads_to(out, quads_product(own, Wo, m->T, m->D, m->D), m->T * m->D);
 }
 
-/* Eq 19: takes x and P_tok. */
-static Quad *take_prefixed(Inputs *in, const Mixer *m) {
-    const Quad *x = take(in, m->T * m->D);
-    return quads_join(take(in, m->persistent * m->D), m->persistent, x, m->T, m->D);
+/* Eq 19. */
+static Quad *take_prefixed(const OracleCall *c, const Mixer *m) {
+    const Quad *x = take(c, "", "x", m->T * m->D);
+    return quads_join(take(c, "", "persistent", m->persistent * m->D), m->persistent, x, m->T, m->D);
 }
 
-void oracle_mixer_attention(const int64_t *dims, const double *const *inputs, double *const *out) {
-    const Mixer m = mixer_of(dims);
-    Inputs in = {inputs};
-    const Quad *x = take(&in, m.T * m.D);
-    const Attention a = take_attention(&in, &m);
-    projected_out(&m, window_branch(&m, a, x, m.T, 0, 0), m.T, take_square(&in, &m), out[0]);
+static void mixer_attention(const OracleCall *c) {
+    const Mixer m = mixer_of(c);
+    const Quad *x = take(c, "", "x", m.T * m.D), *Wo = take_square(c, &m, "", "wo");
+    projected_out(&m, window_branch(&m, take_attention(c, &m, ""), x, m.T, 0, 0), m.T, Wo, out(c, "o"));
 }
 
 /* Eqs 26-27. */
-void oracle_mixer_swa(const int64_t *dims, const double *const *inputs, double *const *out) {
-    const Mixer m = mixer_of(dims);
-    Inputs in = {inputs};
+static void mixer_swa(const OracleCall *c) {
+    const Mixer m = mixer_of(c);
     const int64_t rows = m.persistent + m.T;
-    const Quad *x = take_prefixed(&in, &m);
-    const Attention a = take_attention(&in, &m);
-    projected_out(&m, window_branch(&m, a, x, rows, m.window, m.persistent), rows, take_square(&in, &m),
-                  out[0]);
+    const Quad *y =
+        window_branch(&m, take_attention(c, &m, ""), take_prefixed(c, &m), rows, m.window, m.persistent);
+    projected_out(&m, y, rows, take_square(c, &m, "", "wo"), out(c, "o"));
 }
 
-/* The memory alone: norm_gated(M(x~), gain, x~ W_z). */
-void oracle_mixer_lmm(const int64_t *dims, const double *const *inputs, double *const *out) {
-    const Mixer m = mixer_of(dims);
-    Inputs in = {inputs};
+/* norm_gated(M(x), gain, x W_z). */
+static Quad *gated_memory(const OracleCall *c, const Mixer *m, const char *part, const Quad *x,
+                          int64_t rows) {
+    const Branch p = take_branch(c, m, part);
+    const Quad *z = quads_product(x, take_square(c, m, "", "wz"), rows, m->D, m->D);
+    return norm_gated(memory_branch(m, &p, x, rows), take(c, "", "gain", m->D), z, rows, m->H, m->dh);
+}
+
+/* The memory alone. */
+static void mixer_lmm(const OracleCall *c) {
+    const Mixer m = mixer_of(c);
     const int64_t rows = m.persistent + m.T;
-    const Quad *x = take_prefixed(&in, &m);
-    Branch p = take_branch(&in, &m);
-    const Quad *gain = take(&in, m.D), *z = quads_product(x, take_square(&in, &m), rows, m.D, m.D);
-    const Quad *Wo = take_square(&in, &m);
-    p.theta_max = *take(&in, 1);
-    projected_out(&m, norm_gated(memory_branch(&m, &p, x, rows), gain, z, rows, m.H, m.dh), rows, Wo, out[0]);
+    const Quad *y = gated_memory(c, &m, "", take_prefixed(c, &m), rows);
+    projected_out(&m, y, rows, take_square(c, &m, "", "wo"), out(c, "o"));
+}
+
+/* Eqs 25, 28: the gate of both branches. */
+static Quad *gated_branches(const OracleCall *c, const Mixer *m, const Quad *y, const Quad *memory,
+                            int64_t rows) {
+    return titans_gated(y, memory, take(c, "", "gain_y", m->D), take(c, "", "gain_m", m->D), rows, m->H,
+                        m->dh);
 }
 
 /* Eqs 26-28. */
-void oracle_mixer_mag(const int64_t *dims, const double *const *inputs, double *const *out) {
-    const Mixer m = mixer_of(dims);
-    Inputs in = {inputs};
+static void mixer_mag(const OracleCall *c) {
+    const Mixer m = mixer_of(c);
     const int64_t rows = m.persistent + m.T;
-    const Quad *x = take_prefixed(&in, &m);
-    const Attention a = take_attention(&in, &m);
-    Branch p = take_branch(&in, &m);
-    const Quad *gain_y = take(&in, m.D), *gain_m = take(&in, m.D), *Wo = take_square(&in, &m);
-    p.theta_max = *take(&in, 1);
-    const Quad *y = window_branch(&m, a, x, rows, m.window, m.persistent);
-    const Quad *memory = memory_branch(&m, &p, x, rows);
-    projected_out(&m, titans_gated(y, memory, gain_y, gain_m, rows, m.H, m.dh), rows, Wo, out[0]);
+    const Quad *x = take_prefixed(c, &m);
+    const Branch p = take_branch(c, &m, "memory.");
+    const Quad *y = window_branch(&m, take_attention(c, &m, "attention."), x, rows, m.window, m.persistent);
+    const Quad *o = gated_branches(c, &m, y, memory_branch(&m, &p, x, rows), rows);
+    projected_out(&m, o, rows, take_square(c, &m, "", "wo"), out(c, "o"));
 }
 
 /* Eqs 29-31: the attention has no prefix, its input is the memory layer's output for every row of x~. */
-void oracle_mixer_mal_h3(const int64_t *dims, const double *const *inputs, double *const *out) {
-    const Mixer m = mixer_of(dims);
-    Inputs in = {inputs};
+static void mixer_mal_h3(const OracleCall *c) {
+    const Mixer m = mixer_of(c);
     const int64_t rows = m.persistent + m.T;
-    const Quad *x = take_prefixed(&in, &m);
-    Branch p = take_branch(&in, &m);
-    const Quad *gain = take(&in, m.D), *z = quads_product(x, take_square(&in, &m), rows, m.D, m.D);
-    const Quad *W_m = take_square(&in, &m);
-    const Attention a = take_attention(&in, &m);
-    const Quad *Wo = take_square(&in, &m);
-    p.theta_max = *take(&in, 1);
-    const Quad *gated = norm_gated(memory_branch(&m, &p, x, rows), gain, z, rows, m.H, m.dh);
-    const Quad *y = quads_product(gated, W_m, rows, m.D, m.D);
-    projected_out(&m, window_branch(&m, a, y, rows, m.window, 0), rows, Wo, out[0]);
+    const Quad *gated = gated_memory(c, &m, "memory.", take_prefixed(c, &m), rows);
+    const Quad *y = quads_product(gated, take_square(c, &m, "", "wm"), rows, m.D, m.D);
+    const Quad *o = window_branch(&m, take_attention(c, &m, "attention."), y, rows, m.window, 0);
+    projected_out(&m, o, rows, take_square(c, &m, "", "wo"), out(c, "o"));
 }
 
 /* Memory as a context: what a segment needs. */
@@ -295,18 +303,26 @@ static Quad *context_memory(const Mixer *m, const Branch *p, const Quad *y) {
 }
 
 /* Eqs 21-25. */
-void oracle_mixer_mac(const int64_t *dims, const double *const *inputs, double *const *out) {
-    const Mixer m = mixer_of(dims);
-    Inputs in = {inputs};
-    Context c = {.x = take(&in, m.T * m.D)};
-    c.P_tok = take(&in, m.persistent * m.D);
-    const Quad *Wq_r = take_square(&in, &m), *conv_r = take(&in, m.w * m.D);
-    c.r = projected(&m, c.x, m.T, Wq_r, conv_r, 1);
-    c.attention = take_attention(&in, &m);
-    c.gain_h = take(&in, m.D);
-    c.branch = take_branch(&in, &m);
-    const Quad *gain_y = take(&in, m.D), *gain_m = take(&in, m.D), *Wo = take_square(&in, &m);
-    c.branch.theta_max = *take(&in, 1);
-    const Quad *y = context_output(&m, &c), *memory = context_memory(&m, &c.branch, y);
-    projected_out(&m, titans_gated(y, memory, gain_y, gain_m, m.T, m.H, m.dh), m.T, Wo, out[0]);
+static void mixer_mac(const OracleCall *c) {
+    const Mixer m = mixer_of(c);
+    const Context context = {.x = take(c, "", "x", m.T * m.D),
+                             .P_tok = take(c, "", "persistent", m.persistent * m.D),
+                             .r =
+                                 projected(&m, take(c, "", "x", m.T * m.D), m.T, take_square(c, &m, "", "wr"),
+                                           take(c, "", "conv_r", m.w * m.D), 1),
+                             .gain_h = take(c, "", "gain_h", m.D),
+                             .attention = take_attention(c, &m, "attention."),
+                             .branch = take_branch(c, &m, "memory.")};
+    const Quad *y = context_output(&m, &context);
+    const Quad *o = gated_branches(c, &m, y, context_memory(&m, &context.branch, y), m.T);
+    projected_out(&m, o, m.T, take_square(c, &m, "", "wo"), out(c, "o"));
 }
+
+static const OracleEquation equations[] = {{"mixer_attention", mixer_attention},
+                                           {"mixer_swa", mixer_swa},
+                                           {"mixer_lmm", mixer_lmm},
+                                           {"mixer_mag", mixer_mag},
+                                           {"mixer_mal_h3", mixer_mal_h3},
+                                           {"mixer_mac", mixer_mac},
+                                           {0, 0}};
+const OracleEquations oracle_equations_mixers = {equations};

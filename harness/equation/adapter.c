@@ -1,0 +1,67 @@
+#include "equation/adapter.h"
+#include "base/check.h"
+#include "equation/kernel/model.h"
+
+#include "kernel_adapters.h"
+#include <string.h>
+
+int kernel_adapter_at(int i, KernelAdapter *adapter) {
+    for (int file = 0; kernel_adapters[file]; file++)
+        for (const KernelAdapter *a = kernel_adapters[file]->list; *a->equation; a++)
+            if (i-- == 0) return *adapter = *a, 1;
+    return mixer_adapter_at(i, adapter);
+}
+
+int kernel_adapter_find(const char *equation, KernelAdapter *adapter) {
+    for (int i = 0; kernel_adapter_at(i, adapter); i++)
+        if (!strcmp(adapter->equation, equation)) return 1;
+    return 0;
+}
+
+int kernel_accepts(const KernelAdapter *a, const Dims *dims, char *message, size_t size) {
+    return a->accepts ? a->accepts(dims, message, size) : 0;
+}
+
+int kernel_differentiable(const KernelAdapter *a, const Dims *dims) {
+    return a->differentiable ? a->differentiable(dims) : 1;
+}
+
+int kernel_output_is_constant(const Equation *equation, int output) {
+    return !strcmp(equation->name, "language_model") && !strcmp(equation->out[output].name, "logits");
+}
+
+int64_t run_dim(const KernelRun *r, const char *name) { return dims_get(r->dims, name); }
+
+static int place(const KernelRun *r, const Argument *list, const char *name) {
+    const int i = argument_find(list, name);
+    CHECK(i >= 0, "%s has no argument %s", r->dims->equation->name, name);
+    return i;
+}
+
+int64_t run_size(const KernelRun *r, const char *input) {
+    return r->in_size[place(r, r->dims->equation->in, input)];
+}
+float *run_in(const KernelRun *r, const char *input) { return r->in[place(r, r->dims->equation->in, input)]; }
+float *run_grad(const KernelRun *r, const char *input) {
+    return r->grad[place(r, r->dims->equation->in, input)];
+}
+float *run_out(const KernelRun *r, const char *output) {
+    return r->out[place(r, r->dims->equation->out, output)];
+}
+float *run_cotangent(const KernelRun *r, const char *output) {
+    return r->cotangent[place(r, r->dims->equation->out, output)];
+}
+int run_backward(const KernelRun *r) { return r->grad[0] != 0; }
+
+float *run_zeros(int64_t n) {
+    float *p = calloc((size_t)n + 16, sizeof *p);
+    CHECK(p, "no memory for %ld floats", n);
+    return p;
+}
+
+int32_t *run_integers(int64_t n, const float *x) {
+    int32_t *y = calloc((size_t)n + 1, sizeof *y);
+    CHECK(y, "no memory for %ld integers", n);
+    for (int64_t i = 0; i < n; i++) y[i] = (int32_t)x[i];
+    return y;
+}

@@ -1,0 +1,54 @@
+#pragma once
+/* Optimized functions behind the arguments of the equation that they compute: what lets one set of properties (bound,
+ * gradient, instruction sets, threads) be checked for all of them. To add one: a file in harness/equation/kernel/ that
+ * defines `const KernelAdapters kernel_adapters_NAME`. Every optimized mixer that has an equation mixer_NAME is there
+ * by itself. */
+#include "equation/dims.h"
+
+/* Arrays in the order of the equation's arguments. */
+typedef struct KernelRun {
+    const Dims *dims;
+    int64_t in_size[EQUATION_ARGUMENTS], out_size[EQUATION_ARGUMENTS];
+    float *in[EQUATION_ARGUMENTS], *out[EQUATION_ARGUMENTS];
+    float *cotangent[EQUATION_ARGUMENTS]; /* of every output; NULL in a forward-only run */
+    float *grad[EQUATION_ARGUMENTS];      /* of every input, zero on entry; NULL in a forward-only run */
+} KernelRun;
+
+typedef struct {
+    char equation[48], kernel[48];
+    void (*run)(KernelRun *run); /* uses the kernels of `kernel` */
+    /* Why these dimensions cannot be computed: 0, or -1 with a message; NULL: all can. */
+    int (*accepts)(const Dims *dims, char *message, size_t size);
+    /* Whether there is a gradient at these dimensions; NULL: always. */
+    int (*differentiable)(const Dims *dims);
+} KernelAdapter;
+
+/* One file's adapters; a list ends with an empty equation. */
+typedef struct KernelAdapters {
+    const KernelAdapter *list;
+} KernelAdapters;
+
+/* The i-th of all adapters; 0 past the end. */
+int kernel_adapter_at(int i, KernelAdapter *adapter);
+
+/* The first of an equation; 0: it has no kernel. */
+int kernel_adapter_find(const char *equation, KernelAdapter *adapter);
+
+int kernel_accepts(const KernelAdapter *adapter, const Dims *dims, char *message, size_t size);
+int kernel_differentiable(const KernelAdapter *adapter, const Dims *dims);
+
+/* Outputs whose cotangent must be zero, since the optimized model has no such gradient: a model's logits. */
+int kernel_output_is_constant(const Equation *equation, int output);
+
+/* By name; stop the program where there is none. A gradient is NULL in a forward-only run. */
+int64_t run_dim(const KernelRun *run, const char *name);
+int64_t run_size(const KernelRun *run, const char *input);
+float *run_in(const KernelRun *run, const char *input);
+float *run_out(const KernelRun *run, const char *output);
+float *run_grad(const KernelRun *run, const char *input);
+float *run_cotangent(const KernelRun *run, const char *output);
+int run_backward(const KernelRun *run); /* gradients are wanted */
+
+/* n zeros, and room behind them; to be given to free(). */
+float *run_zeros(int64_t n);
+int32_t *run_integers(int64_t n, const float *x);

@@ -1,0 +1,154 @@
+#include "base/field.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void *member(const Field *f, void *at) { return (char *)at + f->offset; }
+static const void *member_of(const Field *f, const void *at) { return (const char *)at + f->offset; }
+
+static void store(const Field *f, void *at, double value) {
+    if (f->kind == FIELD_REAL)
+        *(double *)member(f, at) = value;
+    else
+        *(int64_t *)member(f, at) = (int64_t)value;
+}
+
+void field_defaults(const Field *fields, void *at) {
+    for (const Field *f = fields; f && f->key; f++)
+        if (f->kind == FIELD_TEXT)
+            snprintf(member(f, at), f->size, "%s", f->values);
+        else
+            store(f, at, f->initial);
+}
+
+const Field *field_find(const Field *fields, const char *key) {
+    for (const Field *f = fields; f && f->key; f++)
+        if (!strcmp(f->key, key)) return f;
+    return 0;
+}
+
+/* ---- lists of words ---- */
+
+static const char *word_at(const char *list, int64_t i) {
+    for (; i > 0 && *list; i--) list += strcspn(list, " "), list += *list == ' ';
+    return list;
+}
+
+static int64_t word_find(const char *list, const char *word) {
+    for (int64_t i = 0; *word_at(list, i); i++) {
+        const char *at = word_at(list, i);
+        if (strcspn(at, " ") == strlen(word) && !strncmp(at, word, strlen(word))) return i;
+    }
+    return -1;
+}
+
+int field_set_number(const Field *f, void *at, double value, char *message, size_t size) {
+    if (f->kind == FIELD_CHOICE || f->kind == FIELD_TEXT) {
+        char text[32];
+        snprintf(text, sizeof text, "%.17g", value);
+        return field_set_text(f, at, text, message, size);
+    }
+    if (!(value >= f->low && value <= f->high) || (f->kind == FIELD_INTEGER && value != floor(value))) {
+        snprintf(message, size, "\"%s\" must be %s from %.16g to %.16g", f->key,
+                 f->kind == FIELD_INTEGER ? "a whole number" : "a number", f->low, f->high);
+        return -1;
+    }
+    store(f, at, value);
+    return 0;
+}
+
+int field_set_text(const Field *f, void *at, const char *text, char *message, size_t size) {
+    char *end;
+    if (f->kind == FIELD_TEXT) {
+        if (strlen(text) < f->size) return snprintf(member(f, at), f->size, "%s", text), 0;
+        return snprintf(message, size, "\"%s\" must be a text of fewer than %zu characters", f->key, f->size),
+               -1;
+    }
+    if (f->kind == FIELD_CHOICE) {
+        const int64_t i = *text ? word_find(f->values, text) : -1;
+        if (i >= 0) return store(f, at, (double)i), 0;
+        return snprintf(message, size, "\"%s\" must be one of: %s; not \"%s\"", f->key, f->values, text), -1;
+    }
+    const double value = strtod(text, &end);
+    return field_set_number(f, at, end == text || *end ? (double)NAN : value, message, size);
+}
+
+double field_number(const Field *f, const void *at) {
+    if (f->kind == FIELD_TEXT) return NAN;
+    return f->kind == FIELD_REAL ? *(const double *)member_of(f, at)
+                                 : (double)*(const int64_t *)member_of(f, at);
+}
+
+const char *field_text(const Field *f, const void *at, char *text, size_t size) {
+    if (f->kind == FIELD_TEXT) return member_of(f, at);
+    text[0] = 0;
+    if (f->kind == FIELD_CHOICE) {
+        const char *word = word_at(f->values, (int64_t)field_number(f, at));
+        snprintf(text, size, "%.*s", (int)strcspn(word, " "), word);
+    }
+    return text;
+}
+
+void field_write(const Field *f, const void *at, char *text, size_t size) {
+    if (f->kind == FIELD_TEXT || f->kind == FIELD_CHOICE) {
+        char word[64];
+        snprintf(text, size, "%s", field_text(f, at, word, sizeof word));
+    } else
+        snprintf(text, size, "%.17g", field_number(f, at));
+}
+
+size_t field_describe(const Field *fields, char *text, size_t size) {
+    size_t used = 0;
+    for (const Field *f = fields; f && f->key && used < size; f++) {
+        char initial[48];
+        if (f->kind == FIELD_TEXT)
+            snprintf(initial, sizeof initial, "%s", f->values);
+        else if (f->kind == FIELD_CHOICE)
+            snprintf(initial, sizeof initial, "%.*s", (int)strcspn(f->values, " "), f->values);
+        else
+            snprintf(initial, sizeof initial, "%g", f->initial);
+        const int n = snprintf(text + used, size - used, "  %-15s %s [%s]\n", f->key, f->meaning, initial);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    return used < size ? used : size - 1;
+}
+
+/* Letters to change, add or drop (Levenshtein), at most 63 letters a word. */
+static int distance(const char *a, const char *b) {
+    int row[64], n = (int)strnlen(b, 63);
+    for (int j = 0; j <= n; j++) row[j] = j;
+    for (int i = 1; a[i - 1]; i++) {
+        int corner = row[0];
+        row[0] = i;
+        for (int j = 1; j <= n; j++) {
+            const int above = row[j], changed = corner + (a[i - 1] != b[j - 1]);
+            int least = above < row[j - 1] ? above : row[j - 1];
+            least++;
+            row[j] = changed < least ? changed : least;
+            corner = above;
+        }
+    }
+    return row[n];
+}
+
+void field_unknown(const FieldSet *sets, int count, const char *key, char *message, size_t size) {
+    const char *nearest = 0;
+    int least = 3;
+    int used = snprintf(message, size, "unknown key \"%.40s\"", key);
+    for (int i = 0; i < count; i++)
+        for (const Field *f = sets[i].fields; f && f->key; f++) {
+            const int d = distance(key, f->key);
+            if (d < least) least = d, nearest = f->key;
+        }
+    if (nearest && used > 0 && (size_t)used < size)
+        used += snprintf(message + used, size - (size_t)used, " (did you mean \"%s\"?)", nearest);
+    for (int i = 0; i < count && used > 0 && (size_t)used < size; i++) {
+        used += snprintf(message + used, size - (size_t)used, "%s %s has:", i ? ";" : ".", sets[i].owner);
+        for (const Field *f = sets[i].fields; f && f->key && (size_t)used < size; f++)
+            used += snprintf(message + used, size - (size_t)used, " %s", f->key);
+        if (!(sets[i].fields && sets[i].fields->key) && (size_t)used < size)
+            used += snprintf(message + used, size - (size_t)used, " none of its own");
+    }
+}

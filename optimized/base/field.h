@@ -1,0 +1,54 @@
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+/* Settings by name. A table of fields describes a struct, key by key: range, default, meaning; it is what --help
+ * prints and what reads and writes them. Tables end with a NULL key. */
+typedef enum { FIELD_INTEGER, FIELD_REAL, FIELD_CHOICE, FIELD_TEXT } FieldKind;
+typedef struct {
+    const char *key;
+    FieldKind kind;
+    size_t offset, size; /* where in the struct; characters that a text has room for, its end included */
+    double low, high, initial;
+    const char *values; /* of a choice: names of 0, 1, .. ("sigmoid hard"); of a text: its default */
+    const char *meaning;
+} Field;
+
+/* For a member (int64_t, double, int64_t, char[]) of struct S under a key of the same or another name. */
+#define INTEGER_FIELD(S, member, key, low, high, initial, meaning)                                           \
+    { key, FIELD_INTEGER, offsetof(S, member), 0, low, high, initial, 0, meaning }
+#define REAL_FIELD(S, member, key, low, high, initial, meaning)                                              \
+    { key, FIELD_REAL, offsetof(S, member), 0, low, high, initial, 0, meaning }
+#define CHOICE_FIELD(S, member, key, values, meaning)                                                        \
+    { key, FIELD_CHOICE, offsetof(S, member), 0, 0, 0, 0, values, meaning }
+#define TEXT_FIELD(S, member, key, initial, meaning)                                                         \
+    { key, FIELD_TEXT, offsetof(S, member), sizeof(((S *)0)->member), 0, 0, 0, initial, meaning }
+#define FIELD_END                                                                                            \
+    { 0, FIELD_INTEGER, 0, 0, 0, 0, 0, 0, 0 }
+
+/* A struct, the table that describes it, and whose settings they are ("mixer lmm"). */
+typedef struct {
+    const char *owner;
+    const Field *fields; /* or NULL: it has none */
+    void *at;
+} FieldSet;
+
+void field_defaults(const Field *fields, void *at);
+
+/* The field of that key, or NULL. */
+const Field *field_find(const Field *fields, const char *key);
+
+/* A number, or the text of a choice or text. 0, or -1 with a message that names the key and what it may be. */
+int field_set_number(const Field *field, void *at, double value, char *message, size_t size);
+int field_set_text(const Field *field, void *at, const char *text, char *message, size_t size);
+
+/* An integer's, real's or choice's number; a choice's or text's text ("" for others); the value as it is typed. */
+double field_number(const Field *field, const void *at);
+const char *field_text(const Field *field, const void *at, char *text, size_t size);
+void field_write(const Field *field, const void *at, char *text, size_t size);
+
+/* One line per key: key, meaning, default. Returns the characters used. */
+size_t field_describe(const Field *fields, char *text, size_t size);
+
+/* Says that none of the sets has the key, which they have, and what was probably meant. */
+void field_unknown(const FieldSet *sets, int count, const char *key, char *message, size_t size);

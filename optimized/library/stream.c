@@ -1,0 +1,329 @@
+#include "base/check.h"
+#include "library/library.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STREAM_SEGMENT = 512, STREAM_BATCH = 4096 };
+
+struct titans_stream {
+    const titans_model *model;
+    State state;
+    Arena scratch; /* of one segment */
+    int64_t segment;
+    SafeFile file; /* that it was resumed from, for its notes */
+    int broken;    /* memory was refused within a call: the layers have not read the same tokens */
+};
+
+struct titans_snapshot {
+    const titans_model *model;
+    int64_t batch, position, capacity, floats;
+    float *numbers;
+};
+
+/* Memory is refused by a jump to the call that is under way. */
+#define STREAM_CALL(s, escape, before, error)                                                                \
+    jmp_buf escape;                                                                                          \
+    const int before = library_threads((s)->model->options.threads);                                         \
+    (s)->scratch.escape = (s)->state.arena.escape = &escape;                                                 \
+    if (setjmp(escape)) return stream_no_memory(s, before, error)
+
+static void stream_call_end(titans_stream *s, int before) {
+    s->scratch.escape = s->state.arena.escape = 0;
+    library_threads_end(before);
+}
+
+static titans_status stream_no_memory(titans_stream *s, int before, titans_error *error) {
+    stream_call_end(s, before);
+    s->broken = 1;
+    return library_fail(error, TITANS_NO_MEMORY, "no memory for a segment of %lld tokens of %lld sequences",
+                        (long long)s->segment, (long long)s->state.batch);
+}
+
+/* ---- begin and end ---- */
+
+static int64_t stream_segment(const Model *m, int64_t wanted) {
+    const int64_t grain = m->mixer->grain ? m->mixer->grain(&m->config) : 1;
+    const int64_t segment = wanted > 0 ? wanted : STREAM_SEGMENT;
+    return (segment + grain - 1) / grain * grain;
+}
+
+static titans_stream *stream_make(const titans_model *model, const titans_stream_options *options,
+                                  titans_error *error) {
+    titans_stream *s = memory_take(&model->memory, sizeof *s);
+    if (!s) return library_fail(error, TITANS_NO_MEMORY, "no memory for a stream"), (titans_stream *)0;
+    *s = (titans_stream){.model = model};
+    s->segment = stream_segment(model->model, options ? options->segment : 0);
+    s->scratch.memory = s->state.arena.memory = &model->memory;
+    return s;
+}
+
+static titans_status stream_start(titans_stream *s, int64_t batch, int64_t capacity, titans_error *error) {
+    STREAM_CALL(s, escape, before, error);
+    state_start(&s->state, s->model->model, batch, capacity);
+    stream_call_end(s, before);
+    return TITANS_OK;
+}
+
+titans_stream *titans_stream_new(const titans_model *model, const titans_stream_options *options,
+                                 titans_error *error) {
+    const int64_t batch = options && options->batch ? options->batch : 1,
+                  capacity = options ? options->capacity : 0;
+    if (library_begin(error)) return 0;
+    if (batch < 1 || batch > STREAM_BATCH || capacity < 0 || capacity > (int64_t)1 << 32) {
+        library_fail(error, TITANS_BAD_ARGUMENT, "a batch of %lld (1 to %d) and a capacity of %lld",
+                     (long long)batch, STREAM_BATCH, (long long)capacity);
+        return 0;
+    }
+    titans_stream *s = stream_make(model, options, error);
+    if (!s) return 0;
+    if (!stream_start(s, batch, model->model->mixer->uses_capacity ? capacity : 0, error)) return s;
+    titans_stream_free(s);
+    return 0;
+}
+
+void titans_stream_free(titans_stream *s) {
+    if (!s) return;
+    arena_free(&s->scratch);
+    state_free(&s->state);
+    safetensors_close(&s->file);
+    memory_give(&s->model->memory, s);
+}
+
+int64_t titans_stream_position(const titans_stream *s) { return s->state.position; }
+int64_t titans_stream_batch(const titans_stream *s) { return s->state.batch; }
+
+int64_t titans_stream_memories(const titans_stream *s) {
+    const Model *m = s->model->model;
+    const int every = m->mixer->memory_every;
+    return every ? (m->config.layers + every - 1) / every : 0;
+}
+
+/* ---- reading ---- */
+
+static titans_status input_check(const titans_stream *s, const titans_input *in, titans_error *error) {
+    const Model *m = s->model->model;
+    const int64_t all = s->state.batch * in->count, grain = m->mixer->grain ? m->mixer->grain(&m->config) : 1;
+    if (s->broken)
+        return library_fail(
+            error, TITANS_BAD_ARGUMENT,
+            "an earlier call ran out of memory: roll the stream back to a snapshot, or begin anew");
+    if (in->count < 0 || in->count > (int64_t)1 << 40)
+        return library_fail(error, TITANS_BAD_ARGUMENT, "%lld tokens", (long long)in->count);
+    if (!(m->config.features ? (const void *)in->features : (const void *)in->tokens))
+        return library_fail(error, TITANS_BAD_ARGUMENT, "this model reads %s, there are none",
+                            m->config.features ? "rows of features" : "tokens");
+    for (int64_t i = 0; !m->config.features && i < all; i++)
+        if (in->tokens[i] < 0 || in->tokens[i] >= m->config.vocab)
+            return library_fail(error, TITANS_BAD_ARGUMENT, "token %d at %lld is not one of 0 to %lld",
+                                in->tokens[i], (long long)i, (long long)m->config.vocab - 1);
+    for (int64_t r = 0; r < in->row_count; r++)
+        if (in->rows[r] < 0 || in->rows[r] >= all || (r && in->rows[r] < in->rows[r - 1]))
+            return library_fail(error, TITANS_BAD_ARGUMENT, "row %d: ascending indices below %lld are wanted",
+                                in->rows[r], (long long)all);
+    if (m->mixer->uses_capacity && s->state.position + in->count > s->state.capacity)
+        return library_fail(
+            error, TITANS_BAD_ARGUMENT,
+            "mixer %s keeps every token: the stream has room for %lld, %lld are wanted (capacity)",
+            m->mixer->name, (long long)s->state.capacity, (long long)(s->state.position + in->count));
+    if (s->state.position % grain)
+        return library_fail(error, TITANS_BAD_ARGUMENT,
+                            "this model's calls begin at multiples of %lld tokens", (long long)grain);
+    return TITANS_OK;
+}
+
+/* One segment: tokens from .. from + count of every sequence. */
+typedef struct {
+    const titans_input *in;
+    int64_t from, count;
+    int32_t *rows;
+    int64_t row_count, *row_at; /* the call's rows that lie in the segment, and their places in in->rows */
+    Probe *probes;
+    int probe_count;
+} Segment;
+
+static void segment_rows(titans_stream *s, Segment *g) {
+    const titans_input *in = g->in;
+    g->rows = arena_take(&s->scratch, (size_t)(in->row_count + 1) * sizeof *g->rows);
+    g->row_at = arena_take(&s->scratch, (size_t)(in->row_count + 1) * sizeof *g->row_at);
+    for (int64_t r = 0; r < in->row_count; r++) {
+        const int64_t b = in->rows[r] / in->count, t = in->rows[r] % in->count - g->from;
+        if (t < 0 || t >= g->count) continue;
+        g->rows[g->row_count] = (int32_t)(b * g->count + t);
+        g->row_at[g->row_count++] = r;
+    }
+}
+
+static void segment_probes(titans_stream *s, Segment *g) {
+    const titans_input *in = g->in;
+    const int64_t memories = titans_stream_memories(s),
+                  floats = s->state.batch * g->count * s->model->model->config.heads;
+    if (!in->surprise && !in->alpha && !in->theta) return;
+    g->probe_count = (int)memories;
+    g->probes = arena_take(&s->scratch, (size_t)(memories + 1) * sizeof *g->probes);
+    for (int i = 0; i < g->probe_count; i++)
+        g->probes[i] = (Probe){i * s->model->model->mixer->memory_every, arena_zeros(&s->scratch, floats),
+                               arena_zeros(&s->scratch, floats), arena_zeros(&s->scratch, floats)};
+}
+
+/* Rows of `width` numbers of every sequence of a segment, from or to the caller's batch x count. */
+static void segment_show(const titans_stream *s, const Segment *g, int memory, const float *part,
+                         float *whole) {
+    const int64_t heads = s->model->model->config.heads, all = g->in->count, batch = s->state.batch;
+    for (int64_t b = 0; whole && b < batch; b++)
+        memcpy(whole + ((memory * batch + b) * all + g->from) * heads, part + b * g->count * heads,
+               (size_t)(g->count * heads) * sizeof(float));
+}
+
+static void *segment_take(titans_stream *s, const Segment *g, const void *whole, size_t row) {
+    char *part = arena_take(&s->scratch, (size_t)(s->state.batch * g->count) * row);
+    for (int64_t b = 0; whole && b < s->state.batch; b++)
+        memcpy(part + (size_t)(b * g->count) * row,
+               (const char *)whole + (size_t)(b * g->in->count + g->from) * row, (size_t)g->count * row);
+    return part;
+}
+
+static void segment_read(titans_stream *s, const titans_input *in, int64_t from, int64_t count) {
+    Model *m = s->model->model;
+    Segment g = {.in = in, .from = from, .count = count};
+    arena_reset(&s->scratch);
+    segment_rows(s, &g);
+    segment_probes(s, &g);
+    Tape tape = {&s->scratch, 0, 0};
+    ModelInput input = {.batch = s->state.batch, .count = count, .rows = g.rows, .row_count = g.row_count};
+    input.probes = g.probes;
+    input.probe_count = g.probe_count;
+    if (m->config.features)
+        input.features = segment_take(s, &g, in->features, (size_t)m->config.features * sizeof(float));
+    else
+        input.tokens = segment_take(s, &g, in->tokens, sizeof(int32_t));
+    const Tensor *logits = model_forward(&tape, m, &s->state, &input);
+    for (int64_t r = 0; in->logits && r < g.row_count; r++)
+        memcpy(in->logits + g.row_at[r] * logits->cols, logits->data + r * logits->cols,
+               (size_t)logits->cols * sizeof(float));
+    for (int i = 0; i < g.probe_count; i++) {
+        segment_show(s, &g, i, g.probes[i].surprise, in->surprise);
+        segment_show(s, &g, i, g.probes[i].alpha, in->alpha);
+        segment_show(s, &g, i, g.probes[i].theta, in->theta);
+    }
+}
+
+titans_status titans_read_input(titans_stream *s, const titans_input *in, titans_error *error) {
+    const titans_status status = input_check(s, in, error);
+    if (status) return status;
+    STREAM_CALL(s, escape, before, error);
+    for (int64_t from = 0; from < in->count; from += s->segment)
+        segment_read(s, in, from, in->count - from < s->segment ? in->count - from : s->segment);
+    stream_call_end(s, before);
+    return TITANS_OK;
+}
+
+titans_status titans_read(titans_stream *s, const int32_t *tokens, int64_t count, float *logits,
+                          titans_error *error) {
+    int32_t rows[STREAM_BATCH];
+    titans_input in = {.tokens = tokens, .count = count};
+    for (int64_t b = 0; logits && count > 0 && b < s->state.batch; b++)
+        rows[b] = (int32_t)((b + 1) * count - 1);
+    if (logits && count > 0) in.rows = rows, in.row_count = s->state.batch, in.logits = logits;
+    return titans_read_input(s, &in, error);
+}
+
+/* ---- snapshots: all numbers of all slots in one array ---- */
+
+static int64_t state_numbers(const State *state, const Model *m, float *from, float *to) {
+    int64_t n = 0;
+    for (int64_t layer = 0; layer < m->config.layers; layer++)
+        for (int k = 0; k < m->mixer->slots; k++) {
+            Tensor *slot = state->layers[layer].slot[k];
+            const int64_t count = slot ? slot->rows * slot->cols : 0;
+            if (to && count) memcpy(to + n, slot->data, (size_t)count * sizeof(float));
+            if (from && count) memcpy(slot->data, from + n, (size_t)count * sizeof(float));
+            n += count;
+        }
+    return n;
+}
+
+titans_snapshot *titans_stream_snapshot(const titans_stream *s, titans_error *error) {
+    const Model *m = s->model->model;
+    const int64_t floats = state_numbers(&s->state, m, 0, 0);
+    titans_snapshot *shot = memory_take(&s->model->memory, sizeof *shot);
+    float *numbers = shot ? memory_take(&s->model->memory, (size_t)floats * sizeof(float)) : 0;
+    if (!numbers) {
+        memory_give(&s->model->memory, shot);
+        library_fail(error, TITANS_NO_MEMORY, "no memory for a snapshot of %lld numbers", (long long)floats);
+        return 0;
+    }
+    *shot =
+        (titans_snapshot){s->model, s->state.batch, s->state.position, s->state.capacity, floats, numbers};
+    state_numbers(&s->state, m, 0, numbers);
+    return shot;
+}
+
+titans_status titans_stream_rollback(titans_stream *s, const titans_snapshot *shot, titans_error *error) {
+    if (shot->model != s->model || shot->batch != s->state.batch || shot->capacity != s->state.capacity)
+        return library_fail(error, TITANS_BAD_ARGUMENT,
+                            "the snapshot is of another model, batch or capacity");
+    state_numbers(&s->state, s->model->model, shot->numbers, 0);
+    s->state.position = shot->position;
+    s->broken = 0;
+    return TITANS_OK;
+}
+
+void titans_snapshot_free(titans_snapshot *shot) {
+    if (!shot) return;
+    const Allocator *memory = &shot->model->memory;
+    memory_give(memory, shot->numbers);
+    memory_give(memory, shot);
+}
+
+/* ---- files ---- */
+
+titans_status titans_stream_save(const titans_stream *s, const char *path, const titans_note *notes,
+                                 int note_count, titans_error *error) {
+    enum { MOST_NOTES = 8 };
+    SafeMetadata metadata[MOST_NOTES];
+    char message[512];
+    if (note_count < 0 || note_count > MOST_NOTES)
+        return library_fail(error, TITANS_BAD_ARGUMENT, "%d notes, there is room for %d", note_count,
+                            MOST_NOTES);
+    for (int i = 0; i < note_count; i++) {
+        if (strlen(notes[i].key) >= sizeof metadata->key)
+            return library_fail(error, TITANS_BAD_ARGUMENT, "note \"%.60s\": the name is too long",
+                                notes[i].key);
+        snprintf(metadata[i].key, sizeof metadata[i].key, "%s", notes[i].key);
+        metadata[i].value = notes[i].value;
+    }
+    if (!state_save(path, &s->state, s->model->model, metadata, note_count, message, sizeof message))
+        return TITANS_OK;
+    return library_fail(error, TITANS_BAD_FILE, "%s", message);
+}
+
+static titans_status stream_load(titans_stream *s, titans_error *error) {
+    char message[512];
+    STREAM_CALL(s, escape, before, error);
+    const int status = state_load(&s->file, &s->state, s->model->model, message, sizeof message);
+    stream_call_end(s, before);
+    return status ? library_fail(error, TITANS_BAD_FILE, "%s", message) : TITANS_OK;
+}
+
+titans_stream *titans_stream_resume(const titans_model *model, const char *path,
+                                    const titans_stream_options *options, titans_error *error) {
+    char message[512];
+    titans_error reason = {TITANS_OK, ""};
+    if (library_begin(error)) return 0;
+    titans_stream *s = stream_make(model, options, error);
+    if (!s) return 0;
+    if (safetensors_read(&s->file, path, message, sizeof message)) {
+        library_fail(error, TITANS_BAD_FILE, "%s", message);
+    } else if (!stream_load(s, &reason))
+        return s;
+    else
+        library_fail(error, reason.status, "%s: %s", path, reason.message);
+    titans_stream_free(s);
+    return 0;
+}
+
+const char *titans_stream_note(const titans_stream *s, const char *key) {
+    return s->file.header ? safetensors_metadata(&s->file, key) : 0;
+}
