@@ -8,6 +8,7 @@ endif
 ifeq ($(origin CXX),default)
 CXX := g++
 endif
+OBJCOPY ?= objcopy
 BUILD   ?= build
 JOBS    ?= $(shell nproc)
 OPT     ?= -O3
@@ -27,10 +28,10 @@ LIB_OBJ  := $(call objects,$(shell find optimized -name '*.c' ! -path 'optimized
             $(foreach isa,$(ISAS),$(KERNELS:%=$(BUILD)/kernel/$(isa)/%.o))
 REF_OBJ  := $(VARIANTS:%=$(BUILD)/reference_%.o)
 NAIVE    := $(BUILD)/naive_plain.o $(BUILD)/naive_tuned.o
-HARNESS  := $(call objects,$(shell find harness -name '*.c' ! -path 'harness/verify/*' ! -path 'harness/bench/naive/*')) $(NAIVE)
+HARNESS  := $(call objects,$(shell find harness -name '*.c' ! -path 'harness/verify/*' ! -path 'harness/example/*' ! -path 'harness/bench/naive/*')) $(NAIVE)
 SUITES_OBJ := $(call objects,$(wildcard harness/verify/*.c harness/verify/oracle/*.c harness/verify/oracle/*/*.c))
 
-WARNINGS := -Wall -Wextra -Werror -Wno-missing-field-initializers $(if $(OPENMP),,-Wno-unknown-pragmas)
+WARNINGS := -Wall -Wextra -Werror -Wno-missing-field-initializers $(if $(OPENMP),,-Wno-unknown-pragmas -Wno-unused)
 STRICT   := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno $(WARNINGS)
 INCLUDE  := -Ioptimized -Ireference -Iharness -Iharness/verify -I$(GEN)
 CFLAGS   := $(STRICT) $(OPT) $(OPENMP) -fPIC -fvisibility=hidden $(EXTRA) -g -MMD -MP $(INCLUDE)
@@ -39,6 +40,8 @@ REF_FLAGS := $(REF_OPT) -g -MMD -MP $(WARNINGS) -Wconversion $(EXTRA) -ffp-contr
 KERNEL_FLAGS := -Wno-unused-function $(if $(findstring clang,$(shell $(CC) --version | head -1)),,-fno-version-loops-for-strides)
 FLAGS_avx2   := -mavx2 -mfma
 FLAGS_avx512 ?= -mavx512f -mavx2 -mfma
+PREFIX   ?= /usr/local
+DESTDIR  ?=
 NATIVE   := $(if $(filter x86_64,$(ARCH)),-march=native)
 EMULATED_AVX512 ?= 0
 LIBS     := -lcjson -lm
@@ -46,12 +49,13 @@ GSL      := -lgsl -lgslcblas -lz -ldl
 
 $(shell harness/make/generate.sh $(GEN) "$(ISAS)" $(EMULATED_AVX512))
 
-.PHONY: all help deps deps-full verify verify-full verify-faults ledger mutants fuzz golden bench bench-full plots lint format clean
+.PHONY: all help deps deps-full library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full plots lint format clean
 all: $(BUILD)/titans
 
 help:
 	@echo 'make verify         every numerical check (two minutes; JOBS=n)'
 	@echo 'make bench          find needles with the committed models, measure speed, memory, kernels, draw (QUICK=1: two minutes)'
+	@echo 'make install        program, library, header, man pages under PREFIX (DESTDIR honoured); make uninstall'
 	@echo 'make plots          redraw results/figures from results/*.tsv'
 	@echo 'make verify-faults  each seeded fault must turn a named check red'
 	@echo 'make ledger         accepts what the last make verify used of its bounds (results/ledger.tsv)'
@@ -62,7 +66,7 @@ help:
 	@echo 'make bench-full     trains every committed model again, needles to ten million tokens (hours)'
 	@echo 'make lint format clean deps deps-full'
 
-DEPS      := gcc g++ make git libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev
+DEPS      := gcc g++ make git libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev pkg-config python3-numpy
 DEPS_FULL := $(DEPS) clang clang-format clang-tidy cppcheck libomp-dev qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu \
              libc6-dev-arm64-cross libsimde-dev
 deps:      ; @harness/make/deps.sh $(DEPS)
@@ -110,10 +114,26 @@ $(BUILD)/golden: $(call objects,harness/verify/bits/golden.c harness/golden/vect
                  $(patsubst %,harness/equation/%.c,cases dims oracle published)) $(REF_OBJ)
 	@$(link) -lstdc++ -lm
 
+# ---- the library: nothing but titans_* can be seen from outside --------------------------------------------------------
+SONAME := libtitans.so.1
+$(BUILD)/libtitans.a: $(LIB_OBJ)
+	@echo '  AR    $@'
+	@$(LD) -r -o $(BUILD)/libtitans.o $^
+	@$(OBJCOPY) --localize-hidden $(BUILD)/libtitans.o
+	@rm -f $@ && $(AR) rcs $@ $(BUILD)/libtitans.o
+$(BUILD)/$(SONAME): $(LIB_OBJ)
+	@$(link) -shared -Wl,-soname,$(SONAME),-z,defs $(LIBS)
+library: $(BUILD)/libtitans.a $(BUILD)/$(SONAME)
+install: library $(BUILD)/titans
+	@harness/make/install.sh install $(BUILD) $(SONAME) "$(DESTDIR)" "$(PREFIX)" "$(LIBS) $(OPENMP)"
+uninstall:
+	@harness/make/install.sh uninstall $(BUILD) $(SONAME) "$(DESTDIR)" "$(PREFIX)"
+
 # ---- verification -----------------------------------------------------------------------------------------------------
 verify: deps
-	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/verify $(BUILD)/titans
+	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/verify $(BUILD)/titans library
 	@harness/verify/run.sh $(BUILD) $(JOBS) $(SUITES)
+	@$(if $(SUITES),:,harness/verify/library.sh $(BUILD) $(JOBS) && harness/verify/dropin.sh $(BUILD) $(JOBS))
 
 # What the last whole `make verify` used of every bound becomes what the next is held against.
 ledger:

@@ -29,8 +29,7 @@ typedef enum {
     TITANS_OK,
     TITANS_BAD_ARGUMENT, /* the caller's: a size, a token, a position that cannot be */
     TITANS_BAD_FILE,     /* missing, unreadable, damaged, or of something else */
-    TITANS_NO_MEMORY,
-    TITANS_NOT_FINITE /* a number became infinite or NaN */
+    TITANS_NO_MEMORY
 } titans_status;
 
 typedef struct {

@@ -1,7 +1,7 @@
 #include "base/parallel.h"
 #include "library/library.h"
 
-#include <math.h>
+#include <float.h>
 #include <string.h>
 
 struct titans_memory {
@@ -116,10 +116,10 @@ static titans_status tokens_check(const titans_memory *m, const titans_tokens *t
         const float *x;
         int64_t n;
         float low, high;
-    } each[] = {{"k", t->k, tokens * s->width[0], -INFINITY, INFINITY},
-                {"v", t->v, tokens * s->width[s->layers], -INFINITY, INFINITY},
+    } each[] = {{"k", t->k, tokens * s->width[0], -FLT_MAX, FLT_MAX},
+                {"v", t->v, tokens * s->width[s->layers], -FLT_MAX, FLT_MAX},
                 {"alpha", t->alpha, sets * (s->channelwise ? s->width[s->layers] : 1), 0.0f, 1.0f},
-                {"theta", t->theta, sets, 0.0f, INFINITY},
+                {"theta", t->theta, sets, 0.0f, FLT_MAX},
                 {"eta", t->eta, sets, 0.0f, 1.0f}};
     if (t->count < 0 || t->count > 1 << 24)
         return library_fail(error, TITANS_BAD_ARGUMENT, "%lld tokens in one call", (long long)t->count);

@@ -118,6 +118,10 @@ static titans_status input_check(const titans_stream *s, const titans_input *in,
         if (in->tokens[i] < 0 || in->tokens[i] >= m->config.vocab)
             return library_fail(error, TITANS_BAD_ARGUMENT, "token %d at %lld is not one of 0 to %lld",
                                 in->tokens[i], (long long)i, (long long)m->config.vocab - 1);
+    for (int64_t i = 0; i < all * m->config.features; i++)
+        if (!isfinite(in->features[i]))
+            return library_fail(error, TITANS_BAD_ARGUMENT, "feature %lld is %g", (long long)i,
+                                (double)in->features[i]);
     for (int64_t r = 0; r < in->row_count; r++)
         if (in->rows[r] < 0 || in->rows[r] >= all || (r && in->rows[r] < in->rows[r - 1]))
             return library_fail(error, TITANS_BAD_ARGUMENT, "row %d: ascending indices below %lld are wanted",

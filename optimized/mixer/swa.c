@@ -20,6 +20,8 @@ static const SwaOptions *swa_options(const Config *c) { return (const void *)c->
 
 static int64_t swa_prefix(const Config *c) { return swa_options(c)->persistent; }
 
+static int64_t swa_reach(const Config *c) { return swa_options(c)->window; }
+
 static void swa_parameters(ParameterList *list, int layer, const Config *c) {
     persistent_parameter(list, layer, swa_options(c)->persistent, c->width);
     attention_branch_parameters(list, layer, "mixer.", c);
@@ -67,6 +69,7 @@ const Mixer mixer_swa = {.name = "swa",
                          .label = "window",
                          .fields = swa_fields,
                          .slots = 1,
+                         .reach = swa_reach,
                          .prefix = swa_prefix,
                          .positions = POSITIONS_PREFIXED,
                          .parameters = swa_parameters,

@@ -75,6 +75,7 @@ typedef struct Mixer {
     int memory_every;  /* every n-th layer, from the first, has a memory; 0: none */
     /* Settles what the options' defaults leave open, and refuses what cannot be. 0, or -1 with a message. */
     int (*settle)(Config *config, char *message, size_t size);
+    int64_t (*reach)(const Config *config);   /* tokens that a layer looks back at most; NULL, 0: no end */
     int64_t (*prefix)(const Config *config);  /* persistent tokens before the sequence */
     int64_t (*segment)(const Config *config); /* tokens of a segment (POSITIONS_SEGMENT) */
     int64_t (*grain)(const Config *config); /* a streamed call begins at multiples of this; NULL: anywhere */
