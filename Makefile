@@ -49,14 +49,15 @@ GSL      := -lgsl -lgslcblas -lz -ldl
 
 $(shell harness/make/generate.sh $(GEN) "$(ISAS)" $(EMULATED_AVX512))
 
-.PHONY: all help deps deps-full library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full plots lint format clean
+.PHONY: all help deps deps-full library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full plots publish lint format clean
 all: $(BUILD)/titans
 
 help:
 	@echo 'make verify         every numerical check (two minutes; JOBS=n)'
 	@echo 'make bench          find needles with the committed models, measure speed, memory, kernels, draw (QUICK=1: two minutes)'
 	@echo 'make install        program, library, header, man pages under PREFIX (DESTDIR honoured); make uninstall'
-	@echo 'make plots          redraw results/figures from results/*.tsv'
+	@echo 'make plots          redraw results/figures from results/*.tsv (KINDS="svg png": pictures too)'
+	@echo 'make publish        copy what make bench has measured into results/ (for maintainers)'
 	@echo 'make verify-faults  each seeded fault must turn a named check red'
 	@echo 'make ledger         accepts what the last make verify used of its bounds (results/ledger.tsv)'
 	@echo 'make mutants        small mutations of reference/ and optimized/kernel/ must be killed (MUTANTS=n, hours)'
@@ -133,7 +134,7 @@ uninstall:
 verify: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/verify $(BUILD)/titans library
 	@harness/verify/run.sh $(BUILD) $(JOBS) $(SUITES)
-	@$(if $(SUITES),:,harness/verify/library.sh $(BUILD) $(JOBS) && harness/verify/dropin.sh $(BUILD) $(JOBS))
+	@$(if $(SUITES),:,harness/verify/figures.sh $(BUILD) && harness/verify/library.sh $(BUILD) $(JOBS) && harness/verify/dropin.sh $(BUILD) $(JOBS))
 
 # What the last whole `make verify` used of every bound becomes what the next is held against.
 ledger:
@@ -170,12 +171,15 @@ golden: deps
 # ---- benchmarks and plots ---------------------------------------------------------------------------------------------
 bench: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/titans
-	@harness/bench/run.sh $(BUILD)/titans "$(QUICK)"
+	@harness/bench/run.sh $(BUILD) "$(QUICK)"
 bench-full: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/titans
-	@harness/bench/run.sh $(BUILD)/titans full
+	@harness/bench/run.sh $(BUILD) full
 plots: deps
-	@harness/plot/draw.sh results
+	@harness/plot/draw.sh results "$(KINDS)"
+# For maintainers: what make bench has measured becomes what is published.
+publish:
+	@harness/make/publish.sh $(BUILD)/bench results
 
 # ---- style ------------------------------------------------------------------------------------------------------------
 SOURCES := $(shell find reference optimized harness -name '*.[ch]')

@@ -1,5 +1,5 @@
 /* How far float32 streaming drifts from the double reference: one memory reads a million tokens in segments,
- * the kernel carrying its state in float32 and the reference its own in double: results/drift.tsv. */
+ * the kernel carrying its state in float32 and the reference its own in double: drift.tsv. */
 #include "bench/bench.h"
 #include "base/check.h"
 #include "base/dispatch.h"
@@ -21,9 +21,8 @@ typedef struct {
     int64_t tokens;
 } DriftOptions;
 
-static const struct argp_option options[] = {{"tokens", 'l', "N", 0, "tokens (default 1M)", 0},
-                                             {"out", 'o', "FILE", 0, "default results/drift.tsv", 0},
-                                             {0}};
+static const struct argp_option options[] = {
+    {"tokens", 'l', "N", 0, "tokens (default 1M)", 0}, {"out", 'o', "FILE", 0, "default drift.tsv", 0}, {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     DriftOptions *o = state->input;
@@ -183,7 +182,7 @@ static void drift_case(const DriftCase *c, int64_t tokens, FILE *to) {
 static int run(int argc, char **argv) {
     const struct argp argp = {options, parse, 0, "Drift of float32 streaming from the double reference.",
                               0,       0,     0};
-    DriftOptions o = {"results/drift.tsv", 1 << 20};
+    DriftOptions o = {"drift.tsv", 1 << 20};
     char message[1024], command[1024];
     Tsv tsv;
     tsv_command(command, sizeof command, argc, argv);

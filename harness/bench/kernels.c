@@ -1,4 +1,4 @@
-/* Every kernel against the roofline and its bar, with the goals it has to meet: results/kernels.tsv. */
+/* Every kernel against the roofline and its bar, with the goals it has to meet: kernels.tsv. */
 #include "bench/bench.h"
 #include "base/check.h"
 #include "bench/kernel/kernel.h"
@@ -18,7 +18,7 @@ typedef struct {
 } KernelOptions;
 
 static const struct argp_option options[] = {{"rounds", 'r', "N", 0, "samples of each median (default 7)", 0},
-                                             {"out", 'o', "FILE", 0, "default results/kernels.tsv", 0},
+                                             {"out", 'o', "FILE", 0, "default kernels.tsv", 0},
                                              {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -42,7 +42,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static int run(int argc, char **argv) {
     const struct argp argp = {options, parse, 0, "Kernels against FMA peak, bandwidth, OpenBLAS and naive C.",
                               0,       0,     0};
-    KernelOptions o = {"results/kernels.tsv", 7};
+    KernelOptions o = {"kernels.tsv", 7};
     char message[1024], command[1024];
     Tsv tsv;
     tsv_command(command, sizeof command, argc, argv);

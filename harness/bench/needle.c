@@ -1,5 +1,5 @@
 /* Exact match by length and depth, one row per length and depth and one per length of each checkpoint:
- * results/needle.tsv. */
+ * needle.tsv. */
 #include "bench/bench.h"
 #include "learn/evaluate.h"
 #include "terminal/options.h"
@@ -29,7 +29,7 @@ static const struct argp_option options[] = {
     {"batch", OPTION_BATCH, "N", 0, "samples side by side (default 4)", 0},
     {"task", 't', "T", 0, "another task than the one the checkpoint was trained on", 0},
     {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
-    {"out", 'o', "FILE", 0, "default results/needle.tsv", 0},
+    {"out", 'o', "FILE", 0, "default needle.tsv", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -149,7 +149,7 @@ static int evaluate_files(const NeedleOptions *o, FILE *to, char *message, size_
 static int run(int argc, char **argv) {
     const struct argp argp = {
         options, parse, "CHECKPOINT [--limit N] ...", "Exact match by length and depth.", 0, 0, 0};
-    NeedleOptions o = {.out = "results/needle.tsv",
+    NeedleOptions o = {.out = "needle.tsv",
                        .lengths = {1 << 10, 4 << 10, 16 << 10, 64 << 10, 128 << 10},
                        .length_count = 5,
                        .samples = 20,

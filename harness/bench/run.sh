@@ -1,15 +1,17 @@
 #!/bin/sh
-# The main job. Usage: bench.sh TITANS [MODE]
-#   empty  evaluate the committed checkpoints, measure speed, memory and kernels, draw: everything into results/
-#   1      a two-minute version that trains two small models first, into build/quick
-#   full   train every checkpoint again, evaluate to 10M tokens (hours)
+# The main job. Usage: run.sh BUILD [MODE]
+#   empty  evaluate the committed checkpoints, measure speed, memory and kernels, draw: everything into BUILD/bench
+#   1      a two-minute version that trains two small models first, into BUILD/quick
+#   full   train every checkpoint again, evaluate to 10M tokens (hours), into BUILD/bench
+# `make publish` copies BUILD/bench into results/.
 set -e
-titans=$1 mode=$2
+export LC_ALL=C
+build=$1 mode=$2
+titans=$build/titans
 recipe=harness/recipe
-out=results
-case $mode in '' | 0 | full) ;; *) out=build/quick ;; esac
-models=$out/checkpoints
-mkdir -p "$models" $out/figures
+out=$build/bench models=results/checkpoints
+case $mode in '' | 0) ;; full) models=$out/checkpoints ;; *) out=$build/quick models=$build/quick/checkpoints ;; esac
+mkdir -p "$models" "$out/figures"
 began=$(date +%s)
 say() { printf '\n[%4d s] %s\n' $(($(date +%s) - began)) "$1" >&2; }
 
@@ -23,7 +25,7 @@ train() {
     rm $models/$name.full
 }
 
-if [ $out = build/quick ]; then
+if [ "$out" = "$build/quick" ]; then
     train lmm-passkey-s0 lmm-passkey --steps 1100
     train attention-passkey-s0 attention-passkey --steps 800
     say "needles by length and depth"
@@ -43,9 +45,11 @@ if [ $out = build/quick ]; then
     exit
 fi
 
+# Tables that this mode does not measure are the published ones, so that every figure can be drawn.
+cp results/*.tsv "$out/"
 # NAME-sSEED is what recipe NAME makes of SEED.
 if [ "$mode" = full ]; then
-    for file in $models/*-s?.safetensors; do
+    for file in results/checkpoints/*-s?.safetensors; do
         name=$(basename "$file" .safetensors)
         train "$name" "${name%-s?}" --seed "${name##*-s}"
     done
@@ -86,13 +90,13 @@ ablate() {
     name=$1 config=$2
     shift 2
     say "ablation: $name"
-    $titans train --config $recipe/$config.json "$@" --out build/ablation.full
-    $titans bench needle build/ablation.full --lengths 256,1K,4K,16K --samples 40 --batch 8 -o build/ablation.tsv
-    [ -f build/ablations.tsv ] || { grep '^#' build/ablation.tsv; printf 'variant\tlength\tsamples\tcorrect\taccuracy\tlow\thigh\n'; } >build/ablations.tsv
-    awk -F'\t' -v OFS='\t' -v name="$name" '$4 == "all" { print name, $3, $5, $6, $7, $8, $9 }' build/ablation.tsv >>build/ablations.tsv
+    $titans train --config $recipe/$config.json "$@" --out $out/ablation.full
+    $titans bench needle $out/ablation.full --lengths 256,1K,4K,16K --samples 40 --batch 8 -o $out/ablation.tsv
+    [ -f $out/ablations.tsv ] || { grep '^#' $out/ablation.tsv; printf 'variant\tlength\tsamples\tcorrect\taccuracy\tlow\thigh\n'; } >$out/ablations.tsv
+    awk -F'\t' -v OFS='\t' -v name="$name" '$4 == "all" { print name, $3, $5, $6, $7, $8, $9 }' $out/ablation.tsv >>$out/ablations.tsv
 }
 if [ "$mode" = full ]; then
-    rm -f build/ablations.tsv
+    rm -f $out/ablations.tsv
     ablate full_recipe lmm-passkey
     ablate sigmoid_gates lmm-passkey --set gate=sigmoid --set penalty=0
     ablate no_momentum lmm-passkey --set momentum=0
@@ -100,7 +104,8 @@ if [ "$mode" = full ]; then
     ablate no_convolution lmm-passkey --set taps=0
     ablate no_persistent lmm-passkey --set persistent=0
     ablate two_layers lmm-passkey --set memory_layers=2
-    mv build/ablations.tsv $out/ablation.tsv
+    mv $out/ablations.tsv $out/ablation.tsv
+    rm $out/ablation.full
 fi
 say "speed and memory against length"
 $titans bench scaling --mixers attention,swa,lmm,mac,mag,mal $recipe/speed.json -o $out/scaling.tsv

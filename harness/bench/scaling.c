@@ -1,4 +1,4 @@
-/* Tokens per second and peak memory of reading a sequence, against its length: results/scaling.tsv. Each row
+/* Tokens per second and peak memory of reading a sequence, against its length: scaling.tsv. Each row
  * is measured in a process of its own, so that the peak is that length's. Weights are those of a checkpoint,
  * or random ones of a configuration (FILE.json), with --mixers one after the other. Growth with length and
  * the length from which a mixer beats attention follow as comments. */
@@ -53,7 +53,7 @@ static const struct argp_option options[] = {
     {"mixers", OPTION_MIXERS, "A,B,..", 0, "CONFIG.json once with each of these (default: all)", 0},
     {"batch", OPTION_BATCH, "N", 0, "sequences side by side (default 1)", 0},
     {"threads", 'k', "K", 0, "threads", 0},
-    {"out", 'o', "FILE", 0, "default results/scaling.tsv", 0},
+    {"out", 'o', "FILE", 0, "default scaling.tsv", 0},
     {0}};
 
 static int is_config(const char *file) {
@@ -276,7 +276,7 @@ static int run(int argc, char **argv) {
     const struct argp argp = {
         options, parse, "CHECKPOINT|CONFIG.json [--limit N] ...", "Speed and peak memory against length.", 0,
         0,       0};
-    ScalingOptions o = {.out = "results/scaling.tsv", .length_count = 8, .batch = 1};
+    ScalingOptions o = {.out = "scaling.tsv", .length_count = 8, .batch = 1};
     char message[1024] = "a measurement failed", command[1024];
     for (int i = 0; i < o.length_count; i++) o.lengths[i] = (int64_t)1024 << i;
     Tsv tsv;

@@ -1,5 +1,5 @@
 /* Surprise along one sequence: per layer and token the norm of the memory's gradient, and the gates, with the
- * needle's place: results/surprise.tsv. */
+ * needle's place: surprise.tsv. */
 #include "base/check.h"
 #include "bench/bench.h"
 #include "learn/evaluate.h"
@@ -19,7 +19,7 @@ typedef struct {
 static const struct argp_option options[] = {{"length", 'l', "N", 0, "tokens (default 512)", 0},
                                              {"seed", 's', "S", 0, "seed of the sample (default 1)", 0},
                                              {"depth", 'd', "D", 0, "place of the needle (default 0.4)", 0},
-                                             {"out", 'o', "FILE", 0, "default results/surprise.tsv", 0},
+                                             {"out", 'o', "FILE", 0, "default surprise.tsv", 0},
                                              {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -82,7 +82,7 @@ static int show_layers(Trained *t, const Sample *s, FILE *to, char *message, siz
 static int run(int argc, char **argv) {
     const struct argp argp = {
         options, parse, "CHECKPOINT", "Gradient norm and gates of the memory along a sequence.", 0, 0, 0};
-    SurpriseOptions o = {0, "results/surprise.tsv", 512, 1, 0.4};
+    SurpriseOptions o = {0, "surprise.tsv", 512, 1, 0.4};
     char message[1024], command[1024];
     static Trained t;
     Tsv tsv;

@@ -1,6 +1,6 @@
 /* Training throughput: whole steps (forward, backward, optimizer) on random tokens, for mixers, depths of the
  * memory and lengths at a constant number of tokens per step (the paper's Figures 8 and 9):
- * results/throughput.tsv. */
+ * throughput.tsv. */
 #include "bench/bench.h"
 #include "base/check.h"
 #include "learn/recipe.h"
@@ -32,7 +32,7 @@ static const struct argp_option options[] = {
     {"repeats", OPTION_REPEATS, "N", 0, "steps timed, after one to warm up (default 5)", 0},
     {"config", 'c', "FILE", 0, "JSON with keys of the model (titans train --help)", 0},
     {"threads", 'k', "K", 0, "threads", 0},
-    {"out", 'o', "FILE", 0, "default results/throughput.tsv", 0},
+    {"out", 'o', "FILE", 0, "default throughput.tsv", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -168,7 +168,7 @@ static int measure_all(const TrainingOptions *o, FILE *to, char *message, size_t
 static int run(int argc, char **argv) {
     const struct argp argp = {
         options, parse, 0, "Training throughput by mixer, depth of the memory and length.", 0, 0, 0};
-    TrainingOptions o = {.out = "results/throughput.tsv",
+    TrainingOptions o = {.out = "throughput.tsv",
                          .lengths = {2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10},
                          .length_count = 5,
                          .tokens = 32 << 10,

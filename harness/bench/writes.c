@@ -1,5 +1,5 @@
 /* How much a trained memory writes and forgets: tokens of a sample at which theta, or alpha, is above zero in a
- * layer, in the mean over samples: results/writes.tsv. What is written after the needle can overwrite it. */
+ * layer, in the mean over samples: writes.tsv. What is written after the needle can overwrite it. */
 #include "base/check.h"
 #include "bench/bench.h"
 #include "learn/evaluate.h"
@@ -24,7 +24,7 @@ static const struct argp_option options[] = {
     {"samples", OPTION_SAMPLES, "N", 0, "samples (default 8)", 0},
     {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
-    {"out", 'o', "FILE", 0, "default results/writes.tsv", 0},
+    {"out", 'o', "FILE", 0, "default writes.tsv", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -135,7 +135,7 @@ static int count_file(const WritesOptions *o, const char *file, FILE *to, char *
 static int run(int argc, char **argv) {
     const struct argp argp = {
         options, parse, "CHECKPOINT ...", "Tokens at which a trained memory writes and forgets.", 0, 0, 0};
-    WritesOptions o = {.out = "results/writes.tsv", .length = 16 << 10, .samples = 8, .seed = 1};
+    WritesOptions o = {.out = "writes.tsv", .length = 16 << 10, .samples = 8, .seed = 1};
     char message[1024], command[4096];
     Tsv tsv;
     tsv_command(command, sizeof command, argc, argv);

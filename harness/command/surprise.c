@@ -169,7 +169,7 @@ static int run(int argc, char **argv) {
                               parse,
                               "FILE",
                               "Where in a text the memory is surprised: a table, and the places themselves.\v"
-                              "harness/plots.sh draws results/surprise-text.tsv.",
+                              "harness/plot/draw.sh draws such a table, as surprise-text.tsv.",
                               0,
                               0,
                               0};

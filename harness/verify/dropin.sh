@@ -52,7 +52,7 @@ has '^correct=[0-9]* total=20 accuracy=[0-9.]* low=[0-9.]* high=[0-9.]*$' log "t
 $titans train --mixer lmm --task echo --set curriculum=16:2 --out other.safetensors 2>log
 
 # The figure.
-harness/plot/draw.sh results/toy >log 2>&1
+harness/plot/draw.sh results/toy "svg png" >log 2>&1
 [ -s results/toy/figures/toy.svg ] && [ -s results/toy/figures/toy.png ] || fail "make plots does not draw the figure"
 cd - >/dev/null
 echo "dropin: a mixer ($(wc -l $added/reference/mixer/*.c $added/optimized/mixer/*.c $added/harness/case/*.tsv | awk 'END { print $1 }') lines, 3 files), a task ($(wc -l <$added/harness/task/echo.c), 1) and a figure ($(wc -l <$added/harness/plot/toy.gp), 1): no file edited, $checks checks of the mixer"

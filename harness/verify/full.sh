@@ -36,7 +36,7 @@ if [ "$arch" = x86_64 ]; then
 
     step "AVX-512 source, its intrinsics by SIMDe where the CPU has none"
     make -s -j2 BUILD=build/simde EMULATED_AVX512=1 \
-        ISA_FLAGS_avx512="-std=gnu11 -w -Wno-psabi -Iharness/verify/simde -mavx2 -mfma" build/simde/verify build/simde/titans
+        FLAGS_avx512="-std=gnu11 -w -Wno-psabi -Iharness/verify/simde -mavx2 -mfma" build/simde/verify build/simde/titans
     harness/verify/run.sh build/simde 2 '@(kernels|model|functions)/*'
 fi
 

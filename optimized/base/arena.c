@@ -6,21 +6,21 @@
 
 enum { ARENA_BLOCK = 1 << 22, ARENA_ALIGN = 64 };
 
+/* The header lies in front of the bytes, in the same piece of memory. */
 struct ArenaBlock {
     ArenaBlock *next;
     size_t size, used;
     char *bytes;
 };
+_Static_assert(sizeof(ArenaBlock) <= ARENA_ALIGN, "a block's header fits in front of its bytes");
 
 static ArenaBlock *arena_block(Arena *arena, size_t bytes) {
     const size_t size = bytes > ARENA_BLOCK ? bytes : ARENA_BLOCK;
-    ArenaBlock *block = memory_take(arena->memory, sizeof *block);
-    char *memory = block ? memory_take(arena->memory, size) : 0;
-    if (memory) {
-        *block = (ArenaBlock){0, size, 0, memory};
+    ArenaBlock *block = memory_take(arena->memory, ARENA_ALIGN + size);
+    if (block) {
+        *block = (ArenaBlock){0, size, 0, (char *)block + ARENA_ALIGN};
         return block;
     }
-    memory_give(arena->memory, block);
     if (arena->escape) longjmp(*arena->escape, 1);
     fprintf(stderr,
             "titans: out of memory: could not get %zu MiB more; use a smaller batch, model or segment\n",
@@ -55,7 +55,6 @@ void arena_reset(Arena *arena) {
 void arena_free(Arena *arena) {
     for (ArenaBlock *block = arena->first, *next; block; block = next) {
         next = block->next;
-        memory_give(arena->memory, block->bytes);
         memory_give(arena->memory, block);
     }
     arena->first = arena->current = 0;

@@ -47,7 +47,7 @@ static void act_gate_backward(int64_t n, const float *a, const float *b, const f
 }
 
 static void act_add(int64_t n, const float *x, float *y) {
-    FOR_VECTORS(j, n) {
+    FOR_VECTORS (j, n) {
         const int64_t lanes = vec_lanes(j, n);
         vec_store_n(y + j, vec_add(vec_load_n(x + j, lanes), vec_load_n(y + j, lanes)), lanes);
     }
@@ -63,7 +63,7 @@ static double act_square_sum(int64_t n, const float *x) {
 }
 
 static void act_exp(int64_t n, const float *x, float *y) {
-    FOR_VECTORS(j, n) {
+    FOR_VECTORS (j, n) {
         const int64_t lanes = vec_lanes(j, n);
         vec_store_n(y + j, vec_exp(vec_load_n(x + j, lanes)), lanes);
     }

@@ -113,7 +113,7 @@ INLINE void attend_softmax_row(float *p, int64_t low, int64_t high, float *top, 
     const float row_top = vec_top(highest);
     if (row_top > *top) {
         const Vec rescale = vec_exp(vec_set1(*top - row_top));
-        FOR_VECTORS(j, ld) vec_store(o + j, vec_mul(rescale, vec_load(o + j)));
+        FOR_VECTORS (j, ld) vec_store(o + j, vec_mul(rescale, vec_load(o + j)));
         float lanes[VEC_LANES];
         vec_store(lanes, rescale);
         *sum *= lanes[0];
@@ -153,7 +153,7 @@ static void attend_forward_block(const AttendShape *s, AttendScratch *a, const f
     const int64_t stride = s->heads * s->width, end = attend_high(s, t + n - 1);
     const int64_t keys = attend_high(s, s->first + s->count - 1);
     rows_load(n, s->width, q, stride, a->q, a->ld);
-    FOR_VECTORS(j, n * a->ld) vec_store(a->q + j, vec_mul(vec_set1(a->scale), vec_load(a->q + j)));
+    FOR_VECTORS (j, n * a->ld) vec_store(a->q + j, vec_mul(vec_set1(a->scale), vec_load(a->q + j)));
     memset(a->o, 0, (size_t)(n * a->ld) * sizeof(float));
     for (int64_t r = 0; r < n; r++) a->top[r] = -INFINITY, a->sum[r] = 0.0f;
     for (int64_t at = 0; at < s->prefix; at += ATTEND_BLOCK)
@@ -162,7 +162,7 @@ static void attend_forward_block(const AttendShape *s, AttendScratch *a, const f
         attend_forward_keys(s, a, head, attend_ring(s, at), at, keys - at, 0, t, n);
     for (int64_t r = 0; r < n; r++) {
         const float inverse = 1.0f / a->sum[r];
-        FOR_VECTORS(j, a->ld) {
+        FOR_VECTORS (j, a->ld) {
             vec_store(a->o + r * a->ld + j, vec_mul(vec_set1(inverse), vec_load(a->o + r * a->ld + j)));
         }
         if (statistics) statistics[2 * r] = a->top[r], statistics[2 * r + 1] = inverse;
@@ -229,7 +229,7 @@ static void attend_backward_keys(const AttendShape *s, AttendScratch *a, const f
     for (int64_t t = early; t < s->tokens && (prefix || !s->window || t < last); t += ATTEND_BLOCK) {
         const int64_t n = s->tokens - t < ATTEND_BLOCK ? s->tokens - t : ATTEND_BLOCK;
         rows_load(n, s->width, q + t * stride, stride, a->q, a->ld);
-        FOR_VECTORS(j, n * a->ld) vec_store(a->q + j, vec_mul(vec_set1(a->scale), vec_load(a->q + j)));
+        FOR_VECTORS (j, n * a->ld) vec_store(a->q + j, vec_mul(vec_set1(a->scale), vec_load(a->q + j)));
         rows_load(n, s->width, dy + t * stride, stride, a->dy, a->ld);
         attend_block_weights(s, a, keys, statistics, t, n, at, prefix);
         gemm_serial(GEMM_TN, count, a->ld, n, a->p, ATTEND_BLOCK, a->dy, a->ld, a->dv, a->ld, 1);

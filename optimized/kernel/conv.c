@@ -92,34 +92,42 @@ static void conv_backward_head(const ConvShape *s, const float *x, const float *
     }
 }
 
-/* dweight of 16 channels and `count` taps from j on, over a run of tokens; the sums run in registers. */
-INLINE void conv_correlate(const ConvShape *s, const float *x, const float *tail, const float *da,
-                           float *dweight, int64_t b, int64_t from, int64_t to, int64_t j, int count,
-                           int64_t c, int64_t lanes) {
+/* What a correlation reads and adds to, for 16 channels from c on of which `lanes` exist. */
+typedef struct {
+    const ConvShape *shape;
+    const float *x, *tail, *da;
+    float *dweight;
+    int64_t c, lanes;
+} Correlation;
+
+/* dweight of `count` taps from j on, over the tokens from .. to of sequence b; the sums run in registers. */
+INLINE void conv_correlate(const Correlation a, int64_t b, int64_t from, int64_t to, int64_t j, int count,
+                           int64_t lanes) {
+    const ConvShape *s = a.shape;
     const int64_t D = s->heads * s->width;
     Vec sum[CONV_TAPS];
-    for (int i = 0; i < count; i++) sum[i] = vec_load_n(dweight + (j + i) * D + c, lanes);
+    for (int i = 0; i < count; i++) sum[i] = vec_load_n(a.dweight + (j + i) * D + a.c, lanes);
     for (int64_t t = from; t < to; t++) {
-        const Vec d = vec_load_n(da + (b * s->tokens + t) * D + c, lanes);
+        const Vec d = vec_load_n(a.da + (b * s->tokens + t) * D + a.c, lanes);
         for (int i = 0; i < count; i++) {
-            const float *row = conv_row(s, x, tail, b, t - (s->taps - 1) + j + i);
-            if (row) sum[i] = vec_fma(d, vec_load_n(row + c, lanes), sum[i]);
+            const float *row = conv_row(s, a.x, a.tail, b, t - (s->taps - 1) + j + i);
+            if (row) sum[i] = vec_fma(d, vec_load_n(row + a.c, lanes), sum[i]);
         }
     }
-    for (int i = 0; i < count; i++) vec_store_n(dweight + (j + i) * D + c, sum[i], lanes);
+    for (int i = 0; i < count; i++) vec_store_n(a.dweight + (j + i) * D + a.c, sum[i], lanes);
 }
 
 /* dweight of 16 channels. Tokens come in short runs, which all taps read while they are in cache; each tap's sum still
  * goes from the first token to the last. */
-static void conv_backward_weight(const ConvShape *s, const float *x, const float *tail, const float *da,
-                                 float *dweight, int64_t c, int64_t lanes) {
+static void conv_backward_weight(const Correlation a) {
+    const ConvShape *s = a.shape;
     for (int64_t b = 0; b < s->batch; b++)
         for (int64_t from = 0; from < s->tokens; from += CONV_RUN) {
             const int64_t to = from + CONV_RUN < s->tokens ? from + CONV_RUN : s->tokens;
             int64_t j = 0;
-            for (; j + CONV_TAPS <= s->taps && lanes == VEC_LANES; j += CONV_TAPS)
-                conv_correlate(s, x, tail, da, dweight, b, from, to, j, CONV_TAPS, c, VEC_LANES);
-            for (; j < s->taps; j++) conv_correlate(s, x, tail, da, dweight, b, from, to, j, 1, c, lanes);
+            for (; j + CONV_TAPS <= s->taps && a.lanes == VEC_LANES; j += CONV_TAPS)
+                conv_correlate(a, b, from, to, j, CONV_TAPS, VEC_LANES);
+            for (; j < s->taps; j++) conv_correlate(a, b, from, to, j, 1, a.lanes);
         }
 }
 
@@ -139,7 +147,7 @@ static void conv_backward_channels(const ConvShape *s, const float *x, const flo
             }
             vec_store_n(to, sum, lanes);
         }
-    conv_backward_weight(s, x, tail, da, dweight, c, lanes);
+    conv_backward_weight((Correlation){s, x, tail, da, dweight, c, lanes});
 }
 
 static void conv_backward(const ConvShape *s, const float *x, const float *tail, const float *weight,

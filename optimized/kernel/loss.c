@@ -13,7 +13,7 @@ static float loss_top(int64_t classes, const float *x, int32_t *best) {
 
 static float loss_exp_sum(int64_t classes, const float *x, float top) {
     Vec sum = vec_zero();
-    FOR_VECTORS(j, classes) {
+    FOR_VECTORS (j, classes) {
         const int64_t lanes = vec_lanes(j, classes);
         const Vec e = vec_exp(vec_sub(vec_load_n(x + j, lanes), vec_set1(top)));
         float kept[VEC_LANES];
@@ -45,7 +45,7 @@ static void loss_backward(int64_t rows, int64_t classes, const float *logits, co
         int32_t best;
         const float top = loss_top(classes, x, &best);
         const Vec factor = vec_set1(scale / loss_exp_sum(classes, x, top));
-        FOR_VECTORS(j, classes) {
+        FOR_VECTORS (j, classes) {
             const int64_t lanes = vec_lanes(j, classes);
             const Vec e = vec_exp(vec_sub(vec_load_n(x + j, lanes), vec_set1(top)));
             vec_store_n(d + j, vec_fma(factor, e, vec_load_n(d + j, lanes)), lanes);

@@ -37,7 +37,7 @@ static Vec memory_flush(Vec x) {
 
 /* The chunk is full: its last state is the next chunk's start. */
 static void memory_close_chunk(int64_t weights, float *start, float *W, float *S) {
-    FOR_VECTORS(j, weights) {
+    FOR_VECTORS (j, weights) {
         const int64_t lanes = vec_lanes(j, weights);
         const Vec w = memory_flush(vec_load_n(W + j, lanes));
         vec_store_n(start + j, w, lanes);

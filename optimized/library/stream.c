@@ -102,15 +102,27 @@ int64_t titans_stream_memories(const titans_stream *s) {
 
 /* ---- reading ---- */
 
+/* What every call but a rollback answers after memory ran out within one. */
+static titans_status stream_refuses(titans_error *error) {
+    return library_fail(
+        error, TITANS_BAD_ARGUMENT,
+        "an earlier call ran out of memory: roll the stream back to a snapshot, or begin anew");
+}
+
 static titans_status input_check(const titans_stream *s, const titans_input *in, titans_error *error) {
     const Model *m = s->model->model;
-    const int64_t all = s->state.batch * in->count, grain = m->mixer->grain ? m->mixer->grain(&m->config) : 1;
+    const int64_t grain = m->mixer->grain ? m->mixer->grain(&m->config) : 1;
     if (s->broken)
         return library_fail(
             error, TITANS_BAD_ARGUMENT,
             "an earlier call ran out of memory: roll the stream back to a snapshot, or begin anew");
-    if (in->count < 0 || in->count > (int64_t)1 << 40)
-        return library_fail(error, TITANS_BAD_ARGUMENT, "%lld tokens", (long long)in->count);
+    if (in->count < 0 || in->count > INT32_MAX / s->state.batch)
+        return library_fail(error, TITANS_BAD_ARGUMENT, "%lld tokens of %lld sequences in one call",
+                            (long long)in->count, (long long)s->state.batch);
+    const int64_t all = s->state.batch * in->count;
+    if (in->row_count < 0 || (in->row_count && !in->rows))
+        return library_fail(error, TITANS_BAD_ARGUMENT, "%lld rows, and no place where they are listed",
+                            (long long)in->row_count);
     if (!(m->config.features ? (const void *)in->features : (const void *)in->tokens))
         return library_fail(error, TITANS_BAD_ARGUMENT, "this model reads %s, there are none",
                             m->config.features ? "rows of features" : "tokens");
@@ -249,6 +261,7 @@ static int64_t state_numbers(const State *state, const Model *m, float *from, fl
 }
 
 titans_snapshot *titans_stream_snapshot(const titans_stream *s, titans_error *error) {
+    if (s->broken) return stream_refuses(error), (titans_snapshot *)0;
     const Model *m = s->model->model;
     const int64_t floats = state_numbers(&s->state, m, 0, 0);
     titans_snapshot *shot = memory_take(&s->model->memory, sizeof *shot);
@@ -288,6 +301,7 @@ titans_status titans_stream_save(const titans_stream *s, const char *path, const
     enum { MOST_NOTES = 8 };
     SafeMetadata metadata[MOST_NOTES];
     char message[512];
+    if (s->broken) return stream_refuses(error);
     if (note_count < 0 || note_count > MOST_NOTES)
         return library_fail(error, TITANS_BAD_ARGUMENT, "%d notes, there is room for %d", note_count,
                             MOST_NOTES);

@@ -21,14 +21,16 @@ static inline float *rows_part(float *base, int64_t *used, int64_t floats) {
 }
 
 INLINE void rows_load(int64_t n, int64_t width, const float *src, int64_t stride, float *dst, int64_t ld) {
-    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, width) {
+    for (int64_t t = 0; t < n; t++)
+        FOR_VECTORS (j, width) {
             const int64_t lanes = vec_lanes(j, width);
             vec_store(dst + t * ld + j, vec_load_n(src + t * stride + j, lanes));
         }
 }
 
 INLINE void rows_save(int64_t n, int64_t width, const float *src, int64_t ld, float *dst, int64_t stride) {
-    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, width) {
+    for (int64_t t = 0; t < n; t++)
+        FOR_VECTORS (j, width) {
             const int64_t lanes = vec_lanes(j, width);
             vec_store_n(dst + t * stride + j, vec_load(src + t * ld + j), lanes);
         }
@@ -37,7 +39,8 @@ INLINE void rows_save(int64_t n, int64_t width, const float *src, int64_t ld, fl
 /* dst += factor * src on rows that are not padded (the caller's own tensors). */
 INLINE void rows_add_to(int64_t n, int64_t width, float factor, const float *src, int64_t ld, float *dst,
                         int64_t stride) {
-    for (int64_t t = 0; t < n; t++) FOR_VECTORS(j, width) {
+    for (int64_t t = 0; t < n; t++)
+        FOR_VECTORS (j, width) {
             const int64_t lanes = vec_lanes(j, width);
             float *d = dst + t * stride + j;
             vec_store_n(d, vec_fma(vec_set1(factor), vec_load(src + t * ld + j), vec_load_n(d, lanes)),
@@ -50,20 +53,20 @@ INLINE void rows_scale(int64_t n, int64_t width, int64_t ld, const float *coeffi
                        float *dst) {
     for (int64_t t = 0; t < n; t++) {
         const Vec c = vec_set1(coefficient[t]);
-        FOR_VECTORS(j, width) vec_store(dst + t * ld + j, vec_mul(c, vec_load(src + t * ld + j)));
+        FOR_VECTORS (j, width) vec_store(dst + t * ld + j, vec_mul(c, vec_load(src + t * ld + j)));
     }
 }
 
 INLINE float row_dot(int64_t width, const float *a, const float *b) {
     Vec sum = vec_zero();
-    FOR_VECTORS(j, width) sum = vec_fma(vec_load(a + j), vec_load(b + j), sum);
+    FOR_VECTORS (j, width) sum = vec_fma(vec_load(a + j), vec_load(b + j), sum);
     return vec_sum(sum);
 }
 
 /* <a, b> over n floats without padding, in one order for every caller. */
 INLINE float flat_dot(int64_t n, const float *a, const float *b) {
     Vec sum = vec_zero();
-    FOR_VECTORS(j, n) {
+    FOR_VECTORS (j, n) {
         const int64_t lanes = vec_lanes(j, n);
         sum = vec_fma(vec_load_n(a + j, lanes), vec_load_n(b + j, lanes), sum);
     }
@@ -74,7 +77,8 @@ INLINE float flat_dot(int64_t n, const float *a, const float *b) {
  * readable. */
 INLINE void rows_transpose(int64_t n, int64_t width, const float *src, int64_t ld_src, float *dst,
                            int64_t ld) {
-    for (int64_t t = 0; t < n; t += VEC_LANES) FOR_VECTORS(j, width) {
+    for (int64_t t = 0; t < n; t += VEC_LANES)
+        FOR_VECTORS (j, width) {
             vec_transpose(src + t * ld_src + j, ld_src, dst + j * ld + t, ld);
         }
 }

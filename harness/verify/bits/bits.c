@@ -3,6 +3,7 @@
  * runs under an emulator. */
 #include "equation/inputs.h"
 #include "base/dispatch.h"
+#include "base/hash.h"
 #include "equation/adapter.h"
 #include "equation/cases.h"
 #include "equation/oracle.h"
@@ -11,11 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* FNV-1a, 64 bits. */
 static uint64_t hash(uint64_t h, const float *x, int64_t n) {
-    const unsigned char *p = (const unsigned char *)x;
-    for (int64_t i = 0; i < n * (int64_t)sizeof *x; i++) h = (h ^ p[i]) * 0x100000001b3u;
-    return h;
+    return hash_bytes(h, x, (size_t)n * sizeof *x);
 }
 
 static float *scaled_input(const EquationCase *c, const Dims *d, int i, int64_t n, uint64_t *state) {
@@ -33,7 +31,7 @@ static uint64_t run_case(const KernelAdapter *a, const EquationCase *c) {
     const Equation *e = d.equation;
     const int inputs = argument_count(e->in), outputs = argument_count(e->out);
     const int gradient = kernel_differentiable(a, &d);
-    uint64_t state = 11, h = 0xcbf29ce484222325u;
+    uint64_t state = 11, h = HASH_START;
     KernelRun r = {.dims = &d};
     dims_sizes(&d, r.in_size, r.out_size);
     for (int i = 0; i < inputs; i++) {
@@ -57,7 +55,7 @@ static uint64_t run_case(const KernelAdapter *a, const EquationCase *c) {
 static uint64_t run_exp(void) {
     enum { N = 1 << 16 };
     static float x[N], y[N];
-    uint64_t h = 0xcbf29ce484222325u;
+    uint64_t h = HASH_START;
     for (uint64_t base = 0; base <= UINT32_MAX; base += (uint64_t)N * 997) {
         for (int i = 0; i < N; i++) {
             const uint32_t bits = (uint32_t)(base + (uint64_t)i * 997);

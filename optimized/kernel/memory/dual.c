@@ -12,9 +12,10 @@ static void memory_coefficients(MemoryGates *g, int64_t ld, int64_t n) {
     for (int64_t t = 0; t < n; t++) {
         float *P = g->P + t * ld, *C = g->C + t * ld;
         const Vec keep = vec_set1(g->keep[t]), eta = vec_set1(g->eta[t]);
-        if (t > 0) FOR_VECTORS(i, t) vec_store(P + i, vec_mul(eta, vec_load(P - ld + i)));
+        if (t > 0)
+            FOR_VECTORS (i, t) vec_store(P + i, vec_mul(eta, vec_load(P - ld + i)));
         P[t] = 1.0f;
-        FOR_VECTORS(i, t + 1) {
+        FOR_VECTORS (i, t + 1) {
             const Vec previous = t > 0 ? vec_load(C - ld + i) : vec_zero();
             vec_store(C + i, vec_fma(keep, previous, vec_load(P + i)));
         }
@@ -58,7 +59,7 @@ static void memory_weigh(MemoryChunk *c, const MemoryGates *g, int64_t n) {
     for (int64_t t = 0; t < n; t++) {
         const float *C = g->C + t * c->ldc, *F = c->F + t * c->ldc;
         float *N = c->N + t * c->ldc;
-        FOR_VECTORS(i, padded(n)) {
+        FOR_VECTORS (i, padded(n)) {
             const Vec weight = vec_mul(vec_load(C + i), vec_load(g->theta + i));
             vec_store(N + i, vec_sub(vec_zero(), vec_mul(weight, i <= t ? vec_load(F + i) : vec_zero())));
         }
@@ -89,7 +90,7 @@ static void memory_dual_update(MemoryChunk *c, int l, float *W, float *S, int64_
     const float *last_c = g->C + (n - 1) * c->ldc, *last_p = g->P + (n - 1) * c->ldc;
     W += memory_at(c, l);
     S += memory_at(c, l);
-    FOR_VECTORS(j, count) {
+    FOR_VECTORS (j, count) {
         const int64_t lanes = vec_lanes(j, count);
         const Vec s = vec_load_n(S + j, lanes);
         vec_store_n(W + j, vec_fma(beta, vec_load_n(W + j, lanes), vec_mul(a0, s)), lanes);

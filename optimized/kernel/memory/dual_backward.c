@@ -21,7 +21,7 @@ static void memory_update_backward(MemoryChunk *c, int l, const float *W, const 
             const float weight = -last[i] * g->theta[i];
             float *dh = c->dH[l - 1] + i * ldi;
             dw[i] -= row_dot(in, H + i * ldi, c->left + i * ldi);
-            FOR_VECTORS(j, in) {
+            FOR_VECTORS (j, in) {
                 vec_store(dh + j,
                           vec_fma(vec_set1(weight), vec_load(c->left + i * ldi + j), vec_load(dh + j)));
             }
@@ -52,7 +52,7 @@ static void memory_updates_backward(MemoryChunk *c, const float *W, const float 
         const Vec beta = vec_set1(g->beta[n - 1]), a0 = vec_set1(g->a0[n - 1]), p0 = vec_set1(g->p0[n - 1]);
         const int64_t count = c->width[l - 1] * c->width[l];
         float *to_w = dW + memory_at(c, l), *to_s = dS + memory_at(c, l);
-        FOR_VECTORS(j, count) {
+        FOR_VECTORS (j, count) {
             const int64_t lanes = vec_lanes(j, count);
             const Vec w = vec_load_n(to_w + j, lanes), s = vec_load_n(to_s + j, lanes);
             vec_store_n(to_s + j, vec_fma(a0, w, vec_mul(p0, s)), lanes);
@@ -72,7 +72,7 @@ static void memory_weights_backward(MemoryChunk *c, int l, int64_t n) {
     for (int64_t t = 0; t < n; t++) {
         const float *C = g->C + t * c->ldc, *F = c->F + t * c->ldc;
         float *N = c->N + t * c->ldc, *dCt = g->dCt + t * c->ldc;
-        FOR_VECTORS(i, padded(n)) {
+        FOR_VECTORS (i, padded(n)) {
             const Vec dn = vec_sub(vec_zero(), i <= t ? vec_load(N + i) : vec_zero());
             const Vec f = i <= t ? vec_load(F + i) : vec_zero();
             vec_store(dCt + i, vec_fma(f, dn, vec_load(dCt + i)));
@@ -101,7 +101,7 @@ static void memory_query_backward(MemoryChunk *c, int l, const float *W, const f
             const float *r = c->right + t * ldi;
             const Vec factor = vec_set1(weight[t]);
             dweight[t] += row_dot(in, Z + t * ldi, r);
-            FOR_VECTORS(j, in) {
+            FOR_VECTORS (j, in) {
                 vec_store(dz + j, vec_fma(factor, vec_load(r + j), pass ? vec_load(dz + j) : vec_zero()));
             }
         }
@@ -121,7 +121,8 @@ static void memory_queries_backward(MemoryChunk *c, const float *W, const float 
 
 /* Step 3': adjoint of memory_coefficients, t descending. */
 static void memory_gates_backward(MemoryGates *g, int64_t ld, int64_t n) {
-    for (int64_t t = 0; t < n; t++) FOR_VECTORS(i, padded(n)) {
+    for (int64_t t = 0; t < n; t++)
+        FOR_VECTORS (i, padded(n)) {
             const Vec d = vec_load(g->dCt + t * ld + i), theta = vec_load(g->theta + i);
             vec_store(g->dtheta + i, vec_fma(d, vec_load(g->C + t * ld + i), vec_load(g->dtheta + i)));
             vec_store(g->dC + t * ld + i, vec_fma(d, theta, vec_load(g->dC + t * ld + i)));
@@ -133,12 +134,12 @@ static void memory_gates_backward(MemoryGates *g, int64_t ld, int64_t n) {
         const Vec keep = vec_set1(g->keep[t]), eta = vec_set1(g->eta[t]);
         g->dkeep[t] = fmaf(g->da0[t], a0, g->dbeta[t] * beta);
         if (t) g->dkeep[t] += row_dot(padded(t), dC, g->C + (t - 1) * ld);
-        FOR_VECTORS(i, t + 1) vec_store(dP + i, vec_add(vec_load(dP + i), vec_load(dC + i)));
+        FOR_VECTORS (i, t + 1) vec_store(dP + i, vec_add(vec_load(dP + i), vec_load(dC + i)));
         g->dp0[t] += g->da0[t];
         g->deta[t] = g->dp0[t] * p0;
         if (!t) break;
         g->deta[t] += row_dot(padded(t), dP, g->P + (t - 1) * ld);
-        FOR_VECTORS(i, t) {
+        FOR_VECTORS (i, t) {
             vec_store(dC - ld + i, vec_fma(keep, vec_load(dC + i), vec_load(dC - ld + i)));
             vec_store(dP - ld + i, vec_fma(eta, vec_load(dP + i), vec_load(dP - ld + i)));
         }

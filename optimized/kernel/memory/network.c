@@ -6,7 +6,7 @@
 static void memory_activate(const MemoryChunk *c, int l, int64_t n, const float *x, float *sigma,
                             float *out) {
     const int gelu = c->shape->gelu;
-    FOR_ROWS(c, l, n, j) {
+    FOR_ROWS (c, l, n, j) {
         const Vec v = vec_load(x + j), s = vec_sigmoid(gelu ? vec_gelu_argument(v) : v);
         vec_store(sigma + j, s);
         vec_store(out + j, vec_mul(v, s));
@@ -17,7 +17,7 @@ static void memory_activate(const MemoryChunk *c, int l, int64_t n, const float 
 static void memory_slope(const MemoryChunk *c, int l, int64_t n, const float *x, const float *sigma,
                          const float *in, float *out) {
     const int gelu = c->shape->gelu;
-    FOR_ROWS(c, l, n, j) {
+    FOR_ROWS (c, l, n, j) {
         const Vec v = vec_load(x + j), s = vec_load(sigma + j);
         vec_store(out + j, vec_mul(vec_load(in + j), gelu ? vec_gelu_d1(v, s) : vec_silu_d1(v, s)));
     }
@@ -25,17 +25,16 @@ static void memory_slope(const MemoryChunk *c, int l, int64_t n, const float *x,
 
 static float memory_row_sum(int64_t width, const float *x) {
     Vec sum = vec_zero();
-    FOR_VECTORS(j, width) sum = vec_add(sum, vec_load(x + j));
+    FOR_VECTORS (j, width) sum = vec_add(sum, vec_load(x + j));
     return vec_sum(sum);
 }
 
 /* hat = (a - mean) / sqrt(variance + eps) of one row; returns the factor. */
 static float memory_normalise(int64_t width, const float *a, float *hat) {
     const Vec mean = vec_set1(memory_row_sum(width, a) / (float)width);
-    FOR_VECTORS(j, width)
-    vec_store(hat + j, vec_first(vec_sub(vec_load(a + j), mean), vec_lanes(j, width)));
+    FOR_VECTORS (j, width) vec_store(hat + j, vec_first(vec_sub(vec_load(a + j), mean), vec_lanes(j, width)));
     const float inverse = 1.0f / sqrtf(row_dot(width, hat, hat) / (float)width + MEMORY_NORM_EPS);
-    FOR_VECTORS(j, width) vec_store(hat + j, vec_mul(vec_set1(inverse), vec_load(hat + j)));
+    FOR_VECTORS (j, width) vec_store(hat + j, vec_mul(vec_set1(inverse), vec_load(hat + j)));
     return inverse;
 }
 
@@ -45,7 +44,7 @@ static void memory_normalise_slope(int64_t width, const float *hat, float invers
                                    float *out) {
     const Vec mean = vec_set1(memory_row_sum(width, e) / (float)width), scale = vec_set1(inverse);
     const Vec along = vec_set1(row_dot(width, e, hat) / (float)width);
-    FOR_VECTORS(j, width) {
+    FOR_VECTORS (j, width) {
         const Vec rest = vec_fnma(along, vec_load(hat + j), vec_sub(vec_load(e + j), mean));
         vec_store(out + j, vec_first(vec_mul(scale, rest), vec_lanes(j, width)));
     }
@@ -61,7 +60,7 @@ static void memory_output(const MemoryChunk *c, int64_t n, const float *A, const
             norm->inverse[t] = memory_normalise(width, y, norm->hat + t * ld);
             y = norm->hat + t * ld;
         }
-        FOR_VECTORS(j, width) {
+        FOR_VECTORS (j, width) {
             const Vec v = vec_load(y + j);
             vec_store(out + t * ld + j, c->shape->residual ? vec_add(vec_load(x + t * ld + j), v) : v);
         }
@@ -90,7 +89,7 @@ static void memory_inner_gradient(MemoryChunk *c, const float *W, int64_t n) {
     }
     memory_output(c, n, c->A[L], c->H[0], &c->key, c->H[L]);
     const Vec two = vec_set1(2.0f);
-    FOR_ROWS(c, L, n, j) {
+    FOR_ROWS (c, L, n, j) {
         vec_store(c->E[L] + j, vec_mul(two, vec_sub(vec_load(c->H[L] + j), vec_load(c->E[L] + j))));
     }
     memory_output_slope(c, n, &c->key, c->E[L], c->D[L]);
@@ -118,7 +117,7 @@ static void memory_loss_backward(MemoryChunk *c, int64_t n) {
             along_d = row_dot(width, dD, hat);
             memory_normalise_slope(width, hat, c->key.inverse[t], dD, dD);
         }
-        FOR_VECTORS(j, width) {
+        FOR_VECTORS (j, width) {
             const Vec dh = vec_mul(two, vec_load(dD + j));
             vec_store(dA + j, dh);
             if (c->shape->residual) vec_store(dk + j, vec_add(vec_load(dk + j), dh));
@@ -126,7 +125,7 @@ static void memory_loss_backward(MemoryChunk *c, int64_t n) {
         if (!c->shape->norm) continue;
         memory_normalise_slope(width, hat, c->key.inverse[t], dA, dA);
         const Vec scale = vec_set1(-c->key.inverse[t] / (float)width);
-        FOR_VECTORS(j, width) {
+        FOR_VECTORS (j, width) {
             Vec bend = vec_mul(vec_set1(f), vec_load(hat + j));
             bend = vec_fma(vec_set1(along_e), vec_load(dD + j), bend);
             bend = vec_fma(vec_set1(along_d), vec_load(D + j), bend);
@@ -140,7 +139,7 @@ static void memory_loss_backward(MemoryChunk *c, int64_t n) {
 static void memory_inner_backward(MemoryChunk *c, const float *W, float *dW, int64_t n) {
     const int L = c->layers, gelu = c->shape->gelu;
     for (int l = 1; l < L; l++) {
-        FOR_ROWS(c, l, n, j) {
+        FOR_ROWS (c, l, n, j) {
             const Vec x = vec_load(c->A[l] + j), s = vec_load(c->sigma_a[l] + j), dd = vec_load(c->dD[l] + j);
             vec_store(c->dE + j, vec_mul(dd, gelu ? vec_gelu_d1(x, s) : vec_silu_d1(x, s)));
             vec_store(c->dA[l] + j, vec_mul(vec_mul(dd, vec_load(c->E[l] + j)),
@@ -153,7 +152,8 @@ static void memory_inner_backward(MemoryChunk *c, const float *W, float *dW, int
     }
     memory_loss_backward(c, n);
     for (int l = L; l >= 1; l--) {
-        if (l < L) FOR_ROWS(c, l, n, j) {
+        if (l < L)
+            FOR_ROWS (c, l, n, j) {
                 const Vec x = vec_load(c->A[l] + j), s = vec_load(c->sigma_a[l] + j);
                 const Vec slope = gelu ? vec_gelu_d1(x, s) : vec_silu_d1(x, s);
                 vec_store(c->dA[l] + j, vec_fma(vec_load(c->dH[l] + j), slope, vec_load(c->dA[l] + j)));
@@ -185,7 +185,8 @@ static void memory_read_rows_backward(MemoryChunk *c, const float *W, float *dW,
                     c->width[l], c->dZ, c->ld[l - 1], 0);
         if (l > 1) memory_slope(c, l - 1, n, c->O[l - 1], c->sigma_o[l - 1], c->dZ, c->dO);
     }
-    if (c->shape->residual) FOR_ROWS(c, 0, n, j) {
+    if (c->shape->residual)
+        FOR_ROWS (c, 0, n, j) {
             vec_store(c->dZ + j, vec_add(vec_load(c->dZ + j), vec_load(c->dY + j)));
         }
 }

@@ -3,53 +3,63 @@
  * token. */
 #include "kernel/memory/network.c"
 
-/* One tile of `rows` x 16 weights and momenta: s = eta s + h x,  w = keep w + s,  o += z w; x is -theta
- * dl/dA. channelwise: decay holds one keep per token and column (row stride ldo), else one per token. */
-INLINE void memory_scan_tile(const int rows, const int channelwise, int64_t n, const float *decay,
-                             const float *eta, const float *h, const float *z, int64_t ldh, const float *x,
-                             float *o, int64_t ldo, float *W, float *S, int64_t stride, int64_t lanes,
-                             int first) {
+/* A tile of rows x `lanes` weights of one layer and what passes it in n tokens: inputs h and z at the tile's first row
+ * (row stride ldh), x and outputs at its column (ldo). decay: channelwise, one keep per token and column (ldo), else one
+ * per token. first: the tile is the first of its column. */
+typedef struct {
+    int64_t n, ldh, ldo, stride, lanes;
+    const float *decay, *eta, *h, *z, *x;
+    float *o, *W, *S;
+    int first;
+} ScanTile;
+
+/* Weights and momenta: s = eta s + h x,  w = keep w + s,  o += z w; x is -theta dl/dA. */
+INLINE void memory_scan_tile(const int rows, const int channelwise, const ScanTile a) {
     Vec w[SCAN_ROWS], s[SCAN_ROWS];
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
-        __builtin_prefetch(W + (r + rows) * stride);
-        __builtin_prefetch(S + (r + rows) * stride);
-        w[r] = lanes == VEC_LANES ? vec_load(W + r * stride) : vec_load_n(W + r * stride, lanes);
-        s[r] = lanes == VEC_LANES ? vec_load(S + r * stride) : vec_load_n(S + r * stride, lanes);
+        const float *W = a.W + r * a.stride, *S = a.S + r * a.stride;
+        __builtin_prefetch(W + rows * a.stride);
+        __builtin_prefetch(S + rows * a.stride);
+        w[r] = a.lanes == VEC_LANES ? vec_load(W) : vec_load_n(W, a.lanes);
+        s[r] = a.lanes == VEC_LANES ? vec_load(S) : vec_load_n(S, a.lanes);
     }
-    for (int64_t t = 0; t < n; t++) {
-        const Vec xt = vec_load(x + t * ldo), eta_t = vec_set1(eta[t]);
-        const Vec keep = channelwise ? vec_load(decay + t * ldo) : vec_set1(decay[t]);
-        Vec ot = first ? vec_zero() : vec_load(o + t * ldo);
+    for (int64_t t = 0; t < a.n; t++) {
+        const Vec xt = vec_load(a.x + t * a.ldo), eta = vec_set1(a.eta[t]);
+        const Vec keep = channelwise ? vec_load(a.decay + t * a.ldo) : vec_set1(a.decay[t]);
+        Vec ot = a.first ? vec_zero() : vec_load(a.o + t * a.ldo);
 #pragma GCC unroll 8
         for (int r = 0; r < rows; r++) {
-            s[r] = vec_fma(eta_t, s[r], vec_mul(vec_set1(h[t * ldh + r]), xt));
+            s[r] = vec_fma(eta, s[r], vec_mul(vec_set1(a.h[t * a.ldh + r]), xt));
             w[r] = vec_fma(keep, w[r], s[r]);
-            ot = vec_fma(vec_set1(z[t * ldh + r]), w[r], ot);
+            ot = vec_fma(vec_set1(a.z[t * a.ldh + r]), w[r], ot);
         }
-        vec_store(o + t * ldo, ot);
+        vec_store(a.o + t * a.ldo, ot);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < rows; r++) {
-        vec_store_n(W + r * stride, w[r], lanes);
-        vec_store_n(S + r * stride, s[r], lanes);
+        vec_store_n(a.W + r * a.stride, w[r], a.lanes);
+        vec_store_n(a.S + r * a.stride, s[r], a.lanes);
     }
 }
 
 INLINE void memory_scan_layer(MemoryChunk *c, int l, const int channelwise, int64_t n, float *W, float *S) {
-    const int64_t in = c->width[l - 1], out = c->width[l], ldh = c->ld[l - 1], ldo = c->ld[l];
+    const int64_t in = c->width[l - 1], out = c->width[l];
     const MemoryGates *g = memory_gates_of(c, l);
-    const float *h = c->H[l - 1], *z = c->Z[l - 1];
     for (int64_t j = 0; j < out; j += VEC_LANES) {
-        const float *decay = channelwise ? c->decay[l] + j : g->keep;
-        const int64_t lanes = vec_lanes(j, out);
-        int64_t r = 0;
-        for (; r + SCAN_ROWS <= in; r += SCAN_ROWS)
-            memory_scan_tile(SCAN_ROWS, channelwise, n, decay, g->eta, h + r, z + r, ldh, c->X + j,
-                             c->O[l] + j, ldo, W + r * out + j, S + r * out + j, out, lanes, r == 0);
-        for (; r < in; r++)
-            memory_scan_tile(1, channelwise, n, decay, g->eta, h + r, z + r, ldh, c->X + j, c->O[l] + j, ldo,
-                             W + r * out + j, S + r * out + j, out, lanes, r == 0);
+        ScanTile tile = {n, c->ld[l - 1], c->ld[l], out, vec_lanes(j, out)};
+        tile.decay = channelwise ? c->decay[l] + j : g->keep;
+        tile.eta = g->eta, tile.x = c->X + j, tile.o = c->O[l] + j;
+        for (int64_t r = 0; r < in;) {
+            tile.h = c->H[l - 1] + r, tile.z = c->Z[l - 1] + r, tile.first = r == 0;
+            tile.W = W + r * out + j, tile.S = S + r * out + j;
+            const int whole = r + SCAN_ROWS <= in;
+            if (whole)
+                memory_scan_tile(SCAN_ROWS, channelwise, tile);
+            else
+                memory_scan_tile(1, channelwise, tile);
+            r += whole ? SCAN_ROWS : 1;
+        }
     }
 }
 

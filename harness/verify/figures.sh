@@ -1,0 +1,20 @@
+#!/bin/sh
+# Figures are drawn to the same bytes from the same tables: twice here, and where gnuplot is the one that drew the committed
+# ones, those. Usage: figures.sh BUILD
+build=$1
+status=0 same=0 drawn=0
+for run in first second; do
+    mkdir -p "$build/figures/$run"
+    cp results/*.tsv "$build/figures/$run/"
+    harness/plot/draw.sh "$build/figures/$run" >/dev/null 2>&1 || { echo "figures: drawing failed" >&2; exit 1; }
+done
+for file in "$build"/figures/first/figures/*.svg; do
+    name=$(basename "$file") drawn=$((drawn + 1))
+    cmp -s "$file" "$build/figures/second/figures/$name" || { echo "figures: $name differs when drawn again" >&2; status=1; }
+    [ -f "results/figures/$name" ] || { echo "figures: results/figures/$name is missing (make plots)" >&2; status=1; continue; }
+    [ "$(grep -m1 GNUPLOT "$file")" = "$(grep -m1 GNUPLOT "results/figures/$name")" ] || continue
+    same=$((same + 1))
+    cmp -s "$file" "results/figures/$name" || { echo "figures: results/figures/$name is not what its tables draw (make plots)" >&2; status=1; }
+done
+echo "figures: $drawn drawn twice to the same bytes, $same of them those of results/figures"
+exit $status
