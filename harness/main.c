@@ -2,6 +2,9 @@
 #include "base/dispatch.h"
 
 #include "commands.h"
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <string.h>
 
@@ -15,7 +18,16 @@ static int usage(FILE *to) {
     return to == stdout ? 0 : 2;
 }
 
+/* Streams come and go, one a batch: what one gave back is for the next, instead of being fetched again page by page. */
+static void keep_freed_memory(void) {
+#ifdef __GLIBC__
+    mallopt(M_MMAP_THRESHOLD, 32 << 20);
+    mallopt(M_TRIM_THRESHOLD, 1 << 30);
+#endif
+}
+
 int main(int argc, char **argv) {
+    keep_freed_memory();
     char message[256];
     if (kernels_select(0, message, sizeof message)) {
         fprintf(stderr, "titans: TITANS_ISA: %s\n", message);

@@ -1,5 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages named as arguments that are missing; without apt, says what is needed and stops.
+export LC_ALL=C
 missing=""
 if command -v dpkg-query >/dev/null 2>&1; then
     for package in "$@"; do

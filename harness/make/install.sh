@@ -1,5 +1,6 @@
 #!/bin/sh
 # Usage: install.sh install|uninstall BUILD SONAME DESTDIR PREFIX "LIBRARIES OF A STATIC LINK"
+export LC_ALL=C
 set -e
 verb=$1 build=$2 soname=$3 prefix=$5 root=$4$5 private=$6
 files="bin/titans include/titans.h lib/libtitans.a lib/$soname lib/libtitans.so lib/pkgconfig/titans.pc

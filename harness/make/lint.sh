@@ -1,5 +1,6 @@
 #!/bin/sh
 # clang-format (check only), cppcheck and clang-tidy over the sources. Usage: lint.sh INCLUDES ARCH FILES...
+export LC_ALL=C
 includes=$1 arch=$2
 shift 2
 failed=0

@@ -1,7 +1,8 @@
 #!/bin/sh
-# docs/equations.md, errata.md and verification.md name tests, functions, kernels, files and seeded faults: each must exist, and
+# Links and paths of README.md and docs/ lead somewhere. docs/equations.md, errata.md and verification.md name tests, functions, kernels, files and seeded faults: each must exist, and
 # every row of the plan has a fault.
 # Usage: docs.sh BUILD
+export LC_ALL=C
 build=$1
 docs="docs/equations.md docs/errata.md docs/verification.md"
 tests=$("$build/verify" --list 2>/dev/null | sed 's/\x1b\[[0-9;]*m//g' |
@@ -41,5 +42,22 @@ bare=$(grep -n '^|.*| |$' docs/verification.md)
 [ -z "$bare" ] || { echo "docs: docs/verification.md has rows without a seeded fault: $bare" >&2; bad=$((bad + 1)); }
 numbers=$(grep -ohE '^\| [0-9]+(-[0-9]+)? ' docs/equations.md | tr -d '| ' | awk -F- '{ for (i = $1; i <= ($2 ? $2 : $1); i++) print i }' | sort -nu | wc -l)
 [ "$numbers" -eq 35 ] || { echo "docs: docs/equations.md covers $numbers of the 35 equations" >&2; bad=$((bad + 1)); }
+# links lead somewhere, and so does every path that is named; in capitals are placeholders
+for page in README.md docs/*.md; do
+    for link in $(grep -oE '\]\([^) ]+\)' "$page" | sed 's/^](//; s/)$//' | grep -v '^https\?:' | sort -u); do
+        checked=$((checked + 1))
+        file=${link%%#*} anchor=${link#"${link%%#*}"}
+        target=$(dirname "$page")/$file
+        [ -n "$file" ] || target=$page
+        [ -e "$target" ] || { docs=$page complain "link $link"; continue; }
+        [ -z "$anchor" ] || grep '^#' "$target" | sed 's/^#* //' | tr 'A-Z ' 'a-z-' | tr -cd 'a-z0-9_\n-' | grep -qx "${anchor#\#}" ||
+            docs=$page complain "link $link"
+    done
+    for path in $(grep -ohE '\b(reference|optimized|harness|results|docs)/[A-Za-z0-9_./*?-]+' "$page" | sed 's/[.-]*$//' |
+        grep -v '[A-Z]\{4\}' | sort -u); do
+        checked=$((checked + 1))
+        ls -d $path >/dev/null 2>&1 || docs=$page complain "path $path"
+    done
+done
 printf 'docs: %d names checked, %d wrong, %d of 35 equations covered\n' $checked $bad "$numbers"
 [ $bad -eq 0 ]

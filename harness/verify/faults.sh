@@ -1,6 +1,7 @@
 #!/bin/sh
 # Applies each seeded fault of faults.tsv to a copy of the sources, builds the suites and demands that the check named with
 # it fails there, having passed on the sources as they are. Usage: faults.sh [REGEX]
+export LC_ALL=C
 only=$1
 work=build/faults
 rm -rf $work

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Figures are drawn to the same bytes from the same tables: twice here, and where gnuplot is the one that drew the committed
 # ones, those. Usage: figures.sh BUILD
+export LC_ALL=C
 build=$1
 status=0 same=0 drawn=0
 for run in first second; do

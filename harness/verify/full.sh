@@ -1,5 +1,6 @@
 #!/bin/sh
 # The heavier checks: both compilers, sanitizers, NEON under qemu, the AVX-512 source on any CPU, exp for all 2^32 floats.
+export LC_ALL=C
 set -e
 step() { printf '\n== %s\n' "$1"; }
 arch=$(uname -m)

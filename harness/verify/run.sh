@@ -2,6 +2,7 @@
 # Runs the suites of BUILD and sums up what they recorded: checks, and the largest share of a derived bound that was used.
 # A whole run is held against the committed ledger: whatever comes twice as near to its bound as it was has got worse.
 # Usage: run.sh BUILD JOBS [FILTER]
+export LC_ALL=C
 build=$1 jobs=$2 filter=${3:-*/*}
 lines=$build/ledger.lines
 rm -f "$lines"

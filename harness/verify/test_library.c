@@ -122,6 +122,12 @@ Test(library, going_back_and_going_on_change_no_bit) {
         cr_assert(!titans_read(stream, tokens, TOKENS, got, &error) && !memcmp(want, got, sizeof want),
                   "rollback");
     }
+    titans_stream *short_calls =
+        titans_stream_new(model, &(titans_stream_options){.batch = 2, .segment = 7}, &error);
+    cr_assert(short_calls && !titans_read(short_calls, tokens, 37, got, &error), "%s", error.message);
+    cr_assert(!titans_read(short_calls, tokens, TOKENS, got, &error) && !memcmp(want, got, sizeof want),
+              "segments");
+    titans_stream_free(short_calls);
     titans_stream *resumed = titans_stream_resume(model, path, 0, &error);
     cr_assert(resumed && !strcmp(titans_stream_note(resumed, "where"), "after 37"), "%s", error.message);
     cr_assert(!titans_stream_note(resumed, "nowhere") && !titans_stream_note(stream, "where"));
@@ -132,7 +138,7 @@ Test(library, going_back_and_going_on_change_no_bit) {
     titans_stream_free(resumed);
     titans_stream_free(stream);
     titans_model_close(model);
-    ledger_record("library", "rollback and resume", 3 * 2 * VOCAB, 0);
+    ledger_record("library", "rollback and resume", 4 * 2 * VOCAB, 0);
 }
 
 /* An allocator that refuses from its `left`-th call on, and counts what it gave. */
@@ -167,6 +173,9 @@ static int live(Miser *miser) {
     if (shot && titans_read(stream, tokens, TOKENS, logits, &error)) {
         cr_assert(titans_read(stream, tokens, 1, logits, 0) == TITANS_BAD_ARGUMENT,
                   "a broken stream was read");
+        cr_assert(!titans_stream_snapshot(stream, 0) &&
+                      titans_stream_save(stream, "/tmp/never", 0, 0, 0) == TITANS_BAD_ARGUMENT,
+                  "a broken stream was kept");
         miser->left = 1 << 20;
         cr_assert(!titans_stream_rollback(stream, shot, 0) &&
                   !titans_read(stream, tokens, TOKENS, logits, 0));

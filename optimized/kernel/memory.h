@@ -25,7 +25,7 @@
  * forward_scan keeps 2 vectors of M and S in registers while the tokens of a chunk pass. `position` tokens of
  * the open chunk came in earlier calls; any split of a sequence into calls gives the same bits. Flop per
  * token and head: (6 P + scan 8 P) minus 2 width[0] width[1]. forward_dual evaluates the same chunk by matrix
- * products (docs/design.md); position must be 0 and keep one number per head and set.
+ * products (docs/dual-form.md); position must be 0 and keep one number per head and set.
  *
  * backward goes through the inner gradient; it adds to dk, dv, dq, dkeep, dtheta, deta; dstate (batch x heads x
  * 2 P) holds d/d(final weights, momentum) on entry and d/d(initial) on return. position must have been 0. It

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Fuzzes every reader of files for SECONDS each, from files of its kind and the committed corpus; what reaches new code is
 # merged back into the corpus. Usage: run.sh BUILD SECONDS [READER..]
+export LC_ALL=C
 build=$1 seconds=$2
 shift 2
 tiny=$build/tiny corpus=harness/verify/fuzz/corpus

@@ -4,6 +4,7 @@
 #   COUNT mutants drawn at random by SEED from all there are, or those of FILE (lines "source number", as build/mutants/drawn
 #   has them). A mutant that the compiler refuses (warnings are errors) or turns into the same machine code is none; one that
 #   equivalent.tsv explains cannot be noticed. Of the others 98 % must be killed.
+export LC_ALL=C
 count=$1 seed=$2 jobs=$3
 work=$(pwd)/build/mutants here=harness/verify/mutants
 isa=avx2

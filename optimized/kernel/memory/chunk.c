@@ -1,5 +1,5 @@
 #pragma once
-/* Scratch of one head and one chunk. Index l runs over the layer boundaries 0..L as in docs/design.md; every
+/* Scratch of one head and one chunk. Index l runs over the layer boundaries 0..L as in docs/dual-form.md; every
  * matrix is chunk x ld[l] with rows padded by zeros. Names are those of the derivation: A pre-activation, H
  * output, E = dl/dH, D = dl/dA of the key path; Z input, O pre-activation of the query path; sigma_* the
  * logistic factor of the activation at A and O; d* gradients. */

@@ -1,5 +1,5 @@
 #pragma once
-/* Backward of the dual form; step numbers are those of the derivation in docs/design.md. */
+/* Backward of the dual form; step numbers are those of the derivation in docs/dual-form.md. */
 #include "kernel/memory/dual.c"
 
 /* Backward of memory_dual_update for layer l (step 5' of the derivation); dW, dS belong to the chunk's end.
