@@ -36,8 +36,8 @@ STRICT   := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno $(WARNINGS)
 INCLUDE  := -Ioptimized -Ireference -Iharness -Iharness/verify -I$(GEN)
 CFLAGS   := $(STRICT) $(OPT) $(OPENMP) -fPIC -fvisibility=hidden $(EXTRA) -g -MMD -MP $(INCLUDE)
 REF_FLAGS := $(REF_OPT) -g -MMD -MP $(WARNINGS) -Wconversion $(EXTRA) -ffp-contract=off -Ireference
-# gcc would clone inner loops for unit strides and spill the register tiles.
-KERNEL_FLAGS := -Wno-unused-function $(if $(findstring clang,$(shell $(CC) --version | head -1)),,-fno-version-loops-for-strides)
+# gcc would clone inner loops for unit strides and spill the register tiles; and follow variables through unrolled lanes for minutes.
+KERNEL_FLAGS := -Wno-unused-function $(if $(findstring clang,$(shell $(CC) --version | head -1)),,-fno-version-loops-for-strides -fno-var-tracking)
 FLAGS_avx2   := -mavx2 -mfma
 FLAGS_avx512 ?= -mavx512f -mavx2 -mfma
 PREFIX   ?= /usr/local

@@ -37,7 +37,7 @@ int published_option(const Equation *e, const char *name) {
 }
 
 static int64_t mixer_number(const Equation *mixer) {
-    for (int i = 0; i < PUBLISHED_MIXERS; i++)
+    for (int i = 0; mixer && i < PUBLISHED_MIXERS; i++)
         if (!strcmp(mixer->name + strlen(MIXERS), mixers[i])) return i;
     return -1;
 }

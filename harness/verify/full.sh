@@ -21,7 +21,7 @@ cmp build/bits.txt build/bits-clang.txt
 echo "gcc and clang: the same bits, the same $(wc -l <build/golden.txt) golden tensors"
 
 step "address and undefined behaviour sanitizers"
-make -s -j2 BUILD=build/asan OPT=-O0 ISAS="scalar avx2" EXTRA="-fsanitize=address,undefined -fno-sanitize-recover=all" build/asan/verify build/asan/titans
+make -s -j2 BUILD=build/asan OPT=-O1 ISAS="scalar avx2" EXTRA="-fsanitize=address,undefined -fno-sanitize-recover=all" build/asan/verify build/asan/titans
 ASAN_OPTIONS=detect_leaks=0 harness/verify/run.sh build/asan 2
 
 if [ "$arch" = x86_64 ]; then

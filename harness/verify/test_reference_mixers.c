@@ -250,8 +250,8 @@ Test(reference_mixers, persistent_tokens_are_tokens_in_front) {
         if (dims_get_or(&mix, "window", 0)) dims_set(&behind, "window", 0), dims_set(&front, "window", 0);
         dims_set(&front, "persistent", 0), dims_set(&front, "tokens", Np + T);
         Case a = mix_case(&behind, 1), b = mix_case(&front, 1);
-        memcpy(b.in[0], a.in[1], (size_t)(Np * D) * sizeof(double));
-        memcpy(b.in[0] + Np * D, a.in[0], T * D * sizeof(double));
+        for (int64_t i = 0; i < Np * D; i++) case_in(&b, "x")[i] = case_in(&a, "persistent")[i];
+        memcpy(case_in(&b, "x") + Np * D, case_in(&a, "x"), T * D * sizeof(double));
         for (int i = 2; i < a.inputs; i++) memcpy(b.in[i], a.in[i], (size_t)a.in_size[i] * sizeof(double));
         case_run(&a);
         case_run(&b);
