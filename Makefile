@@ -68,7 +68,7 @@ help:
 	@echo 'make lint format clean deps deps-full'
 
 DEPS      := gcc g++ make git libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev pkg-config python3-numpy
-DEPS_FULL := $(DEPS) clang clang-format clang-tidy cppcheck libomp-dev qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu \
+DEPS_FULL := $(DEPS) clang libclang-rt-dev clang-format clang-tidy cppcheck libomp-dev qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu \
              libc6-dev-arm64-cross libsimde-dev
 deps:      ; @harness/make/deps.sh $(DEPS)
 deps-full: ; @harness/make/deps.sh $(DEPS_FULL)

@@ -362,6 +362,7 @@ static int run(int argc, char **argv) {
     static Run r;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
+    r = (Run){.inputs = 0};
     if (o.list) return list();
     if (o.describe) return describe(o.describe);
     int status = run_begin(&r, &o, message, sizeof message);
