@@ -4,8 +4,8 @@
  * constant memory, and their neural memory by itself. Plain C11; usable from C++.
  *
  * Every function that can fail takes a titans_error (NULL: not wanted) and returns NULL or a status other than
- * TITANS_OK; nothing is changed then (but see titans_read), and nothing ever exits or aborts. A titans_model is never changed and may be
- * shared by threads; a stream, a snapshot or a memory belongs to one thread at a time. Results have the same bits on
+ * TITANS_OK; nothing is changed then (but see titans_read), and nothing ever exits or aborts. A titans_model is
+ * never changed and may be shared by threads; a stream, a snapshot or a memory belongs to one thread at a time. Results have the same bits on
  * every instruction set, for any number of threads and however a stream is cut into calls. Arrays are row-major,
  * numbers are float32. There is no global state but the kernels of an instruction set, chosen by the first call:
  * the best there is, or what the environment variable TITANS_ISA names. */

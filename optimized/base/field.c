@@ -91,14 +91,6 @@ const char *field_text(const Field *f, const void *at, char *text, size_t size) 
     return text;
 }
 
-void field_write(const Field *f, const void *at, char *text, size_t size) {
-    if (f->kind == FIELD_TEXT || f->kind == FIELD_CHOICE) {
-        char word[64];
-        snprintf(text, size, "%s", field_text(f, at, word, sizeof word));
-    } else
-        snprintf(text, size, "%.17g", field_number(f, at));
-}
-
 size_t field_describe(const Field *fields, char *text, size_t size) {
     size_t used = 0;
     for (const Field *f = fields; f && f->key && used < size; f++) {

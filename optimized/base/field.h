@@ -42,10 +42,9 @@ const Field *field_find(const Field *fields, const char *key);
 int field_set_number(const Field *field, void *at, double value, char *message, size_t size);
 int field_set_text(const Field *field, void *at, const char *text, char *message, size_t size);
 
-/* An integer's, real's or choice's number; a choice's or text's text ("" for others); the value as it is typed. */
+/* An integer's, real's or choice's number; a choice's or text's text ("" for others). */
 double field_number(const Field *field, const void *at);
 const char *field_text(const Field *field, const void *at, char *text, size_t size);
-void field_write(const Field *field, const void *at, char *text, size_t size);
 
 /* One line per key: key, meaning, default. Returns the characters used. */
 size_t field_describe(const Field *fields, char *text, size_t size);
