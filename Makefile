@@ -15,6 +15,8 @@ OPT     ?= -O3
 REF_OPT ?= -O2
 OPENMP  ?= -fopenmp
 export TITANS_DATA ?=
+# Numbers are read and written with a point by every tool, whatever the caller speaks.
+export LC_ALL := C
 
 # ---- what is built ----------------------------------------------------------------------------------------------------
 ARCH     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
@@ -47,7 +49,10 @@ EMULATED_AVX512 ?= 0
 LIBS     := -lcjson -lm
 GSL      := -lgsl -lgslcblas -lz -ldl
 
-$(shell harness/make/generate.sh $(GEN) "$(ISAS)" $(EMULATED_AVX512))
+# What is compiled with other flags is compiled again: objects depend on this file, which changes with them.
+STAMP := $(GEN)/flags
+$(shell harness/make/generate.sh $(GEN) "$(ISAS)" $(EMULATED_AVX512) \
+  '$(subst ','\'',$(CC) $(CXX) $(CFLAGS) $(REF_FLAGS) $(KERNEL_FLAGS) $(FLAGS_avx2) $(FLAGS_avx512))')
 
 .PHONY: all help deps deps-full library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full plots publish lint format clean
 all: $(BUILD)/titans
@@ -74,13 +79,13 @@ deps:      ; @harness/make/deps.sh $(DEPS)
 deps-full: ; @harness/make/deps.sh $(DEPS_FULL)
 
 # ---- compilation ------------------------------------------------------------------------------------------------------
-$(BUILD)/%.o: %.c Makefile
+$(BUILD)/%.o: %.c Makefile $(STAMP)
 	@mkdir -p $(@D)
 	@echo '  CC    $<'
 	@$(CC) $(CFLAGS) -c $< -o $@
 # One unit for every kernel and instruction set.
 define kernels_of
-$(BUILD)/kernel/$(1)/%.o: optimized/kernel/%.c Makefile
+$(BUILD)/kernel/$(1)/%.o: optimized/kernel/%.c Makefile $$(STAMP)
 	@mkdir -p $$(@D)
 	@echo '  CC    $$< for $(1)'
 	@$(CC) $(CFLAGS) $(KERNEL_FLAGS) $(FLAGS_$(1)) -DVEC_ISA=$(1) -DVEC_HEADER='"vec/$(1).h"' -c $$< -o $$@
@@ -88,14 +93,14 @@ endef
 $(foreach isa,$(ISAS),$(eval $(call kernels_of,$(isa))))
 $(BUILD)/naive_plain.o: NAIVE_FLAGS := -O2
 $(BUILD)/naive_tuned.o: NAIVE_FLAGS := -O3 $(NATIVE) -ffast-math
-$(NAIVE): $(BUILD)/%.o: harness/bench/naive/memory_naive.c Makefile
+$(NAIVE): $(BUILD)/%.o: harness/bench/naive/memory_naive.c Makefile $(STAMP)
 	@echo '  CC    $* memory, $(NAIVE_FLAGS)'
 	@$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(NAIVE_FLAGS) $(INCLUDE) -DNAIVE_NAME=$* -c $< -o $@
 # One unit for every arithmetic.
-$(BUILD)/reference_bound.o: $(GEN)/reference.c Makefile
+$(BUILD)/reference_bound.o: $(GEN)/reference.c Makefile $(STAMP)
 	@echo '  CXX   reference with error bounds'
 	@$(CXX) -std=gnu++17 -x c++ $(REF_FLAGS) -DREAL_BOUND -c $< -o $@
-$(BUILD)/reference_%.o: $(GEN)/reference.c Makefile
+$(BUILD)/reference_%.o: $(GEN)/reference.c Makefile $(STAMP)
 	@echo '  CC    reference in $*'
 	@$(CC) -std=c11 -D_GNU_SOURCE $(REF_FLAGS) -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
 
@@ -187,6 +192,8 @@ format: ; clang-format -i $(SOURCES)
 lint: deps-full
 	@harness/make/lint.sh "$(INCLUDE)" "$(ARCH)" $(SOURCES)
 
--include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
+ALL_OBJ := $(HARNESS) $(LIB_OBJ) $(REF_OBJ) $(SUITES_OBJ) $(EQUATIONS) \
+           $(call objects,harness/verify/fuzz/fuzz.c harness/verify/bits/bits.c harness/verify/bits/golden.c)
+-include $(ALL_OBJ:.o=.d)
 
 clean: ; rm -rf $(BUILD)

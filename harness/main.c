@@ -1,12 +1,22 @@
 #include "command/command.h"
 #include "base/dispatch.h"
+#include "base/field.h"
+#include "terminal/options.h"
+#include "titans.h"
 
+#include "build.h"
 #include "commands.h"
+#include <fcntl.h>
+#include <omp.h>
 #ifdef __GLIBC__
 #include <malloc.h>
 #endif
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+enum { MOST_THREADS = 1024 };
 
 static int usage(FILE *to) {
     fprintf(to, "Usage: titans COMMAND [OPTION...]\n\n");
@@ -26,15 +36,42 @@ static void keep_freed_memory(void) {
 #endif
 }
 
+/* A descriptor of 0 to 2 that is closed would be given to the next file, and messages or a prompt would meet there. */
+static void open_standard_streams(void) {
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd) exit(1);
+}
+
+static const char *command_name(int i) { return commands[i] ? commands[i]->name : 0; }
+
+static int unknown(const char *name) {
+    char message[512];
+    word_unknown("command", name, command_name, message, sizeof message);
+    say("titans", message);
+    return 2;
+}
+
 int main(int argc, char **argv) {
+    open_standard_streams();
+    signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error of writing, and said */
     keep_freed_memory();
+    if (argc < 2) return usage(stderr);
+    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help"))
+        return usage(stdout);
+    if (!strcmp(argv[1], "--version") || !strcmp(argv[1], "-V")) {
+        printf("titans %s, commit %s\n", titans_version(), TITANS_COMMIT);
+        return 0;
+    }
     char message[256];
+    if (omp_get_max_threads() > MOST_THREADS) {
+        fprintf(stderr, "titans: OMP_NUM_THREADS: %d threads, at most %d are supported\n",
+                omp_get_max_threads(), MOST_THREADS);
+        return 2;
+    }
     if (kernels_select(0, message, sizeof message)) {
         fprintf(stderr, "titans: TITANS_ISA: %s\n", message);
         return 2;
     }
-    if (argc < 2) return usage(stderr);
-    if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help")) return usage(stdout);
     for (int i = 0; commands[i]; i++)
         if (!strcmp(commands[i]->name, argv[1])) {
             char name[64];
@@ -47,6 +84,5 @@ int main(int argc, char **argv) {
             }
             return status;
         }
-    fprintf(stderr, "titans: unknown command '%s'\n\n", argv[1]);
-    return usage(stderr);
+    return unknown(argv[1]);
 }

@@ -29,7 +29,8 @@ typedef enum {
     TITANS_OK,
     TITANS_BAD_ARGUMENT, /* the caller's: a size, a token, a position that cannot be */
     TITANS_BAD_FILE,     /* missing, unreadable, damaged, or of something else */
-    TITANS_NO_MEMORY
+    TITANS_NO_MEMORY,
+    TITANS_NOT_FINITE /* a number became NaN or infinite: the message has tensor, layer and position */
 } titans_status;
 
 typedef struct {
@@ -82,8 +83,9 @@ TITANS_API int64_t titans_stream_position(const titans_stream *stream); /* token
 TITANS_API int64_t titans_stream_batch(const titans_stream *stream);
 
 /* Reads the next `count` tokens of every sequence. tokens: batch x count. logits: batch x vocab after the last of
- * them, or NULL. When memory is refused on the way (TITANS_NO_MEMORY), part of the call may have been read: the stream
- * then wants to be rolled back to a snapshot, and refuses all else. */
+ * them, or NULL. When memory is refused on the way (TITANS_NO_MEMORY), or a number becomes NaN or infinite
+ * (TITANS_NOT_FINITE), part of the call may have been read: the stream then wants to be rolled back to a snapshot, and
+ * refuses all else. Logits are finite whenever they are given. */
 TITANS_API titans_status titans_read(titans_stream *stream, const int32_t *tokens, int64_t count,
                                      float *logits, titans_error *error);
 
@@ -115,7 +117,7 @@ TITANS_API void titans_snapshot_free(titans_snapshot *snapshot);
 
 /* The state as a file (safetensors): written beside PATH, synced and renamed, so that PATH is always whole. notes: texts
  * of the caller's, kept with it. A stream that goes on from the file has the same bits as one that never stopped; a
- * file of other weights is refused. titans_stream_note: a note of the file that the stream was resumed from, or NULL. */
+ * file of other weights or another configuration, or whose numbers were changed, is refused. titans_stream_note: a note of the file that the stream was resumed from, or NULL. */
 typedef struct {
     const char *key, *value;
 } titans_note;
@@ -146,7 +148,8 @@ TITANS_API titans_memory *titans_memory_new(const titans_memory_shape *shape, co
                                             const titans_options *options, titans_error *error);
 TITANS_API void titans_memory_free(titans_memory *memory);
 
-/* Writes `count` tokens into every memory. k, q: batch x count x heads x key_width; v, y: batch x count x heads x
+/* Writes `count` tokens into every memory. When a read, a weight or a momentum becomes NaN or infinite
+ * (TITANS_NOT_FINITE) the memory refuses all but titans_memory_set. k, q: batch x count x heads x key_width; v, y: batch x count x heads x
  * value_width; alpha (0 to 1): batch x count x heads x sets x channels; theta (not negative), eta (0 to 1): batch x
  * count x heads x sets, sets 1 or layers, channels 1 or value_width. y: what q reads right after its token's write;
  * q and y NULL: nothing is read. */
@@ -163,7 +166,7 @@ TITANS_API titans_status titans_memory_read(titans_memory *memory, const float *
                                             titans_error *error);
 
 /* Weights and momenta now: batch x heads x titans_memory_weights each; either may be NULL. Setting them begins a new
- * chunk. */
+ * chunk; with numbers that are not finite, calls are refused until they are set again. */
 TITANS_API void titans_memory_get(const titans_memory *memory, float *weights, float *momenta);
 TITANS_API void titans_memory_set(titans_memory *memory, const float *weights, const float *momenta);
 

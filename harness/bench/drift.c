@@ -1,13 +1,14 @@
 /* How far float32 streaming drifts from the double reference: one memory reads a million tokens in segments,
  * the kernel carrying its state in float32 and the reference its own in double: drift.tsv. */
 #include "bench/bench.h"
+#include "bench/shared/table.h"
+#include "terminal/interrupt.h"
 #include "base/check.h"
 #include "base/dispatch.h"
 #include "base/random.h"
 #include "terminal/options.h"
 #include "equation/oracle.h"
 #include "terminal/progress.h"
-#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <math.h>
@@ -17,12 +18,11 @@
 enum { CHUNK = 32, SEGMENT = 512, HEAD = 32 };
 
 typedef struct {
-    const char *out;
+    TableOptions table;
     int64_t tokens;
 } DriftOptions;
 
-static const struct argp_option options[] = {
-    {"tokens", 'l', "N", 0, "tokens (default 1M)", 0}, {"out", 'o', "FILE", 0, "default drift.tsv", 0}, {0}};
+static const struct argp_option options[] = {{"tokens", 'l', "N", 0, "tokens (default 1M)", 0}, {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     DriftOptions *o = state->input;
@@ -30,8 +30,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'l':
         o->tokens = option_integer("tokens", arg, SEGMENT, (int64_t)1 << 30);
         break;
-    case 'o':
-        o->out = arg;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->table;
         break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument '%s'", arg);
@@ -141,7 +141,9 @@ static void drift_tokens(Drift *d) {
 static double distance(int64_t n, const float *a, const double *b) {
     double worst = 0.0, size = 0.0;
     for (int64_t i = 0; i < n; i++) {
-        worst = fmax(worst, fabs((double)a[i] - b[i]));
+        const double error = fabs((double)a[i] - b[i]);
+        if (!isfinite(error)) return NAN;
+        worst = fmax(worst, error);
         size = fmax(size, fabs(b[i]));
     }
     return worst / size;
@@ -160,41 +162,48 @@ static void drift_segment(Drift *d) {
     memcpy(d->wide[IN_S], d->out[OUT_S], (size_t)d->weights * sizeof(double));
 }
 
-static void drift_case(const DriftCase *c, int64_t tokens, FILE *to) {
+/* 0, 1 interrupted, -1 with a message. */
+static int drift_case(const DriftCase *c, int64_t tokens, FILE *to, char *message, size_t size) {
     Drift d = drift_begin(c);
     ProgressLine progress;
     int64_t next = SEGMENT;
-    progress_begin(&progress, c->name, tokens);
-    for (int64_t done = SEGMENT; done <= tokens; done += SEGMENT) {
+    int status = 0;
+    progress_begin(&progress, c->name, "tokens", tokens);
+    for (int64_t done = SEGMENT; !status && done <= tokens && !interrupt_requested(); done += SEGMENT) {
         drift_segment(&d);
-        progress_update(&progress, done, "tokens", 1.0, "");
+        progress_update(&progress, done, "");
         if (done < next && done + SEGMENT <= tokens) continue;
-        fprintf(to, "%s\t%lld\t%.3e\t%.3e\n", c->name, (long long)done,
-                distance(SEGMENT * HEAD, d.y, d.out[OUT_Y]),
-                distance(d.weights, d.state + d.weights, d.out[OUT_M]));
-        fflush(to);
+        const double reads = distance(SEGMENT * HEAD, d.y, d.out[OUT_Y]),
+                     weights = distance(d.weights, d.state + d.weights, d.out[OUT_M]);
+        if (!isfinite(reads + weights)) {
+            snprintf(message, size, "%s: a read or a weight is not finite at token %lld", c->name,
+                     (long long)done);
+            status = -1;
+        } else
+            fprintf(to, "%s\t%lld\t%.3e\t%.3e\n", c->name, (long long)done, reads, weights);
         next = done * 5 / 4;
     }
     progress_end(&progress);
     drift_end(&d);
+    return status ? status : interrupt_requested();
+}
+
+static int measure(void *options, Tsv *table, char *message, size_t size) {
+    const DriftOptions *o = options;
+    int status = 0;
+    for (size_t i = 0; !status && i < sizeof cases / sizeof *cases; i++)
+        status = drift_case(&cases[i], o->tokens, table->file, message, size);
+    return status;
 }
 
 static int run(int argc, char **argv) {
-    const struct argp argp = {options, parse, 0, "Drift of float32 streaming from the double reference.",
-                              0,       0,     0};
-    DriftOptions o = {"drift.tsv", 1 << 20};
-    char message[1024], command[1024];
-    Tsv tsv;
-    tsv_command(command, sizeof command, argc, argv);
+    static const TableWork work = {"drift", "memory\ttokens\terror_of_reads\terror_of_weights", measure};
+    const struct argp argp = {
+        options, parse, 0, "Drift of float32 streaming from the double reference.", table_children, 0, 0};
+    DriftOptions o = {{.out = "drift.tsv"}, 1 << 20};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
-    int status = tsv_open(&tsv, o.out, command, "memory\ttokens\terror_of_reads\terror_of_weights", message,
-                          sizeof message);
-    for (size_t i = 0; !status && i < sizeof cases / sizeof *cases; i++)
-        drift_case(&cases[i], o.tokens, tsv.file);
-    if (!status) status = tsv_close(&tsv, message, sizeof message);
-    if (status) fprintf(stderr, "titans bench drift: %s\n", message);
-    return status ? 1 : 0;
+    return table_run(&work, &o, &o.table, argc, argv);
 }
 
 const Bench bench_drift = {"drift", "float32 streaming against the double reference over a million tokens",

@@ -1,23 +1,34 @@
 /* Exact match by length and depth, one row per length and depth and one per length of each checkpoint:
  * needle.tsv. */
 #include "bench/bench.h"
+#include "bench/shared/table.h"
+#include "terminal/interrupt.h"
 #include "learn/evaluate.h"
+#include "terminal/files.h"
 #include "terminal/options.h"
 #include "terminal/stats.h"
-#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 64 };
+enum { MOST = 64, MOST_DEPTHS = 100 };
 typedef struct {
-    const char *files[MOST], *out, *haystack, *task;
+    TableOptions table;
+    const char *files[MOST], *haystack, *task;
     int file_count, length_count;
     int64_t lengths[MOST], limits[MOST], samples, seed, depths, batch, long_samples;
 } NeedleOptions;
 
-enum { OPTION_LENGTHS = 256, OPTION_DEPTHS, OPTION_BATCH, OPTION_HAYSTACK, OPTION_LIMIT, OPTION_LONG };
+enum {
+    OPTION_LENGTHS = 256,
+    OPTION_DEPTHS,
+    OPTION_BATCH,
+    OPTION_HAYSTACK,
+    OPTION_LIMIT,
+    OPTION_LONG,
+    OPTION_RESUME
+};
 static const struct argp_option options[] = {
     {"lengths", OPTION_LENGTHS, "A,B,..", 0, "lengths in tokens (K, M suffixes)", 0},
     {"samples", 'n', "N", 0, "samples per length (default 20)", 0},
@@ -29,7 +40,7 @@ static const struct argp_option options[] = {
     {"batch", OPTION_BATCH, "N", 0, "samples side by side (default 4)", 0},
     {"task", 't', "T", 0, "another task than the one the checkpoint was trained on", 0},
     {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
-    {"out", 'o', "FILE", 0, "default needle.tsv", 0},
+    {"resume", OPTION_RESUME, 0, 0, "keep the lengths that the table has and measure the others", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -41,8 +52,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 's':
         o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53);
         break;
-    case 'o':
-        o->out = arg;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->table;
         break;
     case OPTION_LENGTHS:
         o->length_count = option_integers("lengths", arg, 1, (int64_t)1 << 40, MOST, o->lengths);
@@ -51,10 +62,13 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         o->long_samples = option_integer("long-samples", arg, 1, 100000);
         break;
     case OPTION_DEPTHS:
-        o->depths = option_integer("depths", arg, 1, 100);
+        o->depths = option_integer("depths", arg, 1, MOST_DEPTHS);
         break;
     case OPTION_BATCH:
         o->batch = option_integer("batch", arg, 1, 4096);
+        break;
+    case OPTION_RESUME:
+        o->table.resume = 1;
         break;
     case OPTION_HAYSTACK:
         o->haystack = arg;
@@ -87,38 +101,40 @@ typedef struct {
     FILE *to;
 } Row;
 
-/* depth: a number, or "all" for the row that sums up a length. */
+/* depth: where the needles were in the mean, or "all" for the row that sums up a length. */
 static void write_row(const Row *r, const char *depth, int64_t samples, int64_t right, int64_t seed) {
     double low, high;
     stats_proportion(right, samples, &low, &high);
-    fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%lld\t%s\n",
-            r->t->model.mixer->name, r->t->recipe.task_name, (long long)r->length, depth, (long long)samples,
-            (long long)right, (double)right / (double)samples, low, high, (long long)seed,
-            (long long)r->t->recipe.seed, r->file);
-    fflush(r->to);
+    fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%lld\t", r->t->model.mixer->name,
+            r->t->recipe.task_name, (long long)r->length, depth, (long long)samples, (long long)right,
+            (double)right / (double)samples, low, high, (long long)seed, (long long)r->t->recipe.seed);
+    tsv_text(r->to, r->file);
+    fputc('\n', r->to);
 }
 
-static int evaluate_depths(Trained *t, const NeedleOptions *o, int i, int64_t length, FILE *to, char *message,
-                           size_t size) {
-    const int64_t wanted = length > (128 << 10) && o->long_samples ? o->long_samples : o->samples;
+/* All depths of one length. 0, 1 interrupted (the length has no rows then), -1 with a message. */
+static int evaluate_depths(Trained *t, const NeedleOptions *o, const Row *row, char *message, size_t size) {
+    const int64_t wanted = row->length > (128 << 10) && o->long_samples ? o->long_samples : o->samples;
     const int64_t depths = o->depths < wanted ? o->depths : wanted;
-    const Row row = {t, o->files[i], length, to};
-    int64_t total = 0;
+    Evaluated result[MOST_DEPTHS] = {0};
+    int64_t samples[MOST_DEPTHS], total = 0;
     for (int64_t d = 0; d < depths; d++) {
-        const int64_t samples = wanted / depths + (d < wanted % depths),
-                      batch = samples < o->batch ? samples : o->batch;
+        samples[d] = wanted / depths + (d < wanted % depths);
+        const int64_t batch = samples[d] < o->batch ? samples[d] : o->batch;
         const double depth = depths > 1 ? (double)d / (double)(depths - 1) : 0.5;
-        const EvaluateOptions e = {(uint64_t)(o->seed + d), length, samples, batch, 0, depth, 1};
-        Evaluated result = {0};
-        char text[16];
-        if (evaluate(t, &e, 0, &result, message, size)) return -1;
-        snprintf(text, sizeof text, "%.3f", depth);
-        write_row(&row, text, samples, result.right, o->seed + d);
-        total += result.right;
+        const EvaluateOptions e = {(uint64_t)(o->seed + d), row->length, samples[d], batch, 0, depth, 1};
+        const int status = evaluate(t, &e, 0, &result[d], message, size);
+        if (status) return status;
+        total += result[d].right;
     }
-    write_row(&row, "all", wanted, total, o->seed);
+    for (int64_t d = 0; d < depths; d++) {
+        char text[32];
+        snprintf(text, sizeof text, "%.3f", result[d].sum.depth / (double)samples[d]);
+        write_row(row, text, samples[d], result[d].right, o->seed + d);
+    }
+    write_row(row, "all", wanted, total, o->seed);
     fprintf(stderr, "needle: %-10s %-8s length %8lld  %lld of %lld right\n", t->model.mixer->name,
-            t->recipe.task_name, (long long)length, (long long)total, (long long)wanted);
+            t->recipe.task_name, (long long)row->length, (long long)total, (long long)wanted);
     return 0;
 }
 
@@ -128,48 +144,105 @@ static int64_t shortest(const NeedleOptions *o) {
     return least;
 }
 
-static int evaluate_file(const NeedleOptions *o, int i, FILE *to, char *message, size_t size) {
+/* ---- what an interrupted run has left ---- */
+
+/* Fields of a row of the table; the count. */
+static int fields_of(char *line, char **field, int most) {
+    int n = 0;
+    line[strcspn(line, "\n")] = 0;
+    for (char *rest = line; n < most && rest;) field[n++] = strsep(&rest, "\t");
+    return n;
+}
+
+/* Whether an old row is one of this run: length, seed and checkpoint, and of "all" rows the samples. */
+static int row_belongs(const NeedleOptions *o, int i, int64_t length, char **field) {
+    const int64_t wanted = length > (128 << 10) && o->long_samples ? o->long_samples : o->samples;
+    if (strtoll(field[2], 0, 10) != length || strcmp(field[11], o->files[i])) return 0;
+    if (o->task && strcmp(field[1], o->task)) return 0;
+    return strcmp(field[3], "all") ||
+           (strtoll(field[4], 0, 10) == wanted && strtoll(field[9], 0, 10) == o->seed);
+}
+
+/* Copies the rows of one checkpoint and length from the table as it was; 1 if they are all there. */
+static int keep_length(const NeedleOptions *o, int i, int64_t length, FILE *to) {
+    enum { COLUMNS = 12 };
+    char *line = 0, *rows = 0, *field[COLUMNS];
+    size_t room = 0, all = 0;
+    int whole = 0;
+    FILE *old = o->table.resume ? fopen(o->table.out, "r") : 0, *kept = open_memstream(&rows, &all);
+    while (old && kept && getline(&line, &room, old) > 0) {
+        char *copy = strdup(line);
+        if (*line != '#' && copy && fields_of(copy, field, COLUMNS) == COLUMNS &&
+            row_belongs(o, i, length, field)) {
+            fputs(line, kept);
+            whole |= !strcmp(field[3], "all");
+        }
+        free(copy);
+    }
+    if (kept) fclose(kept);
+    if (old) fclose(old);
+    if (whole) fwrite(rows, 1, all, to);
+    free(rows);
+    free(line);
+    return whole;
+}
+
+static int evaluate_file(const NeedleOptions *o, int i, Tsv *table, int64_t *rows, char *message,
+                         size_t size) {
     static Trained t;
     if (trained_open(&t, o->files[i], o->task, o->haystack, shortest(o), message, size)) return -1;
-    if (task_about(&t.task)) fprintf(to, "# prose of %s: %s\n", o->files[i], task_about(&t.task));
+    const TaskData data = task_data(&t.task);
     int status = 0;
-    for (int k = 0; !status && k < o->length_count; k++)
-        if (o->lengths[k] <= o->limits[i])
-            status = evaluate_depths(&t, o, i, o->lengths[k], to, message, size);
+    if (data.origin) {
+        fputs("# prose of ", table->file);
+        tsv_text(table->file, o->files[i]);
+        fputs(": ", table->file);
+        tsv_text(table->file, data.origin);
+        fprintf(table->file, ", hash %016llx, word lists %016llx\n", (unsigned long long)data.prose,
+                (unsigned long long)data.words);
+    }
+    for (int k = 0; !status && k < o->length_count; k++) {
+        const Row row = {&t, o->files[i], o->lengths[k], table->file};
+        if (o->lengths[k] > o->limits[i]) continue;
+        ++*rows;
+        if (keep_length(o, i, o->lengths[k], table->file)) continue;
+        status = evaluate_depths(&t, o, &row, message, size);
+        if (!status) status = tsv_save(table, message, size);
+    }
     trained_close(&t);
     return status;
 }
 
-static int evaluate_files(const NeedleOptions *o, FILE *to, char *message, size_t size) {
-    for (int i = 0; i < o->file_count; i++)
-        if (evaluate_file(o, i, to, message, size)) return -1;
-    return 0;
+static int measure(void *options, Tsv *table, char *message, size_t size) {
+    const NeedleOptions *o = options;
+    int64_t rows = 0;
+    int status = 0;
+    for (int i = 0; !status && i < o->file_count; i++) status = files_reads(o->files[i], message, size);
+    for (int i = 0; !status && i < o->file_count; i++)
+        status = evaluate_file(o, i, table, &rows, message, size);
+    if (status || rows) return status;
+    snprintf(message, size, "every length is above --limit: nothing to measure");
+    return -1;
 }
 
 static int run(int argc, char **argv) {
+    static const TableWork work = {
+        "needle",
+        "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\ttrain_seed\tcheckpoint",
+        measure};
     const struct argp argp = {
-        options, parse, "CHECKPOINT [--limit N] ...", "Exact match by length and depth.", 0, 0, 0};
-    NeedleOptions o = {.out = "needle.tsv",
+        options, parse, "CHECKPOINT [--limit N] ...", "Exact match by length and depth.", table_children,
+        0,       0};
+    NeedleOptions o = {.table = {.out = "needle.tsv"},
                        .lengths = {1 << 10, 4 << 10, 16 << 10, 64 << 10, 128 << 10},
                        .length_count = 5,
                        .samples = 20,
                        .seed = 1,
                        .depths = 5,
                        .batch = 4};
-    char message[1024], command[4096];
-    Tsv tsv;
-    tsv_command(command, sizeof command, argc, argv);
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, 0, &o);
-    int status = tsv_open(
-        &tsv, o.out, command,
-        "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\ttrain_seed\tcheckpoint",
-        message, sizeof message);
-    if (!status)
-        status =
-            tsv_end(&tsv, evaluate_files(&o, tsv.file, message, sizeof message), message, sizeof message);
-    if (status) fprintf(stderr, "titans bench needle: %s\n", message);
-    return status ? 1 : 0;
+    return table_run(&work, &o, &o.table, argc, argv);
 }
 
 const Bench bench_needle = {"needle", "exact match of checkpoints by length and depth", run};

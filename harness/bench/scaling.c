@@ -3,36 +3,40 @@
  * or random ones of a configuration (FILE.json), with --mixers one after the other. Growth with length and
  * the length from which a mixer beats attention follow as comments. */
 #include "bench/bench.h"
+#include "bench/shared/table.h"
+#include "terminal/interrupt.h"
 #include "base/check.h"
 #include "file/checkpoint.h"
 #include "learn/recipe.h"
 #include "library/library.h"
 #include "base/random.h"
+#include "terminal/files.h"
 #include "terminal/options.h"
 #include "terminal/progress.h"
 #include "terminal/stats.h"
-#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <math.h>
 #include <omp.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST = 32, SEGMENT = 512, REPEATS = 7 };
+enum { MOST = 32, SEGMENT = 512, REPEATS = 7, MIXER_NAME = 64 };
 
 /* A checkpoint or configuration, the mixer that replaces the configuration's (or ""), the longest length. */
 typedef struct {
     const char *file;
-    char mixer[32];
+    char mixer[MIXER_NAME];
     int64_t limit;
 } Subject;
 
 typedef struct {
-    const char *out, *mixers;
+    TableOptions table;
+    const char *mixers;
     int64_t lengths[MOST];
     Subject subjects[MOST];
     int64_t batch, threads;
@@ -41,7 +45,7 @@ typedef struct {
 
 /* One subject's rows. */
 typedef struct {
-    char mixer[32];
+    char mixer[MIXER_NAME];
     int n;
     double length[MOST], speed[MOST], kib[MOST];
 } Curve;
@@ -53,7 +57,6 @@ static const struct argp_option options[] = {
     {"mixers", OPTION_MIXERS, "A,B,..", 0, "CONFIG.json once with each of these (default: all)", 0},
     {"batch", OPTION_BATCH, "N", 0, "sequences side by side (default 1)", 0},
     {"threads", 'k', "K", 0, "threads", 0},
-    {"out", 'o', "FILE", 0, "default scaling.tsv", 0},
     {0}};
 
 static int is_config(const char *file) {
@@ -72,24 +75,25 @@ static void add_subject(ScalingOptions *o, const char *file, const char *mixer, 
 /* A configuration once with each mixer: those named, or all there are. */
 static void add_file(ScalingOptions *o, const char *file, struct argp_state *state) {
     if (!is_config(file)) {
+        if (o->mixers) argp_error(state, "--mixers goes with a configuration; %s is a checkpoint", file);
         add_subject(o, file, "", state);
         return;
     }
     for (int i = 0; !o->mixers && mixer_at(i); i++) add_subject(o, file, mixer_at(i)->name, state);
     if (!o->mixers) return;
-    char *list = strdup(o->mixers), *rest = list;
-    for (char *mixer; (mixer = strsep(&rest, ","));) add_subject(o, file, mixer, state);
-    free(list);
+    const char *list = o->mixers;
+    char mixer[MIXER_NAME];
+    while (option_word("mixers", &list, mixer, sizeof mixer)) add_subject(o, file, mixer, state);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     ScalingOptions *o = state->input;
     switch (key) {
-    case 'o':
-        o->out = arg;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->table;
         break;
     case 'k':
-        o->threads = option_integer("threads", arg, 1, 4096);
+        o->threads = option_integer("threads", arg, 1, 1024);
         break;
     case OPTION_LENGTHS:
         o->length_count = option_integers("lengths", arg, 64, (int64_t)1 << 40, MOST, o->lengths);
@@ -120,7 +124,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-/* Seconds to read `length` random tokens of each sequence, segment by segment. */
+/* Seconds to read `length` random tokens of each sequence, segment by segment; negative: said on stderr. */
 static double read_once(const titans_model *model, int64_t length, int64_t batch) {
     const Config *c = &model->model->config;
     const titans_stream_options options = {.batch = batch, .capacity = length, .segment = SEGMENT};
@@ -130,22 +134,25 @@ static double read_once(const titans_model *model, int64_t length, int64_t batch
     Random random = random_stream(1, (uint64_t)length, 0x7363616c);
     const double began = seconds_now();
     titans_stream *stream = titans_stream_new(model, &options, &error);
-    CHECK(tokens && logits && stream, "%s", stream ? "no memory" : error.message);
-    for (int64_t from = 0; from < length; from += SEGMENT) {
+    CHECK(tokens && logits, "no memory for %ld sequences", batch);
+    titans_status status = stream ? TITANS_OK : error.status;
+    for (int64_t from = 0; !status && from < length; from += SEGMENT) {
         const int64_t count = length - from < SEGMENT ? length - from : SEGMENT;
         for (int64_t i = 0; i < batch * count; i++)
             tokens[i] = (int32_t)random_below(&random, (uint64_t)c->vocab);
-        CHECK(!titans_read(stream, tokens, count, logits, &error), "%s", error.message);
+        status = titans_read(stream, tokens, count, logits, &error);
     }
+    const double seconds = seconds_now() - began;
+    if (status) fprintf(stderr, "titans bench scaling: %s\n", error.message);
     titans_stream_free(stream);
     free(logits);
     free(tokens);
-    return seconds_now() - began;
+    return status ? -1.0 : seconds;
 }
 
 static int open_model(const Subject *subject, Model *model, char *message, size_t size) {
     static Recipe recipe;
-    char name[64];
+    char name[MIXER_NAME + 8];
     const char *const over[] = {name};
     if (!is_config(subject->file)) return checkpoint_load(subject->file, 0, model, 0, 0, 0, message, size);
     snprintf(name, sizeof name, "mixer=%s", subject->mixer);
@@ -155,14 +162,14 @@ static int open_model(const Subject *subject, Model *model, char *message, size_
 }
 
 typedef struct {
-    char mixer[32];
+    char mixer[MIXER_NAME];
     double speed, kib;
 } Row;
 
 /* The peak of one reading, and the median of REPEATS (one when a reading takes long). */
 static int measure(const Subject *subject, int64_t length, int64_t batch, Row *row) {
     Model model;
-    char message[1024];
+    char message[MESSAGE];
     double times[REPEATS];
     int n = 0;
     double total = 0.0;
@@ -173,7 +180,7 @@ static int measure(const Subject *subject, int64_t length, int64_t batch, Row *r
     }
     const titans_model library = library_model(&model);
     do {
-        times[n] = read_once(&library, length, batch);
+        if ((times[n] = read_once(&library, length, batch)) < 0.0) return -1;
         if (n == 0) getrusage(RUSAGE_SELF, &usage);
     } while (total += times[n++], total < 10.0 && n < REPEATS);
     snprintf(row->mixer, sizeof row->mixer, "%s", model.mixer->name);
@@ -188,6 +195,9 @@ static int measure_apart(const Subject *subject, int64_t length, int64_t batch, 
     fflush(0);
     const pid_t child = fork();
     if (child == 0) {
+        signal(SIGINT, SIG_DFL);
+        signal(SIGTERM, SIG_DFL);
+        signal(SIGHUP, SIG_DFL);
         status = measure(subject, length, batch, row);
         if (!status && write(ends[1], row, sizeof *row) != sizeof *row) status = -1;
         _exit(status ? 1 : 0);
@@ -245,7 +255,9 @@ static int measure_subject(const ScalingOptions *o, const Subject *subject, Curv
         const int64_t tokens = o->lengths[i];
         Row row;
         if (tokens > subject->limit) continue;
-        if ((status = measure_apart(subject, tokens, o->batch, &row))) break;
+        status = measure_apart(subject, tokens, o->batch, &row);
+        if (interrupt_requested()) status = 1;
+        if (status) break;
         fprintf(to, "%s\t%lld\t%lld\t%d\t%.0f\t%.0f\n", row.mixer, (long long)tokens, (long long)o->batch,
                 omp_get_max_threads(), row.speed, row.kib);
         fflush(to);
@@ -260,35 +272,41 @@ static int measure_subject(const ScalingOptions *o, const Subject *subject, Curv
     return status;
 }
 
-static int measure_all(const ScalingOptions *o, FILE *to) {
-    Curve curves[MOST] = {0};
+static int measure_all(void *options, Tsv *table, char *message, size_t size) {
+    const ScalingOptions *o = options;
+    static Curve curves[MOST];
     const Curve *attention = 0;
-    int status = 0;
+    int status = 0, rows = 0;
+    snprintf(message, size, "a measurement failed");
+    for (int i = 0; !status && i < o->count; i++) status = files_reads(o->subjects[i].file, message, size);
     for (int i = 0; !status && i < o->count; i++) {
-        status = measure_subject(o, &o->subjects[i], &curves[i], to);
+        status = measure_subject(o, &o->subjects[i], &curves[i], table->file);
+        rows += curves[i].n;
         if (!strcmp(curves[i].mixer, "attention")) attention = &curves[i];
     }
-    for (int i = 0; !status && attention && i < o->count; i++) report_crossover(to, &curves[i], attention);
-    return status;
+    for (int i = 0; !status && attention && i < o->count; i++)
+        report_crossover(table->file, &curves[i], attention);
+    if (status || rows) return status;
+    snprintf(message, size, "every length is above --limit: nothing to measure");
+    return -1;
 }
 
 static int run(int argc, char **argv) {
-    const struct argp argp = {
-        options, parse, "CHECKPOINT|CONFIG.json [--limit N] ...", "Speed and peak memory against length.", 0,
-        0,       0};
-    ScalingOptions o = {.out = "scaling.tsv", .length_count = 8, .batch = 1};
-    char message[1024] = "a measurement failed", command[1024];
+    static const TableWork work = {"scaling", "mixer\tlength\tbatch\tthreads\ttokens_per_s\tpeak_rss_kib",
+                                   measure_all};
+    const struct argp argp = {options,
+                              parse,
+                              "CHECKPOINT|CONFIG.json [--limit N] ...",
+                              "Speed and peak memory against length.",
+                              table_children,
+                              0,
+                              0};
+    ScalingOptions o = {.table = {.out = "scaling.tsv"}, .length_count = 8, .batch = 1};
     for (int i = 0; i < o.length_count; i++) o.lengths[i] = (int64_t)1024 << i;
-    Tsv tsv;
-    tsv_command(command, sizeof command, argc, argv);
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, 0, &o);
     option_threads(o.threads);
-    int status = tsv_open(&tsv, o.out, command, "mixer\tlength\tbatch\tthreads\ttokens_per_s\tpeak_rss_kib",
-                          message, sizeof message);
-    if (!status) status = tsv_end(&tsv, measure_all(&o, tsv.file), message, sizeof message);
-    if (status) fprintf(stderr, "titans bench scaling: %s\n", message);
-    return status ? 1 : 0;
+    return table_run(&work, &o, &o.table, argc, argv);
 }
 
 const Bench bench_scaling = {"scaling", "tokens per second and peak memory against length", run};

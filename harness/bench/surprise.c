@@ -2,16 +2,18 @@
  * needle's place: surprise.tsv. */
 #include "base/check.h"
 #include "bench/bench.h"
+#include "bench/shared/table.h"
 #include "learn/evaluate.h"
+#include "terminal/files.h"
 #include "terminal/options.h"
-#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <stdlib.h>
 #include <string.h>
 
 typedef struct {
-    const char *file, *out;
+    TableOptions table;
+    const char *file;
     int64_t length, seed;
     double depth;
 } SurpriseOptions;
@@ -19,7 +21,6 @@ typedef struct {
 static const struct argp_option options[] = {{"length", 'l', "N", 0, "tokens (default 512)", 0},
                                              {"seed", 's', "S", 0, "seed of the sample (default 1)", 0},
                                              {"depth", 'd', "D", 0, "place of the needle (default 0.4)", 0},
-                                             {"out", 'o', "FILE", 0, "default surprise.tsv", 0},
                                              {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -34,10 +35,11 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'd':
         o->depth = option_real("depth", arg, 0.0, 1.0);
         break;
-    case 'o':
-        o->out = arg;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->table;
         break;
     case ARGP_KEY_ARG:
+        if (o->file) argp_error(state, "more than one checkpoint: '%s'", arg);
         o->file = arg;
         break;
     case ARGP_KEY_END:
@@ -79,34 +81,36 @@ static int show_layers(Trained *t, const Sample *s, FILE *to, char *message, siz
     return status;
 }
 
-static int run(int argc, char **argv) {
-    const struct argp argp = {
-        options, parse, "CHECKPOINT", "Gradient norm and gates of the memory along a sequence.", 0, 0, 0};
-    SurpriseOptions o = {0, "surprise.tsv", 512, 1, 0.4};
-    char message[1024], command[1024];
+static int measure(void *options, Tsv *table, char *message, size_t size) {
+    const SurpriseOptions *o = options;
     static Trained t;
-    Tsv tsv;
     static Sample sample;
-    tsv_command(command, sizeof command, argc, argv);
+    int status = -1;
+    if (files_reads(o->file, message, size) || trained_open(&t, o->file, 0, 0, o->length, message, size))
+        return -1;
+    if (t.model.mixer->memory_every) {
+        task_sample(&t.task, evaluate_seed((uint64_t)o->seed), 0, o->length, o->depth, &sample);
+        status = show_layers(&t, &sample, table->file, message, size);
+    } else
+        snprintf(message, size, "%s has no memory to look into", o->file);
+    trained_close(&t);
+    return status;
+}
+
+static int run(int argc, char **argv) {
+    static const TableWork work = {"surprise", "layer\tposition\ttoken\tsurprise\talpha\ttheta\tneedle",
+                                   measure};
+    const struct argp argp = {options,
+                              parse,
+                              "CHECKPOINT",
+                              "Gradient norm and gates of the memory along a sequence.",
+                              table_children,
+                              0,
+                              0};
+    SurpriseOptions o = {{.out = "surprise.tsv"}, 0, 512, 1, 0.4};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
-    int status = trained_open(&t, o.file, 0, 0, o.length, message, sizeof message);
-    if (!status) {
-        if (!t.model.mixer->memory_every) {
-            snprintf(message, sizeof message, "%s has no memory to look into", o.file);
-            status = -1;
-        } else
-            status = tsv_open(&tsv, o.out, command, "layer\tposition\ttoken\tsurprise\talpha\ttheta\tneedle",
-                              message, sizeof message);
-        if (!status) {
-            task_sample(&t.task, evaluate_seed((uint64_t)o.seed), 0, o.length, o.depth, &sample);
-            status = show_layers(&t, &sample, tsv.file, message, sizeof message);
-            status = tsv_end(&tsv, status, message, sizeof message);
-        }
-        trained_close(&t);
-    }
-    if (status) fprintf(stderr, "titans bench surprise: %s\n", message);
-    return status ? 1 : 0;
+    return table_run(&work, &o, &o.table, argc, argv);
 }
 
 const Bench bench_surprise = {"surprise", "gradient norm and gates along a sequence, needle marked", run};

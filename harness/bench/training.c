@@ -2,12 +2,14 @@
  * memory and lengths at a constant number of tokens per step (the paper's Figures 8 and 9):
  * throughput.tsv. */
 #include "bench/bench.h"
+#include "bench/shared/table.h"
+#include "terminal/interrupt.h"
 #include "base/check.h"
 #include "learn/recipe.h"
 #include "base/random.h"
+#include "terminal/files.h"
 #include "terminal/options.h"
 #include "bench/shared/timing.h"
-#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <math.h>
@@ -15,10 +17,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 16, REPEATS = 5 };
+enum { MOST = 16, REPEATS = 5, MIXER_NAME = 64 };
 
 typedef struct {
-    const char *out, *mixers, *config;
+    TableOptions table;
+    const char *mixers, *config;
     int64_t lengths[MOST], depths[MOST], tokens, threads, repeats;
     int length_count, depth_count;
 } TrainingOptions;
@@ -32,7 +35,6 @@ static const struct argp_option options[] = {
     {"repeats", OPTION_REPEATS, "N", 0, "steps timed, after one to warm up (default 5)", 0},
     {"config", 'c', "FILE", 0, "JSON with keys of the model (titans train --help)", 0},
     {"threads", 'k', "K", 0, "threads", 0},
-    {"out", 'o', "FILE", 0, "default throughput.tsv", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -57,10 +59,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         o->config = arg;
         break;
     case 'k':
-        o->threads = option_integer("threads", arg, 1, 4096);
+        o->threads = option_integer("threads", arg, 1, 1024);
         break;
-    case 'o':
-        o->out = arg;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->table;
         break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument '%s'", arg);
@@ -79,6 +81,7 @@ typedef struct {
     Arena arena;
     Random random;
     int64_t batch, length;
+    const char *bad; /* what is not finite, in some step */
 } Step;
 
 static void step_once(void *context) {
@@ -100,7 +103,7 @@ static void step_once(void *context) {
     op_cross_entropy(&tape, logits, targets, 1.0, best);
     tape_backward(&tape);
     optimizer_step(&s->optimizer, &s->model, &s->how, 1e-5, &bad);
-    CHECK(!bad, "%s is not finite", bad);
+    if (bad) s->bad = bad;
 }
 
 /* Mean number of keys that full attention sees in a sequence. */
@@ -118,10 +121,11 @@ static int measure(const TrainingOptions *o, const Recipe *recipe, int64_t lengt
     char depth[16];
     s.how = recipe->optimizer;
     if (model_create(&s.model, &recipe->model, 1, message, size)) return -1;
-    model_gradients(&s.model);
-    if (optimizer_create(&s.optimizer, &s.model, message, size)) return model_free(&s.model), -1;
+    if (model_gradients(&s.model, message, size) || optimizer_create(&s.optimizer, &s.model, message, size))
+        return model_free(&s.model), -1;
     const Timing t =
         timing_measure((Work){step_once, &s}, (Work){0, 0}, omp_get_max_threads(), (int)o->repeats, 0.0);
+    const char *bad = s.bad;
     const double tokens = (double)(s.batch * length);
     const double flop = 3.0 * tokens * model_flops(&s.model, mean_context(length), 1);
     const double percent = 100.0 * flop / t.seconds / t.peak;
@@ -136,59 +140,58 @@ static int measure(const TrainingOptions *o, const Recipe *recipe, int64_t lengt
     optimizer_free(&s.optimizer);
     model_free(&s.model);
     arena_free(&s.arena);
-    return 0;
+    if (!bad) return 0;
+    return snprintf(message, size, "%s, length %lld: the gradient of %s is not finite", mixer,
+                    (long long)length, bad),
+           -1;
 }
 
 static int measure_mixer(const TrainingOptions *o, const char *mixer, FILE *to, char *message, size_t size) {
     static Recipe recipe;
-    char name[64], depth[64];
+    char name[MIXER_NAME + 8], depth[64];
     const char *const over[] = {name, depth};
-    snprintf(name, sizeof name, "mixer=%.40s", mixer);
+    snprintf(name, sizeof name, "mixer=%s", mixer);
     for (int j = 0; j < (o->depth_count ? o->depth_count : 1); j++) {
         snprintf(depth, sizeof depth, "memory_layers=%lld", (long long)o->depths[j]);
         if (recipe_open(&recipe, o->config, over, o->depth_count ? 2 : 1, 1, message, size)) return -1;
         if (!recipe.model.vocab) recipe.model.vocab = 256;
-        for (int k = 0; k < o->length_count; k++)
+        for (int k = 0; k < o->length_count; k++) {
+            if (interrupt_requested()) return 1;
             if (measure(o, &recipe, o->lengths[k], to, message, size)) return -1;
+        }
     }
     return 0;
 }
 
-static int measure_all(const TrainingOptions *o, FILE *to, char *message, size_t size) {
-    int status = 0;
+static int measure_all(void *options, Tsv *table, char *message, size_t size) {
+    const TrainingOptions *o = options;
+    char mixer[MIXER_NAME];
+    const char *list = o->mixers;
+    int status = o->config ? files_reads(o->config, message, size) : 0;
     for (int i = 0; !o->mixers && !status && mixer_at(i); i++)
-        status = measure_mixer(o, mixer_at(i)->name, to, message, size);
-    char *list = strdup(o->mixers ? o->mixers : ""), *rest = list;
-    for (char *mixer; o->mixers && !status && (mixer = strsep(&rest, ","));)
-        status = measure_mixer(o, mixer, to, message, size);
-    free(list);
+        status = measure_mixer(o, mixer_at(i)->name, table->file, message, size);
+    while (!status && o->mixers && option_word("mixers", &list, mixer, sizeof mixer))
+        status = measure_mixer(o, mixer, table->file, message, size);
     return status;
 }
 
 static int run(int argc, char **argv) {
+    static const TableWork work = {
+        "training",
+        "mixer\tmemory_layers\tlength\tbatch\tthreads\tweights\ttokens_per_s\tgflops\tpercent_of_peak",
+        measure_all};
     const struct argp argp = {
-        options, parse, 0, "Training throughput by mixer, depth of the memory and length.", 0, 0, 0};
-    TrainingOptions o = {.out = "throughput.tsv",
+        options,        parse, 0, "Training throughput by mixer, depth of the memory and length.",
+        table_children, 0,     0};
+    TrainingOptions o = {.table = {.out = "throughput.tsv"},
                          .lengths = {2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10},
                          .length_count = 5,
                          .tokens = 32 << 10,
                          .repeats = REPEATS};
-    char message[1024], command[1024];
-    Tsv tsv;
-    tsv_command(command, sizeof command, argc, argv);
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
-    int status = tsv_open(
-        &tsv, o.out, command,
-        "mixer\tmemory_layers\tlength\tbatch\tthreads\tweights\ttokens_per_s\tgflops\tpercent_of_peak",
-        message, sizeof message);
-    if (!status) {
-        status = measure_all(&o, tsv.file, message, sizeof message);
-        status = tsv_end(&tsv, status, message, sizeof message);
-    }
-    if (status) fprintf(stderr, "titans bench training: %s\n", message);
-    return status ? 1 : 0;
+    return table_run(&work, &o, &o.table, argc, argv);
 }
 
 const Bench bench_training = {"training", "training throughput by mixer, depth and length", run};

@@ -2,9 +2,11 @@
  * layer, in the mean over samples: writes.tsv. What is written after the needle can overwrite it. */
 #include "base/check.h"
 #include "bench/bench.h"
+#include "bench/shared/table.h"
+#include "terminal/interrupt.h"
 #include "learn/evaluate.h"
+#include "terminal/files.h"
 #include "terminal/options.h"
-#include "terminal/tsv.h"
 
 #include <argp.h>
 #include <stdlib.h>
@@ -13,7 +15,8 @@
 enum { MOST = 64, SEGMENT = 512, MOST_LAYERS = 1024 };
 
 typedef struct {
-    const char *files[MOST], *out, *haystack;
+    TableOptions table;
+    const char *files[MOST], *haystack;
     int64_t length, samples, seed;
     int count;
 } WritesOptions;
@@ -24,7 +27,6 @@ static const struct argp_option options[] = {
     {"samples", OPTION_SAMPLES, "N", 0, "samples (default 8)", 0},
     {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
-    {"out", 'o', "FILE", 0, "default writes.tsv", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -42,8 +44,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 's':
         o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53);
         break;
-    case 'o':
-        o->out = arg;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->table;
         break;
     case ARGP_KEY_ARG:
         if (o->count == MOST) argp_error(state, "more than %d checkpoints", MOST);
@@ -92,10 +94,10 @@ static int count_samples(Trained *t, const WritesOptions *o, Count *layers, char
         titans_stream *stream = titans_stream_new(&t->library, &options, &error);
         status = stream ? 0 : -1;
         while (!status && titans_stream_position(stream) < o->length)
-            status = count_segment(t, stream, &sample, layers, &error);
+            status = interrupt_requested() ? 1 : count_segment(t, stream, &sample, layers, &error);
         titans_stream_free(stream);
     }
-    if (status) snprintf(message, size, "%s", error.message);
+    if (status < 0) snprintf(message, size, "%s", error.message);
     return status;
 }
 
@@ -105,9 +107,11 @@ static void report(const WritesOptions *o, const Trained *t, const char *file, c
     for (int64_t i = 0, layer = 0; layer < t->model.config.layers;
          i++, layer += t->model.mixer->memory_every) {
         const double written = (double)layers[i].written / n, forgotten = (double)layers[i].forgotten / n;
-        fprintf(to, "%s\t%s\t%lld\t%lld\t%lld\t%lld\t%.2f\t%.2f\t%s\n", t->model.mixer->name,
-                t->recipe.task_name, (long long)t->recipe.seed, (long long)layer, (long long)o->length,
-                (long long)o->samples, written, forgotten, file);
+        fprintf(to, "%s\t%s\t%lld\t%lld\t%lld\t%lld\t%.2f\t%.2f\t", t->model.mixer->name, t->recipe.task_name,
+                (long long)t->recipe.seed, (long long)layer, (long long)o->length, (long long)o->samples,
+                written, forgotten);
+        tsv_text(to, file);
+        fputc('\n', to);
         fprintf(stderr,
                 "writes: %-8s %-8s seed %lld layer %lld: %.2f of %lld tokens written, %.2f forgotten\n",
                 t->model.mixer->name, t->recipe.task_name, (long long)t->recipe.seed, (long long)layer,
@@ -121,7 +125,14 @@ static int count_file(const WritesOptions *o, const char *file, FILE *to, char *
     int status = 0;
     if (trained_open(&t, file, 0, o->haystack, o->length, message, size)) return -1;
     if (t.model.mixer->memory_every) {
-        if (task_about(&t.task)) fprintf(to, "# prose of %s: %s\n", file, task_about(&t.task));
+        const TaskData data = task_data(&t.task);
+        if (data.origin) {
+            fputs("# prose of ", to);
+            tsv_text(to, file);
+            fputs(": ", to);
+            tsv_text(to, data.origin);
+            fprintf(to, ", hash %016llx\n", (unsigned long long)data.prose);
+        }
         status = count_samples(&t, o, layers, message, size);
         if (!status) report(o, &t, file, layers, to);
     } else {
@@ -132,25 +143,29 @@ static int count_file(const WritesOptions *o, const char *file, FILE *to, char *
     return status;
 }
 
+static int measure(void *options, Tsv *table, char *message, size_t size) {
+    const WritesOptions *o = options;
+    int status = 0;
+    for (int i = 0; !status && i < o->count; i++) status = files_reads(o->files[i], message, size);
+    for (int i = 0; !status && i < o->count; i++)
+        status = count_file(o, o->files[i], table->file, message, size);
+    return status;
+}
+
 static int run(int argc, char **argv) {
-    const struct argp argp = {
-        options, parse, "CHECKPOINT ...", "Tokens at which a trained memory writes and forgets.", 0, 0, 0};
-    WritesOptions o = {.out = "writes.tsv", .length = 16 << 10, .samples = 8, .seed = 1};
-    char message[1024], command[4096];
-    Tsv tsv;
-    tsv_command(command, sizeof command, argc, argv);
+    static const TableWork work = {
+        "writes", "mixer\ttask\ttrain_seed\tlayer\tlength\tsamples\twritten\tforgotten\tcheckpoint", measure};
+    const struct argp argp = {options,
+                              parse,
+                              "CHECKPOINT ...",
+                              "Tokens at which a trained memory writes and forgets.",
+                              table_children,
+                              0,
+                              0};
+    WritesOptions o = {.table = {.out = "writes.tsv"}, .length = 16 << 10, .samples = 8, .seed = 1};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
-    int status = tsv_open(&tsv, o.out, command,
-                          "mixer\ttask\ttrain_seed\tlayer\tlength\tsamples\twritten\tforgotten\tcheckpoint",
-                          message, sizeof message);
-    if (!status) {
-        for (int i = 0; !status && i < o.count; i++)
-            status = count_file(&o, o.files[i], tsv.file, message, sizeof message);
-        status = tsv_end(&tsv, status, message, sizeof message);
-    }
-    if (status) fprintf(stderr, "titans bench writes: %s\n", message);
-    return status ? 1 : 0;
+    return table_run(&work, &o, &o.table, argc, argv);
 }
 
 const Bench bench_writes = {"writes", "tokens at which trained memories write and forget", run};

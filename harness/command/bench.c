@@ -1,5 +1,7 @@
 #include "bench/bench.h"
 #include "command/command.h"
+#include "base/field.h"
+#include "terminal/options.h"
 
 #include "benches.h"
 #include <stdio.h>
@@ -12,6 +14,8 @@ static int usage(FILE *to) {
     return to == stdout ? 0 : 2;
 }
 
+static const char *bench_name(int i) { return benches[i] ? benches[i]->name : 0; }
+
 static int run(int argc, char **argv) {
     if (argc < 2) return usage(stderr);
     if (!strcmp(argv[1], "--help")) return usage(stdout);
@@ -22,8 +26,10 @@ static int run(int argc, char **argv) {
             argv[1] = name;
             return benches[i]->run(argc - 1, argv + 1);
         }
-    fprintf(stderr, "titans bench: unknown measurement '%s'\n\n", argv[1]);
-    return usage(stderr);
+    char message[512];
+    word_unknown("measurement", argv[1], bench_name, message, sizeof message);
+    say("titans bench", message);
+    return 2;
 }
 
 const Command command_bench = {"bench", "needles by length and depth, scaling, kernels, surprise", run};

@@ -1,12 +1,14 @@
 /* Any equation of the reference, or the kernel behind it, on the user's own numbers: the way to hold another
  * implementation against this one, input by input. */
 #include "command/command.h"
+#include "terminal/options.h"
 #include "base/check.h"
 #include "base/dispatch.h"
 #include "equation/inputs.h"
 #include "equation/adapter.h"
 #include "file/safetensors.h"
 #include "equation/oracle.h"
+#include "terminal/files.h"
 
 #include <argp.h>
 #include <math.h>
@@ -165,8 +167,8 @@ typedef struct {
     const char *given[EQUATION_ARGUMENTS];
 } Run;
 
-static int read_tensor(const SafeFile *f, const char *path, const char *name, int64_t wanted, double *x,
-                       char *message, size_t size) {
+static int read_tensor(const SafeFile *f, const char *path, const char *name, int is_index, int64_t wanted,
+                       double *x, char *message, size_t size) {
     const SafeTensor *t = safetensors_find(f, name);
     if (!t)
         return snprintf(message, size, "%s: tensor '%s' (%lld numbers) is missing", path, name,
@@ -175,6 +177,10 @@ static int read_tensor(const SafeFile *f, const char *path, const char *name, in
     if (t->count != wanted)
         return snprintf(message, size, "%s: tensor '%s' has %lld numbers, these dimensions want %lld", path,
                         name, (long long)t->count, (long long)wanted),
+               -1;
+    if (!safetensors_is_real(t->type) && !(is_index && safetensors_is_integer(t->type)))
+        return snprintf(message, size, "%s: tensor '%s' is %s; F32, F64, BF16 or F16%s is wanted", path, name,
+                        safetensors_type(t->type), is_index ? ", or an integer type," : ""),
                -1;
     for (int64_t i = 0; i < wanted; i++) {
         x[i] = safetensors_number(t, i);
@@ -214,7 +220,9 @@ static int read_tensors(const char *path, const Argument *list, const int64_t *s
             list[i].symbol && !safetensors_find(&f, list[i].name) && safetensors_find(&f, list[i].symbol);
         given[i] = published ? list[i].symbol : list[i].name;
         to[i] = oracle_zeros(sizes[i]);
-        if (sizes[i] > 0) status = read_tensor(&f, path, given[i], sizes[i], to[i], message, size);
+        if (sizes[i] > 0)
+            status =
+                read_tensor(&f, path, given[i], role_is_index(list[i].role), sizes[i], to[i], message, size);
     }
     safetensors_close(&f);
     return status;
@@ -264,6 +272,16 @@ static int run_reference(Run *r, const char *precision, char *message, size_t si
     return 0;
 }
 
+/* Kernels compute in float32: what is finite as double may not be there. */
+static int check_narrow(const char *name, int64_t n, const double *x, char *message, size_t size) {
+    for (int64_t i = 0; x && i < n; i++)
+        if (!isfinite((float)x[i]))
+            return snprintf(message, size, "tensor '%s' has %g at %lld, which float32 does not hold", name,
+                            x[i], (long long)i),
+                   -1;
+    return 0;
+}
+
 static float *narrow(int64_t n, const double *x) {
     float *y = calloc((size_t)n + 16, sizeof *y);
     CHECK(y, "no memory for %ld numbers", n);
@@ -304,6 +322,10 @@ static int run_kernel(Run *r, const char *isa, char *message, size_t size) {
     if (!kernel_adapter_find(r->e->name, &a))
         return snprintf(message, size, "%s has no kernel; --impl reference", r->e->name), -1;
     if (kernels_select(isa, message, size) || kernel_objects(r, &a, message, size)) return -1;
+    for (int i = 0; i < r->inputs; i++)
+        if (check_narrow(r->e->in[i].name, r->in_size[i], r->in[i], message, size)) return -1;
+    for (int i = 0; i < r->outputs; i++)
+        if (check_narrow(r->e->out[i].name, r->out_size[i], r->cotangent[i], message, size)) return -1;
     KernelRun k = {.dims = &r->dims};
     memcpy(k.in_size, r->in_size, sizeof k.in_size);
     memcpy(k.out_size, r->out_size, sizeof k.out_size);
@@ -325,6 +347,34 @@ static int run_kernel(Run *r, const char *isa, char *message, size_t size) {
         widen(r->out_size[i], k.out[i], r->out[i]);
     }
     return 0;
+}
+
+static int check_finite(const char *what, const char *name, int64_t n, const double *x, char *message,
+                        size_t size) {
+    for (int64_t i = 0; x && i < n; i++)
+        if (!isfinite(x[i]))
+            return snprintf(message, size,
+                            "%s'%s' is %g at %lld: these inputs are beyond the precision; nothing is written",
+                            what, name, x[i], (long long)i),
+                   -1;
+    return 0;
+}
+
+/* Results that are no numbers are no results. */
+static int run_check(const Run *r, char *message, size_t size) {
+    for (int i = 0; i < r->outputs; i++)
+        if (check_finite("output ", r->e->out[i].name, r->out_size[i], r->out[i], message, size)) return -1;
+    for (int i = 0; i < r->inputs; i++)
+        if (check_finite("gradient of ", r->e->in[i].name, r->in_size[i], r->grad[i], message, size))
+            return -1;
+    return 0;
+}
+
+/* What is read and what is written, before anything is done. */
+static int run_files(const EquationOptions *o, char *message, size_t size) {
+    if (files_reads(o->in, message, size) || (o->cotangent && files_reads(o->cotangent, message, size)))
+        return -1;
+    return files_writes(o->out, FILES_REPLACE, message, size);
 }
 
 static int run_write(const Run *r, const EquationOptions *o, char *message, size_t size) {
@@ -358,19 +408,21 @@ static int run(int argc, char **argv) {
         options, parse, "[NAME]", "Run an equation of the paper, forward and gradient, on your own inputs.",
         0,       0,     0};
     EquationOptions o = {.impl = "reference", .precision = "double"};
-    char message[1024];
+    char message[MESSAGE];
     static Run r;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     r = (Run){.inputs = 0};
     if (o.list) return list();
     if (o.describe) return describe(o.describe);
-    int status = run_begin(&r, &o, message, sizeof message);
+    int status = run_files(&o, message, sizeof message);
+    if (!status) status = run_begin(&r, &o, message, sizeof message);
     if (!status)
         status = strcmp(o.impl, "reference") ? run_kernel(&r, o.impl, message, sizeof message)
                                              : run_reference(&r, o.precision, message, sizeof message);
+    if (!status) status = run_check(&r, message, sizeof message);
     if (!status) status = run_write(&r, &o, message, sizeof message);
-    if (status) fprintf(stderr, "titans equation: %s\n", message);
+    if (status) say("titans equation", message);
     run_end(&r);
     return status ? 1 : 0;
 }

@@ -1,5 +1,6 @@
 #include "command/command.h"
 #include "learn/evaluate.h"
+#include "terminal/files.h"
 #include "terminal/interrupt.h"
 #include "terminal/options.h"
 #include "terminal/stats.h"
@@ -64,7 +65,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         o->depth = option_real("depth", arg, 0.0, 1.0);
         break;
     case 'k':
-        o->threads = option_integer("threads", arg, 1, 4096);
+        o->threads = option_integer("threads", arg, 1, 1024);
         break;
     case 'q':
         o->quiet = 1;
@@ -107,20 +108,37 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 static int fail(const char *message) {
-    fprintf(stderr, "titans eval: %s\n", message);
+    say("titans eval", message);
     return 1;
 }
 
+/* What is read and what is written, before anything is done. */
+static int files(const EvalOptions *o, char *message, size_t size) {
+    if (files_reads(o->file, message, size)) return -1;
+    if (o->state.load && files_reads(o->state.load, message, size)) return -1;
+    return o->state.save ? files_writes(o->state.save, FILES_REPLACE, message, size) : 0;
+}
+
 /* Sums of the task's own measure, then the line that programs read. */
-static void report(const Evaluated *e, const Task *task, int64_t samples) {
+static void report(const Evaluated *e, const Task *task, const EvalOptions *o) {
     double low, high;
+    const int64_t samples = o->samples;
     const double nats = score_nats(&e->sum), ln2 = 0.69314718055994530942;
     stats_proportion(e->right, samples, &low, &high);
     if (task->metric == METRIC_SQUARED)
         printf("numbers=%lld mean_squared_error=%.6g\n", (long long)e->sum.numbers, score_squared(&e->sum));
-    if (task->metric == METRIC_TOKENS || task->metric == METRIC_LOSS)
+    const int text = task->metric == METRIC_LOSS && task->vocab == 256;
+    if (task->metric == METRIC_TOKENS || (task->metric == METRIC_LOSS && !text))
         printf("tokens=%lld tokens_right=%.4f nats=%.5f bits=%.5f perplexity=%.4f\n", (long long)e->sum.asked,
                score_tokens(&e->sum), nats, nats / ln2, exp(nats));
+    if (o->depth >= 0.0) printf("depth=%.4f asked=%.4f\n", e->sum.depth / (double)samples, o->depth);
+    if (text) {
+        printf("bits_per_byte=%.5f nats_per_byte=%.5f perplexity_per_byte=%.4f next_byte_accuracy=%.4f "
+               "context=%lld bytes=%lld\n",
+               nats / ln2, nats, exp(nats), score_tokens(&e->sum), (long long)o->length,
+               (long long)e->sum.asked);
+        return;
+    }
     printf("correct=%lld total=%lld accuracy=%.4f low=%.4f high=%.4f\n", (long long)e->right,
            (long long)samples, (double)e->right / (double)samples, low, high);
 }
@@ -131,29 +149,36 @@ static int run(int argc, char **argv) {
         parse,
         "FILE",
         "Ask a trained model for the answers of a task. The last line of the output is\n"
-        "correct=K total=N accuracy=A low=L high=H (95 % Clopper-Pearson interval).",
+        "correct=K total=N accuracy=A low=L high=H (95 % Clopper-Pearson interval); of a text model "
+        "bits_per_byte=B and what goes with it, in the mean over windows of --length bytes.",
         0,
         0,
         0};
     EvalOptions o = {.samples = 20, .seed = 1, .batch = 8, .segment = 512, .depth = -1.0};
-    char message[1024];
+    char message[MESSAGE];
     static Trained t;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
     if (o.task && !strcmp(o.task, "needle")) o.task = 0;
+    if (files(&o, message, sizeof message)) return fail(message);
     if (trained_open(&t, o.file, o.task, o.haystack, o.length, message, sizeof message)) return fail(message);
     const EvaluateOptions e = {(uint64_t)o.seed, o.length, o.samples, o.batch, o.segment, o.depth, o.quiet};
-    const char *about = task_about(&t.task);
-    if (about && !o.quiet) fprintf(stderr, "titans eval: prose: %s\n", about);
-    if (o.state.save) interrupt_catch();
+    const char *origin = task_data(&t.task).origin;
+    if (origin && !o.quiet)
+        fprintf(stderr, "titans eval: prose: %s%s\n", origin,
+                t.other_text ? " (not the text of the training)" : "");
+    interrupt_catch();
     Evaluated result = {0};
     const int status = evaluate(&t, &e, &o.state, &result, message, sizeof message);
     if (status < 0) fail(message);
-    if (status > 0) fprintf(stderr, "titans eval: stopped; go on with --load-state %s\n", o.state.save);
-    if (!status) report(&result, t.recipe.task, o.samples);
+    if (status > 0 && o.state.save)
+        fprintf(stderr, "titans eval: stopped; go on with --load-state %s\n", o.state.save);
+    else if (status > 0)
+        fprintf(stderr, "titans eval: stopped, nothing is kept (--save-state FILE would)\n");
+    if (!status) report(&result, t.recipe.task, &o);
     trained_close(&t);
-    return status ? 1 : 0;
+    return status > 0 && interrupt_requested() ? interrupt_status() : status ? 1 : 0;
 }
 
 const Command command_eval = {"eval", "accuracy of a checkpoint on its task at any length", run};

@@ -7,12 +7,15 @@
 #include "terminal/options.h"
 #include "terminal/progress.h"
 #include "base/portable.h"
+#include "base/size.h"
+#include "task/shared/data.h"
+#include "terminal/files.h"
 
 #include <argp.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { BYTES = 256, SEGMENT = 512 };
 
@@ -25,7 +28,7 @@ typedef struct {
 enum { OPTION_TOP_K = 256, OPTION_TOP_P, OPTION_ECHO };
 static const struct argp_option options[] = {
     {"prompt", 'p', "TEXT", 0, "the prompt itself", 0},
-    {"prompt-file", 'f', "FILE", 0, "the prompt's file; - (the default) is standard input", 0},
+    {"prompt-file", 'f', "FILE", 0, "the prompt's file, plain or gzip; - (the default) is standard input", 0},
     {"tokens", 'n', "N", 0, "bytes to write (default 256); K and M suffixes", 0},
     {"temperature", 't', "T", 0, "0: always the likeliest byte (default 1)", 0},
     {"top-k", OPTION_TOP_K, "K", 0, "only the K likeliest bytes (default: all)", 0},
@@ -63,7 +66,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         o->echo = 1;
         break;
     case 'k':
-        o->threads = option_integer("threads", arg, 1, 4096);
+        o->threads = option_integer("threads", arg, 1, 1024);
         break;
     case ARGP_KEY_ARG:
         if (o->file) argp_error(state, "more than one checkpoint: '%s'", arg);
@@ -101,7 +104,8 @@ static int likelier(const void *a, const void *b) {
     return x->weight != y->weight ? (x->weight < y->weight) - (x->weight > y->weight) : x->byte - y->byte;
 }
 
-/* Temperature, then the K likeliest, then those that make up P of what is left. */
+/* Temperature, then the K likeliest, then those that make up P of what is left. Logits are finite: a stream gives no
+ * others. */
 static int choose(const float *logits, const GenerateOptions *o, Random *random) {
     Choice c[BYTES];
     double total = 0.0, kept = 0.0;
@@ -111,7 +115,8 @@ static int choose(const float *logits, const GenerateOptions *o, Random *random)
     const double top = c[0].weight;
     for (int i = 0; i < o->top_k; i++)
         total += c[i].weight = portable_exp((c[i].weight - top) / o->temperature);
-    int count = 0;
+    int count = 1;
+    kept = c[0].weight;
     while (count < o->top_k && kept < o->top_p * total) kept += c[count++].weight;
     double drawn = random_uniform(random) * kept;
     for (int i = 0; i < count; i++)
@@ -119,76 +124,122 @@ static int choose(const float *logits, const GenerateOptions *o, Random *random)
     return c[count - 1].byte;
 }
 
-/* Streams the prompt; its bytes, or -1 with a message. */
-static int64_t read_prompt(Generator *g, FILE *from, int echo, char *message, size_t size) {
-    unsigned char bytes[SEGMENT];
-    int64_t total = 0;
-    size_t n;
-    titans_error error;
-    const double began = seconds_now();
-    while ((n = fread(bytes, 1, SEGMENT, from)) > 0) {
-        if (generator_read(g, bytes, (int64_t)n, &error))
-            return snprintf(message, size, "%s", error.message), -1;
-        if (echo) fwrite(bytes, 1, n, stdout);
-        total += (int64_t)n;
-        if (total % (1 << 20) == 0)
-            fprintf(stderr, "prompt: %lld MiB read, %.0f bytes/s\n", (long long)(total >> 20),
-                    (double)total / (seconds_now() - began));
-    }
-    if (ferror(from)) return snprintf(message, size, "cannot read the prompt: %m"), -1;
-    if (!total) return snprintf(message, size, "the prompt is empty; one byte at least is needed"), -1;
-    return total;
+/* ---- the prompt: a text of the command line, or a file or standard input, read once from where it stands ---- */
+
+typedef struct {
+    DataReader *reader; /* NULL: the text itself */
+    char *text;
+    int64_t length, given;
+    int owned;
+} Prompt;
+
+static int64_t prompt_next(Prompt *p, unsigned char *bytes, int64_t count, char *message, size_t size) {
+    if (p->reader) return data_next(p->reader, bytes, count, message, size);
+    const int64_t left = p->length - p->given, n = left < count ? left : count;
+    memcpy(bytes, p->text + p->given, (size_t)n);
+    p->given += n;
+    return n;
 }
 
+/* All of it into memory, for mixers that must know how much there will be. */
+static int prompt_hold(Prompt *p, char *message, size_t size) {
+    int64_t room = 1 << 16, n = 1;
+    if (!p->reader) return 0;
+    for (p->text = malloc((size_t)room); p->text && n > 0;) {
+        n = data_next(p->reader, p->text + p->length, room - p->length, message, size);
+        if (n < 0) return -1;
+        if ((p->length += n) < room) continue;
+        char *larger = realloc(p->text, (size_t)(room = size_times(room, 2)));
+        if (!larger) free(p->text);
+        p->text = larger;
+    }
+    p->owned = 1;
+    data_close(p->reader);
+    p->reader = 0;
+    return p->text ? 0
+                   : (snprintf(message, size, "no memory for a prompt of %lld bytes", (long long)room), -1);
+}
+
+static int prompt_open(Prompt *p, const GenerateOptions *o, char *message, size_t size) {
+    *p = (Prompt){.text = (char *)(uintptr_t)o->prompt, .length = o->prompt ? (int64_t)strlen(o->prompt) : 0};
+    if (o->prompt) return 0;
+    p->reader = data_open(o->prompt_file ? o->prompt_file : "-", interrupt_requested, message, size);
+    return p->reader ? 0 : -1;
+}
+
+static void prompt_close(Prompt *p) {
+    data_close(p->reader);
+    if (p->owned) free(p->text);
+}
+
+/* Streams the prompt. 0, or -1 with a message unless it was an interrupt. */
+static int read_prompt(Generator *g, Prompt *p, int echo, char *message, size_t size) {
+    unsigned char bytes[SEGMENT];
+    int64_t total = 0, n;
+    titans_error error;
+    const double began = seconds_now();
+    while ((n = prompt_next(p, bytes, SEGMENT, message, size)) > 0 && !interrupt_requested()) {
+        if (generator_read(g, bytes, n, &error)) return snprintf(message, size, "%s", error.message), -1;
+        if (echo && fwrite(bytes, 1, (size_t)n, stdout) != (size_t)n)
+            return snprintf(message, size, "cannot write: %m"), -1;
+        if (total >> 20 < (total + n) >> 20)
+            fprintf(stderr, "prompt: %lld MiB read, %.0f bytes/s\n", (long long)((total + n) >> 20),
+                    (double)(total + n) / (seconds_now() - began));
+        total += n;
+    }
+    if (n < 0 || interrupt_requested()) return -1;
+    if (!total) return snprintf(message, size, "the prompt is empty; one byte at least is needed"), -1;
+    return 0;
+}
+
+/* Exactly as many bytes as were asked for. 0, 1 interrupted, or -1 with a message. */
 static int write_text(Generator *g, const GenerateOptions *o, char *message, size_t size) {
     Random random = random_stream((uint64_t)o->seed, 0, 0x67656e65);
     titans_error error;
-    for (int64_t i = 0; i < o->tokens && !interrupt_requested(); i++) {
+    for (int64_t i = 0; i < o->tokens; i++) {
+        if (interrupt_requested()) {
+            fprintf(stderr, "titans generate: interrupted after %lld of %lld bytes\n", (long long)i,
+                    (long long)o->tokens);
+            return 1;
+        }
         const unsigned char byte = (unsigned char)choose(g->logits, o, &random);
         if (putchar(byte) == EOF || fflush(stdout)) return snprintf(message, size, "cannot write: %m"), -1;
         if (i + 1 < o->tokens && generator_read(g, &byte, 1, &error))
             return snprintf(message, size, "%s", error.message), -1;
     }
-    putchar('\n');
+    if (isatty(STDOUT_FILENO)) putchar('\n');
     return 0;
 }
 
-/* Room for the prompt and what is written, where a mixer keeps every token; -1 with a message. */
-static int64_t capacity_wanted(const Generator *g, FILE *from, const GenerateOptions *o, char *message,
-                               size_t size) {
-    const Mixer *mixer = g->t.model.mixer;
-    int64_t bytes = 0;
-    if (!mixer->uses_capacity) return 0;
-    if (!fseek(from, 0, SEEK_END) && (bytes = ftell(from)) >= 0 && !fseek(from, 0, SEEK_SET))
-        return bytes + o->tokens;
-    snprintf(message, size, "mixer %s keeps every token: give the prompt as a file or with --prompt",
-             mixer->name);
-    return -1;
+/* A prompt that could not be read: 1 when it was an interrupt, and that is said; else -1. */
+static int prompt_failed(void) {
+    if (!interrupt_requested()) return -1;
+    fprintf(stderr, "titans generate: interrupted while reading the prompt\n");
+    return 1;
 }
 
-static int generate_from(Generator *g, FILE *from, const GenerateOptions *o, char *message, size_t size) {
+static int generate_from(Generator *g, Prompt *p, const GenerateOptions *o, char *message, size_t size) {
     titans_error error;
-    titans_stream_options options = {.capacity = capacity_wanted(g, from, o, message, size)};
-    if (options.capacity < 0) return -1;
+    titans_stream_options options = {.capacity = 0};
+    if (g->t.model.mixer->uses_capacity) {
+        if (prompt_hold(p, message, size)) return prompt_failed();
+        options.capacity = size_plus(p->length, o->tokens);
+    }
     g->stream = titans_stream_new(&g->t.library, &options, &error);
     if (!g->stream) return snprintf(message, size, "%s", error.message), -1;
-    const int status =
-        read_prompt(g, from, (int)o->echo, message, size) < 0 ? -1 : write_text(g, o, message, size);
+    int status = read_prompt(g, p, (int)o->echo, message, size) ? prompt_failed() : 0;
+    if (!status) status = write_text(g, o, message, size);
     titans_stream_free(g->stream);
     return status;
 }
 
 static int generate(Generator *g, const GenerateOptions *o, char *message, size_t size) {
-    const char *name = o->prompt_file ? o->prompt_file : "-";
-    FILE *from = o->prompt           ? fmemopen((char *)(uintptr_t)o->prompt, strlen(o->prompt), "r")
-                 : strcmp(name, "-") ? fopen(name, "rb")
-                                     : stdin;
-    if (!from)
-        return snprintf(message, size, "cannot read the prompt%s%s: %m", o->prompt ? "" : " ",
-                        o->prompt ? "" : name),
-               -1;
-    const int status = generate_from(g, from, o, message, size);
-    if (from != stdin) fclose(from);
+    Prompt prompt;
+    if (!o->prompt && !o->prompt_file && isatty(STDIN_FILENO))
+        fprintf(stderr, "titans generate: the prompt is read from the terminal; Ctrl-D ends it\n");
+    if (prompt_open(&prompt, o, message, size)) return prompt_failed();
+    const int status = generate_from(g, &prompt, o, message, size);
+    prompt_close(&prompt);
     return status;
 }
 
@@ -201,19 +252,22 @@ static int run(int argc, char **argv) {
                               0,
                               0};
     GenerateOptions o = {.tokens = 256, .temperature = 1.0, .top_k = BYTES, .top_p = 1.0};
-    char message[1024];
+    char message[MESSAGE];
     static Generator g;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
-    int status = trained_open_bytes(&g.t, o.file, message, sizeof message);
     interrupt_catch();
+    int status = files_reads(o.file, message, sizeof message) ||
+                         trained_open_bytes(&g.t, o.file, message, sizeof message)
+                     ? -1
+                     : 0;
     if (!status) {
         status = generate(&g, &o, message, sizeof message);
         trained_close(&g.t);
     }
-    if (status) fprintf(stderr, "titans generate: %s\n", message);
-    return status ? 1 : 0;
+    if (status < 0) say("titans generate", message);
+    return status > 0 ? interrupt_status() : status ? 1 : 0;
 }
 
 const Command command_generate = {"generate", "text from a byte-level checkpoint", run};

@@ -1,24 +1,36 @@
 /* Golden vectors: `titans golden write FOLDER` makes them, `titans golden check FILE` judges someone else's
  * numbers. */
 #include "command/command.h"
+#include "terminal/options.h"
 #include "golden/golden.h"
 
 #include <argp.h>
+#include <libgen.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef struct {
-    const char *verb, *path, *folder;
+    const char *verb, *path, *folder, *only;
 } GoldenOptions;
 
+enum { OPTION_ONLY = 256 };
 static const struct argp_option options[] = {
-    {"dir", 'd', "FOLDER", 0, "where the golden files are (default results/golden)", 0}, {0}};
+    {"dir", 'd', "FOLDER", 0,
+     "where the golden files are (default: results/golden, here or beside the program)", 0},
+    {"only", OPTION_ONLY, "WORDS", 0, "judge no more than these cases, kinds or tensors: tc0001,out,grad/k",
+     0},
+    {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     GoldenOptions *o = state->input;
     switch (key) {
     case 'd':
         o->folder = arg;
+        break;
+    case OPTION_ONLY:
+        o->only = arg;
         break;
     case ARGP_KEY_ARG:
         if (!o->verb)
@@ -49,28 +61,49 @@ static int write_all(const char *folder, char *message, size_t size) {
     return 0;
 }
 
+/* results/golden from here or from where the program was built. */
+static const char *default_folder(void) {
+    static char folder[PATH_MAX + 64];
+    char self[PATH_MAX] = "";
+    const ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    if (!access("results/golden", R_OK) || n <= 0) return "results/golden";
+    self[n] = 0;
+    snprintf(folder, sizeof folder, "%s/../results/golden", dirname(self));
+    return folder;
+}
+
+static int check(const GoldenOptions *o, char *message, size_t size) {
+    GoldenTotals t;
+    const int status =
+        golden_check(o->folder ? o->folder : default_folder(), o->path, o->only, &t, message, size);
+    if (t.cases || t.unjudged)
+        printf("%lld cases, %lld failed; %lld tensors judged, %lld not judged\n", (long long)t.cases,
+               (long long)t.failed, (long long)t.judged, (long long)t.unjudged);
+    return status ? status : t.failed || t.unjudged;
+}
+
 static int run(int argc, char **argv) {
-    const struct argp argp = {
-        options,
-        parse,
-        "write FOLDER\ncheck FILE",
-        "Golden vectors.\vA file to check is a safetensors file whose metadata names the \"family\" and "
-        "whose "
-        "tensors are named like those of the golden file (tc0001/out/y, tc0001/grad/k), any subset, in F64, "
-        "F32, F16 or BF16. Exit code 1 when a case fails.",
-        0,
-        0,
-        0};
-    GoldenOptions o = {.folder = "results/golden"};
-    char message[1024] = "";
-    int64_t cases = 0;
+    const struct argp argp = {options,
+                              parse,
+                              "write FOLDER\ncheck FILE",
+                              "Golden vectors.\vA file to check is a safetensors file whose metadata names "
+                              "the \"family\" and whose "
+                              "tensors are named like those of the golden file (tc0001/out/y, "
+                              "tc0001/grad/k), in F64, F32, F16 or BF16. All "
+                              "outputs and gradients of all cases of the family are wanted unless --only "
+                              "says less. Exit code 1 when a case "
+                              "fails or a tensor was not judged.",
+                              0,
+                              0,
+                              0};
+    GoldenOptions o = {0};
+    char message[MESSAGE] = "";
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
-    int failed = !strcmp(o.verb, "write") ? write_all(o.path, message, sizeof message)
-                                          : golden_check(o.folder, o.path, &cases, message, sizeof message);
-    if (failed < 0) fprintf(stderr, "titans golden: %s\n", message);
-    if (failed >= 0 && !strcmp(o.verb, "check")) printf("%lld cases, %d failed\n", (long long)cases, failed);
-    return failed ? 1 : 0;
+    const int status = !strcmp(o.verb, "write") ? write_all(o.path, message, sizeof message)
+                                                : check(&o, message, sizeof message);
+    if (status < 0) say("titans golden", message);
+    return status ? 1 : 0;
 }
 
 const Command command_golden = {"golden", "golden vectors: write them, or judge someone else's numbers", run};

@@ -1,4 +1,5 @@
 #include "command/command.h"
+#include "terminal/options.h"
 #include "task/shared/data.h"
 #include "file/checkpoint.h"
 #include "learn/recipe.h"
@@ -36,7 +37,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 static void about_mixer(const char *path, const char *mixer) {
     enum { CONTEXT = 4096 };
     static Recipe recipe;
-    char message[1024], name[64];
+    char message[MESSAGE], name[64];
     const char *const over[] = {name};
     Model model = {.list = {0}};
     snprintf(name, sizeof name, "mixer=%s", mixer);
@@ -62,9 +63,9 @@ static void about_mixer(const char *path, const char *mixer) {
 
 static int about_config(const char *path) {
     static Recipe recipe;
-    char message[1024];
+    char message[MESSAGE];
     if (recipe_open(&recipe, path, 0, 0, 1, message, sizeof message)) {
-        fprintf(stderr, "titans info: %s\n", message);
+        say("titans info", message);
         return 1;
     }
     const Config *c = &recipe.model;
@@ -75,14 +76,13 @@ static int about_config(const char *path) {
 }
 
 static void about_program(void) {
-    char folder[2048];
     printf("instruction sets:");
     for (int i = 0; kernels_at(i); i++)
         printf(" %s%s", kernels_at(i)->isa,
                kernels_at(i) == kernel            ? " (in use)"
                : kernels_supported(kernels_at(i)) ? ""
                                                   : " (not on this CPU)");
-    printf("\ndata folder: %s\n\nmixers:\n", data_folder(folder, sizeof folder));
+    printf("\ndata folder: %s\n\nmixers:\n", data_folder());
     for (int i = 0; mixer_at(i); i++) printf("  %-10s %s\n", mixer_at(i)->name, mixer_at(i)->summary);
     printf("\ntasks:\n");
     for (int i = 0; task_at(i); i++) printf("  %-10s %s\n", task_at(i)->name, task_at(i)->summary);
@@ -91,9 +91,9 @@ static void about_program(void) {
 static int about_checkpoint(const char *path) {
     Model model;
     Progress progress;
-    char message[1024], *train;
+    char message[MESSAGE], *train;
     if (checkpoint_load(path, 0, &model, 0, &train, &progress, message, sizeof message)) {
-        fprintf(stderr, "titans info: %s\n", message);
+        say("titans info", message);
         return 1;
     }
     char *config = settings_of_model(&model.config);

@@ -1,14 +1,16 @@
 /* Where in a text the memory is surprised: the norm of its gradient, and its gates, along a file. */
 #include "base/check.h"
+#include "base/size.h"
 #include "command/command.h"
 #include "task/shared/data.h"
+#include "terminal/files.h"
+#include "terminal/interrupt.h"
 #include "terminal/options.h"
 #include "terminal/progress.h"
 #include "learn/trained.h"
 #include "terminal/tsv.h"
 
 #include <argp.h>
-#include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,14 +19,16 @@ enum { SEGMENT = 512, CONTEXT = 32 };
 typedef struct {
     const char *file, *checkpoint, *out;
     int64_t every, top, threads;
+    int force;
 } SurpriseOptions;
 
-enum { OPTION_EVERY = 256, OPTION_TOP };
+enum { OPTION_EVERY = 256, OPTION_TOP, OPTION_FORCE };
 static const struct argp_option options[] = {
     {"checkpoint", 'c', "FILE", 0, "byte-level checkpoint of a mixer with a memory", 0},
     {"out", 'o', "FILE", 0, "table to write (default surprise.tsv)", 0},
     {"every", OPTION_EVERY, "N", 0, "bytes per row, the largest surprise of which is kept (default 1)", 0},
     {"top", OPTION_TOP, "N", 0, "places to print (default 10)", 0},
+    {"force", OPTION_FORCE, 0, 0, "over a table that is there", 0},
     {"threads", 'k', "K", 0, "threads", 0},
     {0}};
 
@@ -37,6 +41,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case 'o':
         o->out = arg;
         break;
+    case OPTION_FORCE:
+        o->force = 1;
+        break;
     case OPTION_EVERY:
         o->every = option_integer("every", arg, 1, 1 << 20);
         break;
@@ -44,7 +51,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         o->top = option_integer("top", arg, 0, 1000);
         break;
     case 'k':
-        o->threads = option_integer("threads", arg, 1, 4096);
+        o->threads = option_integer("threads", arg, 1, 1024);
         break;
     case ARGP_KEY_ARG:
         if (o->file) argp_error(state, "more than one file: '%s'", arg);
@@ -88,23 +95,26 @@ static int trace_segment(Trained *t, titans_stream *stream, const char *text, in
     return status ? -1 : 0;
 }
 
-static int trace_text(Trained *t, const char *text, int64_t length, Trace trace, char *message, size_t size) {
+/* *read: bytes that the trace has. 0 all, 1 interrupted, -1 with a message: the trace is valid up to *read all the same. */
+static int trace_text(Trained *t, const char *text, int64_t length, Trace trace, int64_t *read, char *message,
+                      size_t size) {
     titans_error error;
     const titans_stream_options options = {.capacity = length};
     titans_stream *stream = titans_stream_new(&t->library, &options, &error);
     ProgressLine progress;
     int status = stream ? 0 : -1;
-    progress_begin(&progress, "surprise", length);
-    for (int64_t from = 0; !status && from < length; from += SEGMENT) {
-        const int64_t count = length - from < SEGMENT ? length - from : SEGMENT;
+    progress_begin(&progress, "surprise", "bytes", length);
+    for (*read = 0; !status && *read < length && !interrupt_requested();) {
+        const int64_t from = *read, count = length - from < SEGMENT ? length - from : SEGMENT;
         const Trace to = {trace.surprise + from, trace.alpha + from, trace.theta + from};
         status = trace_segment(t, stream, text + from, count, to, &error);
-        progress_update(&progress, from + count, "bytes", 1.0, "");
+        if (!status) *read += count;
+        progress_update(&progress, *read, "");
     }
     progress_end(&progress);
     titans_stream_free(stream);
     if (status) snprintf(message, size, "%s", error.message);
-    return status;
+    return status ? -1 : *read < length;
 }
 
 static void write_rows(FILE *to, const char *text, int64_t length, int64_t every, Trace trace) {
@@ -117,49 +127,71 @@ static void write_rows(FILE *to, const char *text, int64_t length, int64_t every
     }
 }
 
+/* A byte inside a character of several. */
+static int continues(const char *text, int64_t t) { return ((unsigned char)text[t] & 192) == 128; }
+
+/* Bytes as they are where they are UTF-8 text; what would move a terminal's cursor as a blank. */
+static void print_context(const char *text, int64_t length, int64_t best, unsigned char *taken) {
+    int64_t from = best > CONTEXT ? best - CONTEXT : 0,
+            to = best + CONTEXT + 1 < length ? best + CONTEXT + 1 : length;
+    while (from < best && continues(text, from)) from++;
+    while (to < length && continues(text, to)) to++;
+    int64_t begin = best, end = best + 1;
+    while (begin > from && continues(text, begin)) begin--;
+    while (end < to && continues(text, end)) end++;
+    for (int64_t t = from; t < to; t++) {
+        taken[t] = 1;
+        if (t == begin) putchar('[');
+        putchar((unsigned char)text[t] < 32 || text[t] == 127 ? ' ' : text[t]);
+        if (t + 1 == end) putchar(']');
+    }
+    putchar('\n');
+}
+
 /* The most surprising places, each at least CONTEXT bytes from a greater one, with the text around them. */
 static void print_top(const char *text, int64_t length, int64_t top, const float *surprise) {
     unsigned char *taken = calloc((size_t)length + 1, 1);
+    if (top) printf("%10s  surprise\n", "position");
     for (int64_t i = 0; taken && i < top; i++) {
         int64_t best = -1;
         for (int64_t t = 0; t < length; t++)
             if (!taken[t] && (best < 0 || surprise[t] > surprise[best])) best = t;
         if (best < 0) break;
-        printf("%10lld  %.4g  ", (long long)best, (double)surprise[best]);
-        for (int64_t t = best - CONTEXT; t <= best + CONTEXT; t++) {
-            if (t < 0 || t >= length) continue;
-            taken[t] = 1;
-            if (t == best) putchar('[');
-            putchar(isprint((unsigned char)text[t]) ? text[t] : ' ');
-            if (t == best) putchar(']');
-        }
-        putchar('\n');
+        printf("%10lld  %-8.4g  ", (long long)best, (double)surprise[best]);
+        print_context(text, length, best, taken);
     }
     free(taken);
 }
 
-static int show(Trained *t, const SurpriseOptions *o, const char *command, char *message, size_t size) {
+static int show_text(Trained *t, const SurpriseOptions *o, const char *text, int64_t length, Tsv *tsv,
+                     char *message, size_t size) {
+    int64_t read = 0;
+    float *numbers = calloc((size_t)size_plus(size_times(length, 3), 1), sizeof *numbers);
+    if (!numbers) return snprintf(message, size, "no memory for %lld bytes", (long long)length), -1;
+    const Trace trace = {numbers, numbers + length, numbers + 2 * length};
+    const int status = trace_text(t, text, length, trace, &read, message, size);
+    if (status >= 0) write_rows(tsv->file, text, read, o->every, trace);
+    if (status >= 0) print_top(text, read, o->top, trace.surprise);
+    if (status > 0)
+        fprintf(stderr, "titans surprise: interrupted after %lld of %lld bytes, the table has those\n",
+                (long long)read, (long long)length);
+    free(numbers);
+    return status;
+}
+
+static int show(Trained *t, const SurpriseOptions *o, Tsv *tsv, char *message, size_t size) {
     int64_t length;
-    Tsv tsv;
     if (!t->model.mixer->memory_every) {
         snprintf(message, size, "%s is not a checkpoint of a mixer with a memory", o->checkpoint);
         return -1;
     }
     char *text = data_read(o->file, &length, message, size);
     if (!text) return -1;
-    float *numbers = calloc((size_t)length * 3 + 1, sizeof *numbers);
-    if (!numbers)
-        return free(text), snprintf(message, size, "no memory for %lld bytes", (long long)length), -1;
-    const Trace trace = {numbers, numbers + length, numbers + 2 * length};
-    int status = trace_text(t, text, length, trace, message, size);
-    if (!status)
-        status = tsv_open(&tsv, o->out, command, "position\tbyte\tsurprise\talpha\ttheta", message, size);
-    if (!status) {
-        write_rows(tsv.file, text, length, o->every, trace);
-        status = tsv_close(&tsv, message, size);
-    }
-    if (!status) print_top(text, length, o->top, trace.surprise);
-    free(numbers);
+    int status = -1;
+    if (length)
+        status = show_text(t, o, text, length, tsv, message, size);
+    else
+        snprintf(message, size, "%s: is empty, a text is wanted", o->file);
     free(text);
     return status;
 }
@@ -174,19 +206,27 @@ static int run(int argc, char **argv) {
                               0,
                               0};
     SurpriseOptions o = {.out = "surprise.tsv", .every = 1, .top = 10};
-    char message[1024], command[1024];
+    char message[MESSAGE];
     static Trained t;
-    tsv_command(command, sizeof command, argc, argv);
+    Tsv tsv;
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
-    int status = trained_open_bytes(&t, o.checkpoint, message, sizeof message);
+    interrupt_catch();
+    int status = files_reads(o.checkpoint, message, sizeof message) ||
+                         trained_open_bytes(&t, o.checkpoint, message, sizeof message)
+                     ? -1
+                     : 0;
     if (!status) {
-        status = show(&t, &o, command, message, sizeof message);
+        status = files_reads(o.file, message, sizeof message) ||
+                         tsv_open(&tsv, o.out, o.force ? TSV_FORCE : TSV_NEW, argc, argv,
+                                  "position\tbyte\tsurprise\talpha\ttheta", message, sizeof message)
+                     ? -1
+                     : tsv_end(&tsv, show(&t, &o, &tsv, message, sizeof message), message, sizeof message);
         trained_close(&t);
     }
-    if (status) fprintf(stderr, "titans surprise: %s\n", message);
-    return status ? 1 : 0;
+    if (status < 0) say("titans surprise", message);
+    return status > 0 ? interrupt_status() : status ? 1 : 0;
 }
 
 const Command command_surprise = {"surprise", "where in a text the memory is surprised", run};

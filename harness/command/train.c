@@ -2,23 +2,28 @@
 #include "terminal/interrupt.h"
 #include "terminal/options.h"
 #include "terminal/progress.h"
+#include "terminal/files.h"
+#include "learn/evaluate.h"
 #include "learn/trainer.h"
 #include "terminal/tsv.h"
+#include "base/check.h"
+#include "base/size.h"
 
 #include <argp.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_ASSIGNMENTS = 32, ASSIGNMENT = 1200 };
+enum { MOST_ASSIGNMENTS = 64, NAMED = 5 };
 typedef struct {
     const char *mixer, *task, *config, *out, *log, *haystack;
     int64_t steps, seed, threads;
-    int resume, assignments;
-    const char *assignment[MOST_ASSIGNMENTS + 8];
+    int resume, force, assignments;
+    const char *assignment[MOST_ASSIGNMENTS];
 } TrainOptions;
 
-enum { OPTION_RESUME = 256, OPTION_LOG, OPTION_HAYSTACK, OPTION_SET };
+enum { OPTION_RESUME = 256, OPTION_LOG, OPTION_HAYSTACK, OPTION_SET, OPTION_FORCE };
 enum { COLUMN_STEP = 2 }; /* of the log */
 static const struct argp_option options[] = {
     {"mixer", 'm', "M", 0, "sequence mixer", 0},
@@ -31,6 +36,7 @@ static const struct argp_option options[] = {
     {"threads", 'k', "K", 0, "threads (changes no bit of the result)", 0},
     {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
     {"resume", OPTION_RESUME, 0, 0, "go on from FILE of --out where it stopped", 0},
+    {"force", OPTION_FORCE, 0, 0, "begin anew although FILE is there", 0},
     {"log", OPTION_LOG, "FILE", 0, "write the training curve as tsv", 0},
     {0}};
 
@@ -56,7 +62,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53);
         break;
     case 'k':
-        o->threads = option_integer("threads", arg, 1, 4096);
+        o->threads = option_integer("threads", arg, 1, 1024);
         break;
     case OPTION_SET:
         if (o->assignments == MOST_ASSIGNMENTS)
@@ -65,6 +71,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPTION_RESUME:
         o->resume = 1;
+        break;
+    case OPTION_FORCE:
+        o->force = 1;
         break;
     case OPTION_LOG:
         o->log = arg;
@@ -78,9 +87,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case ARGP_KEY_END:
         if (!o->out) argp_error(state, "--out FILE is missing");
         if (o->resume &&
-            (o->mixer || o->task || o->config || o->steps || o->seed >= 0 || o->haystack || o->assignments))
+            (o->mixer || o->task || o->config || o->steps || o->seed >= 0 || o->force || o->assignments))
             argp_error(state,
-                       "--resume goes on with what the checkpoint says; only --log and --threads go with it");
+                       "--resume goes on with what the checkpoint says; only --log, --threads and --haystack "
+                       "go with it, the last for a text that was moved. To train on: --set from=FILE");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -89,123 +99,240 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 static int fail(const char *message) {
-    fprintf(stderr, "titans train: %s\n", message);
+    say("titans train", message);
     return 1;
 }
 
-static void assign(TrainOptions *o, char text[ASSIGNMENT], const char *key, const char *value) {
-    snprintf(text, ASSIGNMENT, "%s=%s", key, value);
-    o->assignment[o->assignments++] = text;
+/* "key=value" (malloc). */
+static char *assignment(const char *key, const char *value) {
+    const size_t size = strlen(key) + strlen(value) + 2;
+    char *text = malloc(size);
+    CHECK(text, "no memory for %zu bytes", size);
+    snprintf(text, size, "%s=%s", key, value);
+    return text;
 }
 
 /* What the command line says, over the file, --set last. */
-static int begin(Trainer *t, const TrainOptions *o, char *message, size_t size) {
-    enum { NAMED = 5 };
+static int open_recipe(Recipe *recipe, const TrainOptions *o, char *message, size_t size) {
     static const char *const keys[NAMED] = {"mixer", "task", "haystack", "steps", "seed"};
-    char steps[24], seed[24], text[NAMED][ASSIGNMENT];
-    TrainOptions all = *o;
-    static Recipe recipe;
-    if (o->resume) return trainer_load(t, o->out, message, size);
+    char steps[24], seed[24], *named[NAMED] = {0};
+    const char *all[NAMED + MOST_ASSIGNMENTS];
+    int count = 0;
     snprintf(steps, sizeof steps, "%lld", (long long)o->steps);
     snprintf(seed, sizeof seed, "%lld", (long long)o->seed);
     const char *const value[NAMED] = {o->mixer, o->task, o->haystack, o->steps ? steps : 0,
                                       o->seed >= 0 ? seed : 0};
-    all.assignments = 0;
     for (int i = 0; i < NAMED; i++)
-        if (value[i]) assign(&all, text[i], keys[i], value[i]);
-    for (int i = 0; i < o->assignments; i++) all.assignment[all.assignments++] = o->assignment[i];
-    if (recipe_open(&recipe, o->config, all.assignment, all.assignments, 0, message, size)) return -1;
-    return trainer_create(t, &recipe, message, size);
+        if (value[i]) all[count++] = named[i] = assignment(keys[i], value[i]);
+    for (int i = 0; i < o->assignments; i++) all[count++] = o->assignment[i];
+    const int status = recipe_open(recipe, o->config, all, count, 0, message, size);
+    for (int i = 0; i < NAMED; i++) free(named[i]);
+    return status;
 }
 
-static int finish(Trainer *t, Tsv *log, const char *path, char *message, size_t size) {
-    if (trainer_save(t, path, message, size)) return fail(message);
-    const int failed = log->file && tsv_close(log, message, size);
-    log->file = 0;
-    return failed ? fail(message) : 0;
+/* A finished or half-finished training is not begun anew by mistake. */
+static int claim_output(const TrainOptions *o, char *message, size_t size) {
+    Model model;
+    Progress progress;
+    char unused[MESSAGE];
+    if (!files_writes(o->out, o->resume || o->force ? FILES_REPLACE : FILES_NEW, message, size)) return 0;
+    if (o->force || o->resume || checkpoint_load(o->out, 0, &model, 0, 0, &progress, unused, sizeof unused))
+        return -1;
+    snprintf(message, size, "%s holds a training of %lld steps; --resume goes on, --force starts again",
+             o->out, (long long)progress.step);
+    model_free(&model);
+    return -1;
 }
 
-/* Ctrl-C: what was trained is kept. The log's rows would be lost with the process, so it is written too. */
-static int interrupted(Trainer *t, Tsv *log, const char *path, char *message, size_t size) {
-    if (finish(t, log, path, message, size)) return 1;
-    fprintf(stderr, "titans train: stopped at step %lld of %lld; go on with --resume\n",
-            (long long)t->progress.step, (long long)t->steps);
-    return 1;
+static int begin(Trainer *t, const TrainOptions *o, char *message, size_t size) {
+    static Recipe recipe;
+    if (o->config && files_reads(o->config, message, size)) return -1;
+    if (!o->resume && open_recipe(&recipe, o, message, size)) return -1;
+    if (!o->resume && *recipe.from && files_reads(recipe.from, message, size)) return -1;
+    if (claim_output(o, message, size)) return -1;
+    return o->resume ? trainer_load(t, o->out, o->haystack, message, size)
+                     : trainer_create(t, &recipe, message, size);
 }
 
-/* Steps until done, saving on the way; the log holds a row every tenth step. */
-static int loop(Trainer *t, const TrainOptions *o, Tsv *log, char *message, size_t size) {
+/* ---- what is held out ---- */
+
+/* The model in training, asked the task's held-out part. */
+typedef struct {
+    Trained t;
+    EvaluateOptions options;
+    int open;
+} Validation;
+
+static int validation_open(Validation *v, Trainer *t, char *message, size_t size) {
+    enum { WINDOWS = 8 };
+    const Task *task = t->recipe.task;
+    v->open = 0;
+    if (!task->held) return 0;
+    v->t = (Trained){.model = t->model, .recipe = t->recipe};
+    v->t.library = library_model(&v->t.model);
+    v->t.recipe.task = task_find(task->held);
+    v->options =
+        (EvaluateOptions){.seed = 1, .samples = WINDOWS, .batch = WINDOWS, .depth = -1.0, .quiet = 1};
+    if (task_open(&v->t.task, v->t.recipe.task, t->recipe.task_options, message, size)) return -1;
+    v->open = 1;
+    return 0;
+}
+
+/* Nats a byte of the held-out part, NAN where there is none. */
+static double validate(Validation *v, const Trainer *t, int64_t length) {
+    char message[MESSAGE];
+    Evaluated result = {0};
+    if (!v->open) return NAN;
+    v->options.length = length;
+    const int status = evaluate(&v->t, &v->options, 0, &result, message, sizeof message);
+    if (status < 0) fprintf(stderr, "titans train: validation: %s\n", message);
+    if (status) return NAN;
+    const double nats = score_nats(&result.sum);
+    fprintf(stderr, "step %lld: validation loss %.4f nats, %.4f bits a byte, of %lld windows of %lld bytes\n",
+            (long long)t->progress.step, nats, nats / 0.69314718055994530942, (long long)v->options.samples,
+            (long long)length);
+    return nats;
+}
+
+/* ---- steps ---- */
+
+/* Sums since the last row of the log, and of the run. */
+typedef struct {
+    Trainer *t;
+    const TrainOptions *o;
+    Tsv *log;
+    Validation validation;
     ProgressLine progress;
-    StepReport r;
-    double loss = 0.0, match = 0.0, began = seconds_now();
-    int64_t tokens = 0, since = 0;
-    progress_begin(&progress, "train", t->steps - t->progress.step);
-    const int64_t first = t->progress.step;
-    while (t->progress.step < t->steps) {
-        if (trainer_step(t, &r, message, size)) return fail(message);
-        loss += r.loss;
-        match += r.match;
-        tokens += r.tokens;
-        since++;
-        char note[96];
-        snprintf(note, sizeof note, "length %lld loss %.4f match %.3f", (long long)r.length, r.loss,
-                 t->progress.match);
-        progress_update(&progress, t->progress.step - first, "steps", 1.0, note);
-        if (log->file && (t->progress.step % 10 == 0 || t->progress.step == t->steps)) {
-            fprintf(log->file, "%s\t%s\t%lld\t%lld\t%.5f\t%.4f\t%.3e\t%.4f\t%d\t%.0f\n", t->model.mixer->name,
-                    t->recipe.task_name, (long long)t->progress.step, (long long)r.length,
-                    loss / (double)since, match / (double)since, r.rate, r.gradient,
-                    (int)t->progress.penalised, (double)tokens / (seconds_now() - began));
-            loss = match = 0.0;
-            since = 0;
-        }
-        if (t->progress.step % t->recipe.save_every == 0 && trainer_save(t, o->out, message, size))
-            return fail(message);
-        if (interrupt_requested() && t->progress.step < t->steps)
-            return interrupted(t, log, o->out, message, size);
+    double loss, match, began, validated;
+    int64_t since, tokens, first;
+    char *message;
+    size_t size;
+} Training;
+
+static int is_text(const Trainer *t) { return t->recipe.task->metric == METRIC_LOSS; }
+
+static int save(Training *r) {
+    if (trainer_save(r->t, r->o->out, r->message, r->size)) return -1;
+    return r->log->file ? tsv_save(r->log, r->message, r->size) : 0;
+}
+
+static void show(Training *r, const StepReport *step) {
+    char note[160], judged[64] = "";
+    if (!is_text(r->t)) snprintf(judged, sizeof judged, " match %.3f", r->t->progress.match);
+    snprintf(note, sizeof note, "step %lld/%lld length %lld loss %.4f%s", (long long)r->t->progress.step,
+             (long long)r->t->steps, (long long)step->length, step->loss, judged);
+    progress_update(&r->progress, r->tokens, note);
+}
+
+/* A row every tenth step. */
+static void write_row(Training *r, const StepReport *step) {
+    const Trainer *t = r->t;
+    char validation[32] = "-";
+    if (!r->log->file || (t->progress.step % 10 && t->progress.step != t->steps)) return;
+    if (isfinite(r->validated)) snprintf(validation, sizeof validation, "%.5f", r->validated);
+    fprintf(r->log->file, "%s\t%s\t%lld\t%lld\t%.5f\t%.4f\t%.3e\t%.4f\t%d\t%.0f\t%s\n", t->model.mixer->name,
+            t->recipe.task_name, (long long)t->progress.step, (long long)step->length,
+            r->loss / (double)r->since, r->match / (double)r->since, step->rate, step->gradient,
+            (int)t->progress.penalised, (double)r->tokens / (seconds_now() - r->began), validation);
+    r->loss = r->match = 0.0;
+    r->since = 0;
+    r->validated = NAN;
+}
+
+static int one_step(Training *r) {
+    StepReport step;
+    Trainer *t = r->t;
+    if (trainer_step(t, &step, r->message, r->size)) return -1;
+    r->loss += step.loss;
+    r->match += step.match;
+    r->tokens += step.tokens;
+    r->since++;
+    show(r, &step);
+    const int due = t->progress.step % t->recipe.save_every == 0, last = t->progress.step == t->steps;
+    if (r->validation.open && (due || last)) {
+        progress_end(&r->progress);
+        r->validated = validate(&r->validation, t, step.length);
     }
-    progress_end(&progress);
-    fprintf(stderr, "trained %lld steps, %.0f tokens/s, recent exact match %.3f\n",
-            (long long)(t->steps - first), (double)tokens / (seconds_now() - began), t->progress.match);
-    return finish(t, log, o->out, message, size);
+    write_row(r, &step);
+    return due && !last ? save(r) : 0;
+}
+
+/* Steps until done, saving on the way. What was trained, and the log's rows, are kept at an interrupt. */
+static int loop(Training *r) {
+    Trainer *t = r->t;
+    r->first = t->progress.step;
+    r->began = seconds_now();
+    r->validated = NAN;
+    const int64_t left = curriculum_tokens(t->recipe.curriculum, t->progress.step, t->steps);
+    progress_begin(&r->progress, "train", "tokens", size_times(t->recipe.batch, left));
+    int status = 0;
+    while (!status && t->progress.step < t->steps && !interrupt_requested()) status = one_step(r);
+    progress_end(&r->progress);
+    if (!status) status = trainer_save(t, r->o->out, r->message, r->size);
+    if (status) return -1;
+    if (t->progress.step < t->steps) {
+        fprintf(stderr, "titans train: stopped at step %lld of %lld; go on with --resume\n",
+                (long long)t->progress.step, (long long)t->steps);
+        return 1;
+    }
+    fprintf(stderr, "trained %lld steps, %.0f tokens/s", (long long)(t->steps - r->first),
+            (double)r->tokens / (seconds_now() - r->began));
+    if (!is_text(t)) fprintf(stderr, ", recent exact match %.3f", t->progress.match);
+    fputc('\n', stderr);
+    return 0;
+}
+
+static int train(Trainer *t, const TrainOptions *o, Tsv *log, char *message, size_t size) {
+    static Training r;
+    r = (Training){.t = t, .o = o, .log = log, .message = message, .size = size};
+    const char *origin = task_data(&t->task).origin;
+    fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t->model.mixer->name,
+            t->recipe.task_name, (long long)t->model.list.floats, (long long)t->steps, kernel->isa);
+    if (*t->recipe.from)
+        fprintf(stderr, "model and weights of %s; other keys of the model are not used\n", t->recipe.from);
+    if (origin) fprintf(stderr, "prose: %s\n", origin);
+    if (log->file && o->resume) tsv_keep(log, COLUMN_STEP, (double)t->progress.step);
+    if (validation_open(&r.validation, t, message, size)) return -1;
+    const int status = loop(&r);
+    if (r.validation.open) task_close(&r.validation.t.task);
+    return status;
 }
 
 static int run(int argc, char **argv) {
-    static char keys[32768] =
+    static char keys[65536] =
         "Train a model and write a checkpoint. A killed run goes on with --resume and ends in the same "
         "bits.\vKeys of the configuration file:\n";
     config_describe(keys + strlen(keys), sizeof keys - strlen(keys));
     recipe_describe(keys + strlen(keys), sizeof keys - strlen(keys));
     const struct argp argp = {options, parse, 0, keys, 0, 0, 0};
     TrainOptions o = {.seed = -1};
-    char message[1024], command[1024];
-    tsv_command(command, sizeof command, argc, argv);
+    char message[MESSAGE];
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
-    Trainer t;
+    static Trainer t;
     Tsv log = {0};
-    if (begin(&t, &o, message, sizeof message)) return fail(message);
-    int status =
-        o.log && tsv_open(&log, o.log, command,
+    int status = begin(&t, &o, message, sizeof message);
+    if (status) return fail(message);
+    if (o.log)
+        status = tsv_open(&log, o.log,
+                          o.resume  ? TSV_RESUME
+                          : o.force ? TSV_FORCE
+                                    : TSV_NEW,
+                          argc, argv,
                           "mixer\ttask\tstep\tlength\tloss\texact_match\trate\tgradient_norm\tpenalised\t"
-                          "tokens_per_s",
-                          message, sizeof message)
-            ? fail(message)
-            : 0;
+                          "tokens_per_s\tvalidation_loss",
+                          message, sizeof message);
     if (!status) {
-        fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t.model.mixer->name,
-                t.recipe.task_name, (long long)t.model.list.floats, (long long)t.steps, kernel->isa);
-        if (*t.recipe.from)
-            fprintf(stderr, "model and weights of %s; other keys of the model are not used\n", t.recipe.from);
-        if (task_about(&t.task)) fprintf(stderr, "prose: %s\n", task_about(&t.task));
-        if (log.file && o.resume) tsv_keep(&log, COLUMN_STEP, (double)t.progress.step);
         interrupt_catch();
-        status = loop(&t, &o, &log, message, sizeof message);
-        if (status) tsv_discard(&log);
-    }
+        status = train(&t, &o, &log, message, sizeof message);
+        if (status < 0) fail(message);
+        /* the rows are kept whatever has happened */
+        if (log.file && tsv_close(&log, message, sizeof message)) status = -1, fail(message);
+    } else
+        fail(message);
     trainer_free(&t);
-    return status;
+    return status > 0 ? interrupt_status() : status ? 1 : 0;
 }
 
 const Command command_train = {"train", "train a model and write a checkpoint", run};

@@ -38,6 +38,14 @@ void golden_numbers_free(GoldenNumbers *numbers);
 int golden_write(const char *folder, const char *family, int64_t *cases, int64_t *gradients, char *message,
                  size_t size);
 
-/* Judges every tensor of FILE that is named like one of ours, in any floating-point type, printing a line per
- * case. The number of cases that fail, or -1 with a message. */
-int golden_check(const char *folder, const char *file, int64_t *cases, char *message, size_t size);
+/* What a check came to. Cases; those with a wrong number; those that failed, for that or because something of them was
+ * not judged. Tensors that were judged, and those that were not: missing, of another size or type, or unknown. */
+typedef struct {
+    int64_t cases, wrong, failed, judged, unjudged;
+} GoldenTotals;
+
+/* Judges FILE, in any floating-point type, printing a line per case and one for everything that is not judged. All
+ * outputs and gradients of all cases of the family are wanted; only (or NULL): those that the words "tc0001,out,y,grad/k"
+ * admit. -1 with a message where nothing could be judged. */
+int golden_check(const char *folder, const char *file, const char *only, GoldenTotals *totals, char *message,
+                 size_t size);

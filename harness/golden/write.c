@@ -1,10 +1,12 @@
 /* The files of a family of golden vectors: the numbers, and the JSON index that says what each case is and what its
  * failure means. */
 #include "golden/golden.h"
+#include "file/output.h"
 #include "golden/cases.h"
 #include "equation/published.h"
 
 #include <cjson/cJSON.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,24 +63,25 @@ static cJSON *index_json(const char *family) {
 }
 
 static int write_index(const char *path, cJSON *index, char *message, size_t size) {
-    char temporary[2048], *text = cJSON_Print(index);
-    snprintf(temporary, sizeof temporary, "%s.tmp", path);
-    FILE *f = fopen(temporary, "w");
-    int failed = !f || !text || fprintf(f, "%s\n", text) < 0;
-    if (f) failed |= fclose(f) != 0;
+    Output o;
+    char *text = cJSON_Print(index);
+    int status =
+        text ? output_open(&o, path, message, size) : (snprintf(message, size, "no memory for %s", path), -1);
+    if (!status) {
+        fprintf(o.file, "%s\n", text);
+        status = output_commit(&o, path, message, size);
+    }
     free(text);
-    if (!failed && !rename(temporary, path)) return 0;
-    snprintf(message, size, "cannot write %s: %m", path);
-    return -1;
+    return status;
 }
 
 static int write_family_index(const char *folder, const char *family, char *message, size_t size) {
-    char path[1024];
+    char path[PATH_MAX + 64];
     GoldenCase c;
     cJSON *index = index_json(family), *tests = cJSON_AddArrayToObject(index, "tests");
     for (int k = 0; golden_case(k, &c); k++)
         if (!strcmp(c.family, family)) cJSON_AddItemToArray(tests, case_json(c.row, c.number));
-    snprintf(path, sizeof path, "%s/%s.json", folder, family);
+    snprintf(path, sizeof path, "%.*s/%s.json", PATH_MAX, folder, family);
     const int status = write_index(path, index, message, size);
     cJSON_Delete(index);
     return status;
@@ -86,13 +89,13 @@ static int write_family_index(const char *folder, const char *family, char *mess
 
 int golden_write(const char *folder, const char *family, int64_t *cases, int64_t *gradients, char *message,
                  size_t size) {
-    char path[1024], version[16];
+    char path[PATH_MAX + 64], version[16];
     GoldenNumbers g = golden_numbers(family);
     *cases += g.cases;
     *gradients += g.gradients;
     snprintf(version, sizeof version, "%d", GOLDEN_VERSION);
     const SafeMetadata metadata[] = {{"format", GOLDEN_FORMAT}, {"version", version}, {"family", family}};
-    snprintf(path, sizeof path, "%s/%s.safetensors", folder, family);
+    snprintf(path, sizeof path, "%.*s/%s.safetensors", PATH_MAX, folder, family);
     const int status = safetensors_write(path, g.list, g.count, metadata, 3, message, size);
     golden_numbers_free(&g);
     return status ? status : write_family_index(folder, family, message, size);

@@ -1,8 +1,14 @@
 #include "learn/evaluate.h"
 #include "base/check.h"
+#include "base/hash.h"
+#include "base/number.h"
+#include "base/size.h"
+#include "file/settings.h"
 #include "terminal/interrupt.h"
 #include "terminal/progress.h"
 
+#include <cjson/cJSON.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,44 +129,78 @@ static int piece_read(Evaluation *e, int64_t until) {
                                 .logits = r.outputs};
     if (titans_read_input(e->stream, &input, &error)) return stream_failed(e, &error);
     if (r.row_count) piece_score(e, &r);
-    if (!e->o->quiet) progress_update(&e->progress, e->progress.done + e->batch * r.count, "tokens", 1.0, "");
+    if (!e->o->quiet) progress_update(&e->progress, e->progress.done + e->batch * r.count, "");
     return 0;
 }
 
 /* ---- its state in a file ---- */
 
-/* What must be the same for a state to be gone on from. */
-static void evaluation_describe(const Evaluation *e, char *text, size_t size) {
-    snprintf(text, size, "task %s seed %llu length %lld samples %lld batch %lld depth %g",
-             e->t->recipe.task->name, (unsigned long long)e->o->seed, (long long)e->o->length,
-             (long long)e->o->samples, (long long)e->o->batch, e->o->depth);
+static void add_hash(cJSON *about, const char *key, uint64_t hash) {
+    char text[HASH_TEXT];
+    hash_text(text, hash);
+    cJSON_AddStringToObject(about, key, text);
 }
 
-enum { SCORE_TEXT = 160 };
+/* What must be the same for a state to be gone on from (malloc): a text by what it is, not by its name. */
+static char *evaluation_describe(const Evaluation *e) {
+    const Recipe *r = &e->t->recipe;
+    const TaskData data = task_data(&e->t->task);
+    cJSON *about = cJSON_CreateObject();
+    char text[64], depth[64];
+    cJSON_AddStringToObject(about, "task", r->task->name);
+    cJSON_AddNumberToObject(about, "task version", r->task->version);
+    for (const Field *f = r->task->fields; f && f->key; f++)
+        if (f->kind == FIELD_INTEGER || f->kind == FIELD_REAL)
+            cJSON_AddNumberToObject(about, f->key, field_number(f, r->task_options));
+        else if (f->kind == FIELD_CHOICE)
+            cJSON_AddStringToObject(about, f->key, field_text(f, r->task_options, text, sizeof text));
+    add_hash(about, "prose", data.prose);
+    add_hash(about, "word lists", data.words);
+    number_format(text, sizeof text, "%llu", (unsigned long long)e->o->seed);
+    cJSON_AddStringToObject(about, "seed", text);
+    cJSON_AddNumberToObject(about, "length", (double)e->o->length);
+    cJSON_AddNumberToObject(about, "samples", (double)e->o->samples);
+    cJSON_AddNumberToObject(about, "batch", (double)e->o->batch);
+    number_format(depth, sizeof depth, e->o->depth < 0.0 ? "drawn" : "%a (%g)", e->o->depth, e->o->depth);
+    cJSON_AddStringToObject(about, "depth", depth);
+    char *all = cJSON_PrintUnformatted(about);
+    cJSON_Delete(about);
+    CHECK(all, "no memory to describe an evaluation");
+    return all;
+}
+
+enum { SCORE_TEXT = 200 };
 
 static void score_write(const Score *s, char *text) {
-    snprintf(text, SCORE_TEXT, "%lld %lld %a %a %lld %a %d;", (long long)s->asked, (long long)s->right,
-             s->loss, s->squared, (long long)s->numbers, s->best_loss, s->best_choice);
+    number_format(text, SCORE_TEXT, "%lld %lld %a %a %lld %a %d %a;", (long long)s->asked,
+                  (long long)s->right, s->loss, s->squared, (long long)s->numbers, s->best_loss,
+                  s->best_choice, s->depth);
+}
+
+/* "N " of a list of numbers, the last one ended by ';'. */
+static const char *next_number(const char *text, double *value) {
+    char *end;
+    *value = text ? number_parse(text, &end) : 0.0;
+    return text && end != text && (*end == ' ' || *end == ';') ? end + 1 : 0;
 }
 
 static const char *score_parse(const char *text, Score *s) {
-    long long asked, right, numbers;
-    int used = 0;
-    if (sscanf(text, "%lld %lld %la %la %lld %la %d;%n", &asked, &right, &s->loss, &s->squared, &numbers,
-               &s->best_loss, &s->best_choice, &used) < 7 ||
-        !used)
-        return 0;
-    s->asked = asked, s->right = right, s->numbers = numbers;
-    return text + used;
+    enum { NUMBERS = 8 };
+    double n[NUMBERS];
+    for (int i = 0; i < NUMBERS; i++) text = next_number(text, &n[i]);
+    for (int i = 0; text && i < NUMBERS; i++)
+        if (!isfinite(n[i]) || fabs(n[i]) > 0x1p53) return 0;
+    if (!text || n[0] < 0 || n[1] < 0 || n[1] > n[0] || n[4] < 0 || n[6] < 0 || n[6] > INT32_MAX) return 0;
+    *s = (Score){(int64_t)n[0], (int64_t)n[1], n[2], n[3], (int64_t)n[4], n[5], (int)n[6], n[7]};
+    return text;
 }
 
 static int evaluation_save(Evaluation *e, const char *path) {
     titans_error error;
-    char about[256], at[64];
+    char at[64], *about = evaluation_describe(e);
     char *flags = calloc((size_t)e->o->samples + 1, 1);
     char *scores = calloc((size_t)e->batch + 1, SCORE_TEXT);
     CHECK(flags && scores, "no memory for %ld samples", e->o->samples);
-    evaluation_describe(e, about, sizeof about);
     snprintf(at, sizeof at, "%lld %d", (long long)e->first, e->choice);
     for (int64_t i = 0; i < e->o->samples; i++) flags[i] = e->correct[i] ? '1' : '0';
     score_write(&e->result->sum, scores);
@@ -168,6 +208,7 @@ static int evaluation_save(Evaluation *e, const char *path) {
     const titans_note notes[] = {
         {"evaluation", about}, {"first", at}, {"correct", flags}, {"scores", scores}};
     const titans_status status = titans_stream_save(e->stream, path, notes, 4, &error);
+    free(about);
     free(flags);
     free(scores);
     return status ? stream_failed(e, &error) : 0;
@@ -178,13 +219,17 @@ static int evaluation_restore(Evaluation *e) {
                *at = titans_stream_note(e->stream, "first"),
                *flags = titans_stream_note(e->stream, "correct"),
                *scores = titans_stream_note(e->stream, "scores");
-    char wanted[256];
+    char difference[512] = "it says nothing of one";
     long long first = -1;
-    evaluation_describe(e, wanted, sizeof wanted);
-    if (!about || !at || !flags || !scores || strcmp(about, wanted) ||
-        (int64_t)strlen(flags) != e->o->samples)
-        return snprintf(e->message, e->size, "the state is of another evaluation (%s; wanted: %s)",
-                        about ? about : "none", wanted),
+    char *wanted = evaluation_describe(e);
+    const int another =
+        !about || !at || !flags || !scores || settings_differ(about, wanted, difference, sizeof difference);
+    free(wanted);
+    if (another)
+        return snprintf(e->message, e->size, "the state is of another evaluation: %s", difference), -1;
+    if ((int64_t)strlen(flags) != e->o->samples)
+        return snprintf(e->message, e->size, "the state's answers are not those of %lld samples",
+                        (long long)e->o->samples),
                -1;
     for (int64_t i = 0; i < e->o->samples; i++) e->correct[i] = flags[i] == '1';
     if (sscanf(at, "%lld %d", &first, &e->choice) != 2 || first < 0 || first >= e->o->samples ||
@@ -204,7 +249,7 @@ static int evaluation_restore(Evaluation *e) {
 }
 
 static int evaluation_load(Evaluation *e, const char *path) {
-    char reason[512];
+    char reason[1024];
     titans_error error;
     const titans_stream_options options = {.segment = e->piece};
     e->stream = titans_stream_resume(&e->t->library, path, &options, &error);
@@ -246,6 +291,7 @@ static void batch_end(Evaluation *e) {
     if (++e->choice < choices) return;
     for (int64_t b = 0; b < e->batch; b++) {
         e->correct[e->first + b] = (unsigned char)score_right(&e->scores[b], task, &e->samples[b]);
+        e->scores[b].depth = e->samples[b].depth;
         score_add(&e->result->sum, &e->scores[b]);
         e->scores[b] = (Score){0};
     }
@@ -273,12 +319,17 @@ int evaluate(Trained *t, const EvaluateOptions *o, const EvaluateState *files, E
     const int64_t grain = t->model.mixer->grain ? t->model.mixer->grain(&t->model.config) : 1;
     Evaluation e = {.t = t, .o = o, .result = result, .message = message, .size = size};
     e.piece = ((o->segment ? o->segment : 512) + grain - 1) / grain * grain;
+    if (size_times(o->batch, e.piece) > INT32_MAX) {
+        snprintf(message, size, "a batch of %lld sequences of %lld tokens a call has more than 2^31 rows",
+                 (long long)o->batch, (long long)e.piece);
+        return -1;
+    }
     e.samples = calloc((size_t)o->batch, sizeof *e.samples);
     e.scores = calloc((size_t)o->batch, sizeof *e.scores);
     e.correct = result->correct ? result->correct : calloc((size_t)o->samples, 1);
     CHECK(e.samples && e.scores && e.correct, "no memory for %ld samples", o->batch);
     result->sum = (Score){0};
-    progress_begin(&e.progress, t->recipe.task->name, o->samples * o->length);
+    progress_begin(&e.progress, t->recipe.task->name, "tokens", size_times(o->samples, o->length));
     const int status = evaluation_run(&e, files ? files : &none);
     result->right = 0;
     for (int64_t i = 0; i < o->samples; i++) result->right += e.correct[i];

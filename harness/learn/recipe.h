@@ -12,7 +12,9 @@ typedef struct {
     _Alignas(16) unsigned char task_options[TASK_OPTIONS];
     int64_t seed, batch, steps, save_every;
     char curriculum[1024]; /* "64:1200 128:400": sequence length : steps, scaled to `steps` */
-    char from[1024];
+    char from[PATH_TEXT];
+    int64_t task_version;                /* that the task must have; 0: any */
+    char prose_hash[24], words_hash[24]; /* what the texts must be; "": any */
     OptimizerOptions optimizer;
     double penalty, penalty_from, lm_weight;
 } Recipe;
@@ -39,7 +41,15 @@ int recipe_set_task_key(Recipe *recipe, const char *key, const char *value, char
 /* One line per key for --help: the training's, then those of tasks. */
 void recipe_describe(char *text, size_t size);
 
-/* Sequence length of a step under the curriculum; steps: of the whole run. -1 where the text is malformed. */
+/* Whether an open task is the one that the recipe was written for, and from now on it is. 0, or -1 with a message that
+ * says what differs. */
+int recipe_pin(Recipe *recipe, const OpenTask *task, char *message, size_t size);
+
+/* Sequence length of a step under the curriculum; steps: of the whole run. -1 where the text is malformed. Lengths are at
+ * most CURRICULUM_LENGTH tokens, all steps together 10^9. */
+enum { CURRICULUM_LENGTH = 1 << 24 };
 int64_t curriculum_steps(const char *curriculum);
 int64_t curriculum_length(const char *curriculum, int64_t step, int64_t steps);
-int64_t curriculum_shortest(const char *curriculum);
+int64_t curriculum_tokens(const char *curriculum, int64_t step,
+                          int64_t steps); /* of a sequence, from a step on */
+void curriculum_bounds(const char *curriculum, int64_t *shortest, int64_t *longest);

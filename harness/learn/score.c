@@ -44,6 +44,7 @@ void score_add(Score *sum, const Score *score) {
     sum->loss += score->loss;
     sum->squared += score->squared;
     sum->numbers += score->numbers;
+    sum->depth += score->depth;
 }
 
 double score_nats(const Score *s) { return s->asked ? s->loss / (double)s->asked : 0.0; }

@@ -9,6 +9,7 @@ typedef struct {
     int64_t numbers;
     double best_loss; /* METRIC_CHOICE: mean nats of the likeliest text so far, and which it is */
     int best_choice;
+    double depth; /* where the needle was (Sample), summed over samples */
 } Score;
 
 /* One row that is asked for: its logits (or predicted numbers), its loss in nats and likeliest class. */

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { BYTES = 256 };
+enum { BYTES = 256, TRAINED_REASON = 6144 /* has room for a path */ };
 
 static int trained_fits(const Trained *t, int64_t length, char *message, size_t size) {
     const Task *task = t->recipe.task;
@@ -28,11 +28,13 @@ static int trained_task(Trained *t, const char *task, const char *haystack, int6
     if (task && recipe_set_task(r, task, message, size)) return -1;
     if (haystack && recipe_set_task_key(r, "haystack", haystack, message, size)) return -1;
     if (trained_fits(t, length, message, size)) return -1;
-    return task_open(&t->task, r->task, r->task_options, message, size);
+    if (task_open(&t->task, r->task, r->task_options, message, size)) return -1;
+    t->other_text = recipe_pin(r, &t->task, message, size) != 0;
+    return 0;
 }
 
 static int trained_load(Trained *t, const char *file, char *message, size_t size) {
-    char *train, reason[768];
+    char *train, reason[TRAINED_REASON];
     *t = (Trained){.recipe = {.task = 0}};
     if (checkpoint_load(file, 0, &t->model, 0, &train, &t->progress, message, size)) return -1;
     t->library = library_model(&t->model);
@@ -47,7 +49,7 @@ static int trained_load(Trained *t, const char *file, char *message, size_t size
 
 int trained_open(Trained *t, const char *file, const char *task, const char *haystack, int64_t length,
                  char *message, size_t size) {
-    char reason[768];
+    char reason[TRAINED_REASON];
     if (trained_load(t, file, message, size)) return -1;
     if (!trained_task(t, task, haystack, length, reason, sizeof reason)) return 0;
     snprintf(message, size, "%s: %s", file, reason);

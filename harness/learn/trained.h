@@ -10,6 +10,7 @@ typedef struct {
     Recipe recipe;
     Progress progress;
     OpenTask task;
+    int other_text; /* what is asked is not made of the texts, or not by the version of the task, of the training */
 } Trained;
 
 /* task, haystack: what replaces those of the training, or NULL; length: the sequences that will be asked, or 0. The

@@ -1,5 +1,6 @@
 #include "learn/trainer.h"
 #include "base/check.h"
+#include "base/size.h"
 #include "learn/score.h"
 
 #include <math.h>
@@ -7,21 +8,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int trainer_prepare(Trainer *t, char *message, size_t size) {
+enum { TRAINER_REASON = 6144 }; /* has room for a path */
+
+/* The curriculum, and sequences that the task can fill and rows that can be counted in 32 bits. */
+static int trainer_lengths(Trainer *t, char *message, size_t size) {
     const Recipe *r = &t->recipe;
-    const int64_t total = curriculum_steps(r->curriculum), least = curriculum_shortest(r->curriculum);
+    const int64_t total = curriculum_steps(r->curriculum);
+    int64_t shortest, longest;
     if (total < 0) {
-        snprintf(message, size, "\"curriculum\" must read like \"64:1200 128:400\", not \"%.200s\"",
-                 r->curriculum);
+        snprintf(message, size,
+                 "\"curriculum\" must read like \"64:1200 128:400\", lengths up to %d, not \"%.200s\"",
+                 CURRICULUM_LENGTH, r->curriculum);
         return -1;
     }
     t->steps = r->steps ? r->steps : total;
-    if (least < r->task->min_length) {
+    curriculum_bounds(r->curriculum, &shortest, &longest);
+    if (shortest < r->task->min_length) {
         snprintf(message, size, "task %s needs sequences of at least %lld tokens, the curriculum has %lld",
-                 r->task->name, (long long)r->task->min_length, (long long)least);
+                 r->task->name, (long long)r->task->min_length, (long long)shortest);
         return -1;
     }
-    return task_open(&t->task, r->task, r->task_options, message, size);
+    if (size_times(r->batch, longest) <= INT32_MAX) return 0;
+    snprintf(message, size,
+             "a batch of %lld sequences of %lld tokens has more than 2^31 rows; use a smaller batch",
+             (long long)r->batch, (long long)longest);
+    return -1;
+}
+
+static int trainer_prepare(Trainer *t, char *message, size_t size) {
+    Recipe *r = &t->recipe;
+    if (trainer_lengths(t, message, size) || task_open(&t->task, r->task, r->task_options, message, size))
+        return -1;
+    return recipe_pin(r, &t->task, message, size);
 }
 
 /* A model with random weights, or that of recipe.from. */
@@ -49,28 +67,33 @@ static int trainer_fits(const Trainer *t, char *message, size_t size) {
 
 int trainer_create(Trainer *t, const Recipe *recipe, char *message, size_t size) {
     *t = (Trainer){.recipe = *recipe};
-    if (trainer_prepare(t, message, size)) return -1;
-    if (!trainer_model(t, message, size)) {
+    if (!trainer_prepare(t, message, size) && !trainer_model(t, message, size)) {
         t->recipe.model = t->model.config;
-        if (!trainer_fits(t, message, size) && !optimizer_create(&t->optimizer, &t->model, message, size)) {
-            model_gradients(&t->model);
+        if (!trainer_fits(t, message, size) && !model_gradients(&t->model, message, size) &&
+            !optimizer_create(&t->optimizer, &t->model, message, size))
             return 0;
-        }
     }
     trainer_free(t);
     return -1;
 }
 
-int trainer_load(Trainer *t, const char *path, char *message, size_t size) {
-    char *train, reason[768];
+static int trainer_restore(Trainer *t, const char *train, const char *haystack, char *message, size_t size) {
+    Recipe *r = &t->recipe;
+    r->model = t->model.config;
+    if (recipe_restore(r, train, message, size)) return -1;
+    if (haystack && recipe_set_task_key(r, "haystack", haystack, message, size)) return -1;
+    if (trainer_prepare(t, message, size) || model_gradients(&t->model, message, size)) return -1;
+    return 0;
+}
+
+int trainer_load(Trainer *t, const char *path, const char *haystack, char *message, size_t size) {
+    char *train, reason[TRAINER_REASON];
     *t = (Trainer){.steps = 0};
     if (checkpoint_load(path, 0, &t->model, &t->optimizer, &train, &t->progress, message, size)) return -1;
-    model_gradients(&t->model);
-    t->recipe.model = t->model.config;
-    const int status = recipe_restore(&t->recipe, train, reason, sizeof reason);
+    const int status = trainer_restore(t, train, haystack, reason, sizeof reason);
     free(train);
-    if (status) snprintf(message, size, "%s: %s", path, reason);
-    if (!status && !trainer_prepare(t, message, size)) return 0;
+    if (!status) return 0;
+    snprintf(message, size, "%s: %s", path, reason);
     trainer_free(t);
     return -1;
 }

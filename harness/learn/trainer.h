@@ -21,7 +21,8 @@ typedef struct {
 
 /* A new run; a vocab (and features) of 0 takes the task's. 0, or -1 with a message. */
 int trainer_create(Trainer *trainer, const Recipe *recipe, char *message, size_t size);
-int trainer_load(Trainer *trainer, const char *path, char *message, size_t size);
+/* A run that stopped; haystack: where its text lies now, which must be the same, or NULL. */
+int trainer_load(Trainer *trainer, const char *path, const char *haystack, char *message, size_t size);
 int trainer_save(const Trainer *trainer, const char *path, char *message, size_t size);
 void trainer_free(Trainer *trainer);
 

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Registries from folder listings: to add a kernel, mixer, task, command, measurement or table of cases is to add its file.
-# Usage: generate.sh FOLDER "INSTRUCTION SETS" EMULATED_AVX512. A file is written only where it changes.
+# Usage: generate.sh FOLDER "INSTRUCTION SETS" EMULATED_AVX512 FLAGS. A file is written only where it changes.
 export LC_ALL=C
 gen=$1 isas=$2 emulated=$3
 mkdir -p "$gen"
@@ -23,6 +23,17 @@ registry() {
         echo "    0};"
     } | keep "$header"
 }
+
+# The commit of this tree, not of a repository that the tree happens to lie in.
+commit() {
+    here=$(pwd -P)
+    [ "$(git rev-parse --show-toplevel 2>/dev/null)" = "$here" ] || { echo unknown; return; }
+    id=$(git rev-parse --short HEAD 2>/dev/null) || id=unknown
+    git diff --quiet HEAD -- reference optimized harness Makefile 2>/dev/null || id=$id-modified
+    echo "$id"
+}
+echo "$4" | keep flags
+echo "#define TITANS_COMMIT \"$(commit)\"" | keep build.h
 
 # shellcheck disable=SC2046
 {

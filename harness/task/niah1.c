@@ -24,6 +24,10 @@ static void niah1_close(void *instance) {
     free(instance);
 }
 
+static void niah1_data(const void *instance, TaskData *data) {
+    data->words = ((const NeedleWords *)instance)->hash;
+}
+
 static void niah1_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
                          Sample *s) {
     NeedleText text;
@@ -49,4 +53,5 @@ const Task task_niah1 = {.name = "niah1",
                          .min_length = 512,
                          .open = niah1_open,
                          .close = niah1_close,
+                         .data = niah1_data,
                          .sample = niah1_sample};

@@ -14,5 +14,5 @@ const Task task_niah2 = {.name = "niah2",
                          .fields = needle_prose_fields,
                          .open = needle_prose_open,
                          .close = needle_prose_close,
-                         .about = needle_prose_about,
+                         .data = needle_prose_data,
                          .sample = niah2_sample};

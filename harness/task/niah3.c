@@ -14,5 +14,5 @@ const Task task_niah3 = {.name = "niah3",
                          .fields = needle_prose_fields,
                          .open = needle_prose_open,
                          .close = needle_prose_close,
-                         .about = needle_prose_about,
+                         .data = needle_prose_data,
                          .sample = niah3_sample};

@@ -26,9 +26,9 @@ static void passkey_sample(const void *instance, uint64_t seed, uint64_t index, 
     const uint64_t filler = random_bits(&random);
     char needle[NEEDLE + 1] = {KEY, (char)(WORD + random_below(&random, WORDS))};
     for (int i = 2; i < NEEDLE; i++) needle[i] = (char)(DIGIT + random_below(&random, 10));
-    s->depth = depth < 0.0 ? drawn : depth;
-    s->needle = (int64_t)(s->depth * (double)(room + 1));
+    s->needle = (int64_t)((depth < 0.0 ? drawn : depth) * (double)(room + 1));
     if (s->needle > room) s->needle = room;
+    s->depth = room > 0 ? (double)s->needle / (double)room : 0.0;
     sample_filler(s, filler, FILLER, FILLERS, s->needle);
     sample_text(s, needle);
     sample_filler(s, filler ^ 1, FILLER, FILLERS, room - s->needle);

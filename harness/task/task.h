@@ -8,7 +8,8 @@ enum {
     SAMPLE_STORE = 2048,
     SAMPLE_ANSWERS = 16,
     SAMPLE_CLASSES = 64,
-    TASK_OPTIONS = 1024
+    TASK_OPTIONS = 8192,
+    PATH_TEXT = 4096 /* characters of a path, its end included */
 };
 
 /* A run of tokens: bytes repeated with a period, or random filler. */
@@ -28,9 +29,9 @@ typedef struct {
 typedef struct {
     Piece pieces[SAMPLE_PIECES];
     int count;
-    int64_t length;                 /* sum of the pieces */
-    int64_t needle;                 /* where what has to be remembered stands */
-    double depth;                   /* the same as a share, 0 first .. 1 last */
+    int64_t length; /* sum of the pieces */
+    int64_t needle; /* where what has to be remembered stands */
+    double depth;   /* the same as a share, 0 first .. 1 last: where it is, not where it was wanted */
     Answer answers[SAMPLE_ANSWERS]; /* in ascending order, not overlapping */
     int answer_count;
     int32_t classes[SAMPLE_CLASSES]; /* METRIC_CLASS: the tokens among which the answer is chosen */
@@ -60,19 +61,27 @@ typedef struct {
     float *values;    /* count x task->outputs: the numbers asked for */
 } SampleRows;
 
+/* What samples are made of from outside. origin: for people, "essays of the data folder", or NULL; hashes of the texts
+ * and the word lists, 0 where there are none. */
+typedef struct {
+    const char *origin;
+    uint64_t prose, words;
+} TaskData;
+
 /* One task = one file in this folder that defines `const Task task_NAME`. */
 typedef struct {
     const char *name, *summary;
+    int version; /* 0 first; counts changes after which the same seed gives other samples */
     Metric metric;
     int64_t vocab;    /* token classes, or numbers predicted a row (METRIC_SQUARED) */
     int64_t features; /* numbers of an input row; 0: the input is tokens */
     int64_t min_length;
+    const char *held;    /* the task that asks what this one does not train on, or NULL */
     const Field *fields; /* its own keys; they describe `options`, of at most TASK_OPTIONS bytes */
     /* Loads what samples need: an instance, to be closed. NULL with a message. */
     void *(*open)(const void *options, char *message, size_t size);
     void (*close)(void *instance);
-    /* What the samples are made of, for tables: "essays of the data folder"; NULL: nothing from outside. */
-    const char *(*about)(const void *instance);
+    void (*data)(const void *instance, TaskData *data); /* NULL: nothing from outside */
     /* depth in [0, 1], or negative: drawn. length >= min_length; the sample has exactly that length. */
     void (*sample)(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
                    Sample *sample);
@@ -98,7 +107,7 @@ void task_sample(const OpenTask *open, uint64_t seed, uint64_t index, int64_t le
                  Sample *sample);
 void task_read(const OpenTask *open, const Sample *sample, int64_t from, int64_t count,
                const SampleRows *rows);
-const char *task_about(const OpenTask *open); /* or NULL */
+TaskData task_data(const OpenTask *open);
 
 /* For tasks. Positions are those reached so far. */
 void sample_text(Sample *sample, const char *text); /* copied */

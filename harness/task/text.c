@@ -8,11 +8,13 @@ static void text_sample(const void *instance, uint64_t seed, uint64_t index, int
 
 const Task task_text = {.name = "text",
                         .summary = "the next byte of a text (--haystack FILE)",
+                        .version = 1,
                         .metric = METRIC_LOSS,
+                        .held = "text_held",
                         .vocab = 256,
                         .min_length = 2,
                         .fields = text_fields,
                         .open = text_open,
                         .close = text_close,
-                        .about = text_about,
+                        .data = text_data,
                         .sample = text_sample};

@@ -8,11 +8,12 @@ static void text_held_sample(const void *instance, uint64_t seed, uint64_t index
 
 const Task task_text_held = {.name = "text_held",
                              .summary = "the next byte of the text's last tenth, which training does not see",
+                             .version = 1,
                              .metric = METRIC_LOSS,
                              .vocab = 256,
                              .min_length = 2,
                              .fields = text_fields,
                              .open = text_open,
                              .close = text_close,
-                             .about = text_about,
+                             .data = text_data,
                              .sample = text_held_sample};

@@ -4,16 +4,17 @@
 
 static volatile sig_atomic_t requested;
 
-static void interrupt_note(int number) {
-    (void)number;
-    requested = 1;
-}
+static void interrupt_note(int number) { requested = number; }
 
 void interrupt_catch(void) {
-    struct sigaction action = {.sa_handler = interrupt_note, .sa_flags = (int)SA_RESETHAND | SA_RESTART};
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = interrupt_note, .sa_flags = (int)SA_RESETHAND | SA_RESTART}, now;
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, 0);
-    sigaction(SIGTERM, &action, 0);
+    for (int i = 0; i < 3; i++)
+        /* nohup's wish is kept; SIGINT, which shells ignore for what runs in the background, is for those who send it */
+        if (signals[i] != SIGHUP || (!sigaction(SIGHUP, 0, &now) && now.sa_handler != SIG_IGN))
+            sigaction(signals[i], &action, 0);
 }
 
-int interrupt_requested(void) { return requested; }
+int interrupt_requested(void) { return requested != 0; }
+int interrupt_status(void) { return 128 + requested; }

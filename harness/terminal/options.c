@@ -1,7 +1,8 @@
 #include "terminal/options.h"
+#include "base/number.h"
 
+#include <ctype.h>
 #include <errno.h>
-#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,39 +14,57 @@ static void refuse(const char *name, const char *text, double low, double high) 
 }
 
 int64_t option_integer(const char *name, const char *text, int64_t low, int64_t high) {
+    static const char suffix[] = "kmg";
     char *end;
     errno = 0;
-    long long value = strtoll(text, &end, 10), scale = 1;
-    if (end != text && (*end == 'K' || *end == 'k')) scale = 1024, end++;
-    if (end != text && scale == 1 && *end == 'M') scale = 1 << 20, end++;
-    if (end == text || *end || errno || __builtin_mul_overflow(value, scale, &value) || value < low ||
-        value > high)
+    long long value = strtoll(text, &end, 10);
+    const char *unit = end != text && *end ? strchr(suffix, tolower((unsigned char)*end)) : 0;
+    int overflow = errno;
+    if (unit) overflow |= __builtin_mul_overflow(value, 1ll << (10 * (unit - suffix + 1)), &value), end++;
+    if (end == text || *end || overflow || value < low || value > high)
         refuse(name, text, (double)low, (double)high);
     return value;
 }
 
+int option_word(const char *name, const char **list, char *word, int64_t size) {
+    if (!*list) return 0;
+    const size_t n = strcspn(*list, ",");
+    if (n == 0 || (int64_t)n >= size) {
+        fprintf(stderr, "titans: --%s: %s in the list\n", name, n ? "too long a name" : "an empty name");
+        exit(2);
+    }
+    snprintf(word, (size_t)size, "%.*s", (int)n, *list);
+    *list = (*list)[n] ? *list + n + 1 : 0;
+    return 1;
+}
+
 int option_integers(const char *name, const char *list, int64_t low, int64_t high, int most,
                     int64_t *values) {
-    char *copy = strdup(list), *rest = copy;
+    char word[64];
     int n = 0;
-    for (char *word; (word = strsep(&rest, ","));) {
+    while (option_word(name, &list, word, sizeof word)) {
         if (n == most) {
             fprintf(stderr, "titans: --%s: more than %d numbers\n", name, most);
             exit(2);
         }
         values[n++] = option_integer(name, word, low, high);
     }
-    free(copy);
     return n;
 }
 
 double option_real(const char *name, const char *text, double low, double high) {
-    char *end;
-    const double value = strtod(text, &end);
-    if (end == text || *end || !(value >= low && value <= high)) refuse(name, text, low, high);
+    double value;
+    if (number_read(text, low, high, &value)) refuse(name, text, low, high);
     return value;
 }
 
 void option_threads(int64_t threads) {
     if (threads > 0) omp_set_num_threads((int)threads);
+}
+
+void say(const char *who, const char *message) {
+    fprintf(stderr, "%s: ", who);
+    for (; *message; message++)
+        fputc((unsigned char)*message < 32 || *message == 127 ? '?' : *message, stderr);
+    fputc('\n', stderr);
 }

@@ -1,37 +1,46 @@
 #include "terminal/tsv.h"
 #include "base/dispatch.h"
+#include "base/number.h"
+#include "terminal/files.h"
 
+#include "build.h"
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
-/* First line a command prints, or a field of /proc/cpuinfo; "unknown" where there is none. */
-static void first_line(const char *command, char *line, int size) {
-    FILE *pipe = popen(command, "r");
-    if (!pipe || !fgets(line, size, pipe)) snprintf(line, (size_t)size, "unknown");
-    if (pipe) pclose(pipe);
-    line[strcspn(line, "\n")] = 0;
+/* The value of a line "name : value" of /proc/cpuinfo; "unknown" where there is none. */
+static void cpu_name(char *name, size_t size) {
+    char line[512];
+    FILE *file = fopen("/proc/cpuinfo", "r");
+    snprintf(name, size, "unknown");
+    while (file && fgets(line, sizeof line, file)) {
+        const char *colon = strchr(line, ':');
+        if (strncmp(line, "model name", 10) || !colon) continue;
+        snprintf(name, size, "%.*s", (int)strcspn(colon + 2, "\n"), colon + 2);
+        break;
+    }
+    if (file) fclose(file);
 }
 
-int tsv_open(Tsv *t, const char *path, const char *command, const char *columns, char *message, size_t size) {
-    char cpu[128], commit[64];
+void tsv_text(FILE *to, const char *text) {
+    static const char plain[] = "\t\n\r\\", letter[] = "tnr\\";
+    for (; *text; text++) {
+        const char *odd = strchr(plain, *text);
+        if (odd)
+            fprintf(to, "\\%c", letter[odd - plain]);
+        else
+            fputc(*text, to);
+    }
+}
+
+static void tsv_head(FILE *to, int argc, char **argv, const char *columns) {
+    char cpu[128];
     struct utsname system;
     uname(&system);
-    snprintf(t->path, sizeof t->path, "%s", path);
-    snprintf(t->temporary, sizeof t->temporary, "%s.tmp", path);
-    t->file = fopen(t->temporary, "w");
-    if (!t->file) {
-        snprintf(message, size, "cannot create %s: %m", t->temporary);
-        return -1;
-    }
-    first_line("sed -n 's/^model name[^:]*: //p' /proc/cpuinfo 2>/dev/null | head -1", cpu, sizeof cpu);
-    first_line(
-        "{ git rev-parse --short HEAD && { git diff --quiet HEAD -- reference optimized harness Makefile || "
-        "echo modified; }; } 2>/dev/null | paste -sd-",
-        commit, sizeof commit);
-    fprintf(t->file,
+    cpu_name(cpu, sizeof cpu);
+    fprintf(to,
             "# machine: %s, %ld processors, %s %s\n# isa: %s\n# threads: %d\n# compiler: %s\n# commit: %s\n",
             cpu, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.machine, kernel->isa,
             omp_get_max_threads(),
@@ -40,52 +49,87 @@ int tsv_open(Tsv *t, const char *path, const char *command, const char *columns,
 #else
             "gcc " __VERSION__,
 #endif
-            commit);
-    fprintf(t->file, "# command: %s\n%s\n", command, columns);
-    return 0;
+            TITANS_COMMIT);
+    fputs("# command:", to);
+    for (int i = 0; i < argc; i++) {
+        fputc(' ', to);
+        tsv_text(to, argv[i]);
+    }
+    fprintf(to, "\n%s\n", columns);
+}
+
+int tsv_open(Tsv *t, const char *path, TsvMode mode, int argc, char **argv, const char *columns,
+             char *message, size_t size) {
+    *t = (Tsv){.path = strdup(path)};
+    if (!t->path) return snprintf(message, size, "no memory"), -1;
+    if (!files_writes(path, mode == TSV_NEW ? FILES_NEW : FILES_REPLACE, message, size) &&
+        !output_open(&t->output, path, message, size)) {
+        t->file = t->output.file;
+        tsv_head(t->file, argc, argv, columns);
+        return 0;
+    }
+    free(t->path);
+    return -1;
 }
 
 void tsv_keep(Tsv *t, int key, double last) {
-    char line[4096];
+    char *line = 0;
+    size_t room = 0;
     int header = 1;
+    double value;
     FILE *old = fopen(t->path, "r");
-    while (old && fgets(line, sizeof line, old)) {
+    while (old && getline(&line, &room, old) > 0) {
         const char *field = line;
         if (*line == '#' || header) {
             header &= *line == '#';
             continue;
         }
         for (int i = 0; i < key && field; i++) field = (field = strchr(field, '\t')) ? field + 1 : 0;
-        if (field && strtod(field, 0) <= last) fputs(line, t->file);
+        if (!field) continue;
+        value = number_parse(field, 0);
+        if (value <= last) fputs(line, t->file);
     }
+    free(line);
     if (old) fclose(old);
 }
 
+static void copy_file(const char *path, FILE *to) {
+    char bytes[1 << 14];
+    size_t n;
+    FILE *from = fopen(path, "r");
+    while (from && (n = fread(bytes, 1, sizeof bytes, from)) > 0) fwrite(bytes, 1, n, to);
+    if (from) fclose(from);
+}
+
+int tsv_save(Tsv *t, char *message, size_t size) {
+    if (t->output.through) return 0;
+    if (output_commit(&t->output, t->path, message, size) ||
+        output_open(&t->output, t->path, message, size)) {
+        free(t->path);
+        *t = (Tsv){0};
+        return -1;
+    }
+    t->file = t->output.file;
+    copy_file(t->path, t->file);
+    return 0;
+}
+
 void tsv_discard(Tsv *t) {
-    if (!t->file) return;
-    fclose(t->file);
-    unlink(t->temporary);
-    t->file = 0;
+    if (t->path) output_discard(&t->output);
+    free(t->path);
+    *t = (Tsv){0};
 }
 
 int tsv_close(Tsv *t, char *message, size_t size) {
-    int failed = fflush(t->file) || ferror(t->file) || fsync(fileno(t->file));
-    failed |= fclose(t->file);
-    if (!failed && !rename(t->temporary, t->path)) return 0;
-    snprintf(message, size, "cannot write %s: %m", t->path);
-    unlink(t->temporary);
-    return -1;
-}
-
-int tsv_end(Tsv *t, int status, char *message, size_t size) {
-    if (!status) return tsv_close(t, message, size);
-    tsv_discard(t);
+    if (!t->path) return -1; /* saving it has failed, and said so */
+    const int status = output_commit(&t->output, t->path, message, size);
+    free(t->path);
+    *t = (Tsv){0};
     return status;
 }
 
-void tsv_command(char *text, size_t size, int argc, char **argv) {
-    size_t used = 0;
-    text[0] = 0;
-    for (int i = 0; i < argc && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? " " : "", argv[i]);
+int tsv_end(Tsv *t, int status, char *message, size_t size) {
+    if (status >= 0) return tsv_close(t, message, size) ? -1 : status;
+    tsv_discard(t);
+    return status;
 }

@@ -87,7 +87,7 @@ static void kill_and_resume(const char *mixer, int first_ms) {
         cr_assert(child >= 0, "no child process");
         if (child == 0) {
             const int resume = !access("killed.safetensors", R_OK);
-            const int failed = resume ? trainer_load(&t, "killed.safetensors", message, sizeof message)
+            const int failed = resume ? trainer_load(&t, "killed.safetensors", 0, message, sizeof message)
                                       : trainer_create(&t, &recipe, message, sizeof message);
             if (failed) _exit(7);
             _exit(train_to_the_end(&t, "killed.safetensors", attempt < 2 ? 4 : 0) ? 8 : 0);
@@ -136,7 +136,7 @@ static void expect_refused(const char *bytes, int64_t n, const char *wanted) {
     Trainer t;
     char message[512] = "";
     write_bytes("bad.safetensors", bytes, n);
-    cr_assert(trainer_load(&t, "bad.safetensors", message, sizeof message) != 0,
+    cr_assert(trainer_load(&t, "bad.safetensors", 0, message, sizeof message) != 0,
               "accepted a file that should say '%s'", wanted);
     cr_assert(strstr(message, "bad.safetensors") && strstr(message, wanted), "'%s' is wanted in: %s", wanted,
               message);
@@ -173,7 +173,7 @@ Test(training, damaged_files_are_refused, .init = enter_folder, .fini = leave_fo
     expect_replaced(bytes, n, "checkpoint 1", "checkpoint 9", "not a checkpoint of this program");
     expect_replaced(bytes, n, "\"layer.0.norm2\"", "\"layer.0.norm1\"", "twice");
     expect_replaced(bytes, n, "\"layer.0.norm2\"", "\"layer.0.norm3\"", "missing");
-    expect_replaced(bytes, n, "\"dtype\":\"F32\"", "\"dtype\":\"I32\"", "dtype");
+    expect_replaced(bytes, n, "\"dtype\":\"F32\"", "\"dtype\":\"I32\"", "is I32");
     expect_replaced(bytes, n, "[1,16]", "[16,1]", "the configuration wants");
     expect_replaced(bytes, n, "[1,16]", "[1,17]", "do not fit its shape");
     expect_replaced(bytes, n, "[1,16]", "[1,-1]", "not a size");
@@ -191,7 +191,7 @@ Test(training, damaged_files_are_refused, .init = enter_folder, .fini = leave_fo
     memcpy(longer + n - 4, &nan, 4);
     expect_refused(longer, n, "not finite");
     memset(longer, 0xff, 8);
-    expect_refused(longer, n, "not believable");
+    expect_refused(longer, n, "not a safetensors file");
     free(longer);
     free(bytes);
     ledger_record("training", "damaged files", 17, 0);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "kernel_tables.h"
 
@@ -23,8 +24,9 @@ int kernels_supported(const Kernels *kernels) {
 int kernels_select(const char *isa, char *message, size_t size) {
     const Kernels *best = 0;
     if (!isa) isa = getenv("TITANS_ISA");
+    if (isa && !*isa) isa = 0; /* an empty variable is one that is not set */
     for (int i = 0; kernel_tables[i]; i++) {
-        if (isa ? !strcmp(isa, kernel_tables[i]->isa) : kernels_supported(kernel_tables[i]))
+        if (isa ? !strcasecmp(isa, kernel_tables[i]->isa) : kernels_supported(kernel_tables[i]))
             best = kernel_tables[i];
     }
     if (best && kernels_supported(best)) {

@@ -1,4 +1,5 @@
 #include "base/field.h"
+#include "base/number.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -45,11 +46,6 @@ static int64_t word_find(const char *list, const char *word) {
 }
 
 int field_set_number(const Field *f, void *at, double value, char *message, size_t size) {
-    if (f->kind == FIELD_CHOICE || f->kind == FIELD_TEXT) {
-        char text[32];
-        snprintf(text, sizeof text, "%.17g", value);
-        return field_set_text(f, at, text, message, size);
-    }
     if (!(value >= f->low && value <= f->high) || (f->kind == FIELD_INTEGER && value != floor(value))) {
         snprintf(message, size, "\"%s\" must be %s from %.16g to %.16g", f->key,
                  f->kind == FIELD_INTEGER ? "a whole number" : "a number", f->low, f->high);
@@ -71,7 +67,7 @@ int field_set_text(const Field *f, void *at, const char *text, char *message, si
         if (i >= 0) return store(f, at, (double)i), 0;
         return snprintf(message, size, "\"%s\" must be one of: %s; not \"%s\"", f->key, f->values, text), -1;
     }
-    const double value = strtod(text, &end);
+    const double value = number_parse(text, &end);
     return field_set_number(f, at, end == text || *end ? (double)NAN : value, message, size);
 }
 
@@ -107,8 +103,7 @@ size_t field_describe(const Field *fields, char *text, size_t size) {
     return used < size ? used : size - 1;
 }
 
-/* Letters to change, add or drop (Levenshtein), at most 63 letters a word. */
-static int distance(const char *a, const char *b) {
+int word_distance(const char *a, const char *b) {
     int row[64], n = (int)strnlen(b, 63);
     for (int j = 0; j <= n; j++) row[j] = j;
     for (int i = 1; a[i - 1]; i++) {
@@ -131,7 +126,7 @@ void field_unknown(const FieldSet *sets, int count, const char *key, char *messa
     int used = snprintf(message, size, "unknown key \"%.40s\"", key);
     for (int i = 0; i < count; i++)
         for (const Field *f = sets[i].fields; f && f->key; f++) {
-            const int d = distance(key, f->key);
+            const int d = word_distance(key, f->key);
             if (d < least) least = d, nearest = f->key;
         }
     if (nearest && used > 0 && (size_t)used < size)
@@ -143,4 +138,26 @@ void field_unknown(const FieldSet *sets, int count, const char *key, char *messa
         if (!(sets[i].fields && sets[i].fields->key) && (size_t)used < size)
             used += snprintf(message + used, size - (size_t)used, " none of its own");
     }
+}
+
+const char *word_nearest(const char *typed, const char *(*name)(int i)) {
+    const char *nearest = 0;
+    int least = 3;
+    for (int i = 0; name(i); i++) {
+        const int d = word_distance(typed, name(i));
+        if (d < least && d < (int)strlen(typed)) least = d, nearest = name(i);
+    }
+    return nearest;
+}
+
+void word_unknown(const char *what, const char *typed, const char *(*name)(int i), char *message,
+                  size_t size) {
+    const char *nearest = word_nearest(typed, name);
+    int used = snprintf(message, size, "unknown %s \"%.80s\"", what, typed);
+    if (nearest && used > 0 && (size_t)used < size)
+        used += snprintf(message + used, size - (size_t)used, " (did you mean \"%s\"?)", nearest);
+    if (used > 0 && (size_t)used < size)
+        used += snprintf(message + used, size - (size_t)used, "; there are:");
+    for (int i = 0; name(i) && used > 0 && (size_t)used < size; i++)
+        used += snprintf(message + used, size - (size_t)used, " %s", name(i));
 }

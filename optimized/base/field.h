@@ -38,7 +38,7 @@ void field_defaults(const Field *fields, void *at);
 /* The field of that key, or NULL. */
 const Field *field_find(const Field *fields, const char *key);
 
-/* A number, or the text of a choice or text. 0, or -1 with a message that names the key and what it may be. */
+/* The number of an integer or real; the text of any field. 0, or -1 with a message that names the key and what it may be. */
 int field_set_number(const Field *field, void *at, double value, char *message, size_t size);
 int field_set_text(const Field *field, void *at, const char *text, char *message, size_t size);
 
@@ -51,3 +51,13 @@ size_t field_describe(const Field *fields, char *text, size_t size);
 
 /* Says that none of the sets has the key, which they have, and what was probably meant. */
 void field_unknown(const FieldSet *sets, int count, const char *key, char *message, size_t size);
+
+/* "did you mean": of the names that name(0), name(1), .. gives until NULL the one nearest to what was typed, or NULL. */
+const char *word_nearest(const char *typed, const char *(*name)(int i));
+
+/* "unknown mixer "lm" (did you mean "lmm"?); there are: .." */
+void word_unknown(const char *what, const char *typed, const char *(*name)(int i), char *message,
+                  size_t size);
+
+/* Letters to change, add or drop (Levenshtein) to get from one word to the other, of which 63 count. */
+int word_distance(const char *a, const char *b);

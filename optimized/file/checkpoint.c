@@ -1,4 +1,5 @@
 #include "file/checkpoint.h"
+#include "base/number.h"
 #include "file/safetensors.h"
 #include "file/settings.h"
 
@@ -29,10 +30,10 @@ int checkpoint_save(const char *path, const Model *model, const Optimizer *o, co
     char *config_text = settings_of_model(&model->config);
     char step[32], match[64], penalised[8], power1[64], power2[64];
     snprintf(step, sizeof step, "%lld", (long long)progress->step);
-    snprintf(match, sizeof match, "%a", progress->match);
+    number_format(match, sizeof match, "%a", progress->match);
     snprintf(penalised, sizeof penalised, "%d", (int)progress->penalised);
-    snprintf(power1, sizeof power1, "%a", o ? o->power1 : 1.0);
-    snprintf(power2, sizeof power2, "%a", o ? o->power2 : 1.0);
+    number_format(power1, sizeof power1, "%a", o ? o->power1 : 1.0);
+    number_format(power2, sizeof power2, "%a", o ? o->power2 : 1.0);
     const SafeMetadata metadata[] = {{"format", FORMAT}, {"config", config_text}, {"train", train},
                                      {"step", step},     {"match", match},        {"penalised", penalised},
                                      {"power1", power1}, {"power2", power2}};
@@ -67,9 +68,7 @@ static int checkpoint_config(const SafeFile *f, Config *config, char *message, s
 static int checkpoint_number(const SafeFile *f, const char *key, double low, double high, double *value,
                              char *message, size_t size) {
     const char *text = safetensors_metadata(f, key);
-    char *end = 0;
-    if (text) *value = strtod(text, &end);
-    if (text && end != text && !*end && *value >= low && *value <= high) return 0;
+    if (text && !number_read(text, low, high, value)) return 0;
     snprintf(message, size, "metadata has no readable \"%s\" from %g to %g", key, low, high);
     return -1;
 }
@@ -91,14 +90,14 @@ static int checkpoint_copy(const SafeFile *f, const Model *model, int group, flo
                      (long long)want.shape[0], (long long)want.shape[1]);
             return -1;
         }
-        const float *values = t->data;
+        float *values = base + model->list.items[i].offset;
+        memcpy(values, t->data, (size_t)t->count * sizeof(float));
         for (int64_t j = 0; j < t->count; j++)
             if (!isfinite(values[j])) {
                 snprintf(message, size, "tensor '%s' holds a value that is not finite at %lld", want.name,
                          (long long)j);
                 return -1;
             }
-        memcpy(base + model->list.items[i].offset, values, (size_t)t->count * sizeof(float));
     }
     return 0;
 }

@@ -1,28 +1,36 @@
 #include "file/safetensors.h"
+#include "base/size.h"
+#include "file/input.h"
+#include "file/json.h"
+#include "file/output.h"
 
 #include <cjson/cJSON.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <libgen.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define HEADER_LIMIT (100 << 20)
+#define FILE_LIMIT ((int64_t)1 << 40)
 
 #define FAIL(...) return snprintf(message, size, __VA_ARGS__), -1
 
 static const struct {
     const char *name;
-    int64_t bytes;
-} types[SAFE_TYPES] = {{"F32", 4}, {"F64", 8}, {"BF16", 2}, {"F16", 2}};
+    int64_t bits;
+} types[SAFE_TYPES] = {[SAFE_F32] = {"F32", 32},   [SAFE_F64] = {"F64", 64},
+                       [SAFE_BF16] = {"BF16", 16}, [SAFE_F16] = {"F16", 16},
+                       [SAFE_I64] = {"I64", 64},   [SAFE_I32] = {"I32", 32},
+                       [SAFE_I16] = {"I16", 16},   [SAFE_I8] = {"I8", 8},
+                       [SAFE_U64] = {"U64", 64},   [SAFE_U32] = {"U32", 32},
+                       [SAFE_U16] = {"U16", 16},   [SAFE_U8] = {"U8", 8},
+                       [SAFE_BOOL] = {"BOOL", 8},  [SAFE_OTHER] = {"another type", 0}};
 
-static int64_t tensor_bytes(const SafeTensor *t) { return t->count * types[t->type].bytes; }
+static int64_t tensor_bytes(const SafeTensor *t) {
+    return t->bytes ? t->bytes : t->count * types[t->type].bits / 8;
+}
 
-/* Header text, padded with blanks so that the data begin at a multiple of 8. */
+/* Header text, padded with blanks so that the data begin at a multiple of 8: readers may want that. */
 static char *header_text(const SafeTensor *tensors, int tensor_count, const SafeMetadata *metadata,
                          int metadata_count) {
     cJSON *header = cJSON_CreateObject(), *about = cJSON_AddObjectToObject(header, "__metadata__");
@@ -51,60 +59,26 @@ static char *header_text(const SafeTensor *tensors, int tensor_count, const Safe
     return padded;
 }
 
-static int write_all(int fd, const void *bytes, size_t count) {
-    const char *p = bytes;
-    while (count > 0) {
-        const ssize_t n = write(fd, p, count);
-        if (n < 0 && errno == EINTR) continue;
-        if (n <= 0) return -1;
-        p += n;
-        count -= (size_t)n;
-    }
-    return 0;
-}
-
-static int write_file(int fd, const char *header, const SafeTensor *tensors, int tensor_count) {
+static void write_file(FILE *file, const char *header, const SafeTensor *tensors, int tensor_count) {
     const uint64_t length = strlen(header);
-    unsigned char prefix[8];
-    for (int i = 0; i < 8; i++) prefix[i] = (unsigned char)(length >> (8 * i));
-    if (write_all(fd, prefix, 8) || write_all(fd, header, length)) return -1;
+    for (int i = 0; i < 8; i++) fputc((int)(length >> (8 * i) & 255), file);
+    fwrite(header, 1, length, file);
     for (int i = 0; i < tensor_count; i++)
-        if (write_all(fd, tensors[i].data, (size_t)tensor_bytes(&tensors[i]))) return -1;
-    return fsync(fd);
-}
-
-/* Makes the rename itself durable. */
-static void sync_directory(const char *path) {
-    char copy[4096];
-    snprintf(copy, sizeof copy, "%s", path);
-    const int fd = open(dirname(copy), O_RDONLY);
-    if (fd < 0) return;
-    (void)!fsync(fd);
-    close(fd);
+        fwrite(tensors[i].data, 1, (size_t)tensor_bytes(&tensors[i]), file);
 }
 
 int safetensors_write(const char *path, const SafeTensor *tensors, int tensor_count,
                       const SafeMetadata *metadata, int metadata_count, char *message, size_t size) {
-    char temporary[4096];
-    if (snprintf(temporary, sizeof temporary, "%s.tmp", path) >= (int)sizeof temporary)
-        FAIL("path too long: %s", path);
+    Output o;
     char *header = header_text(tensors, tensor_count, metadata, metadata_count);
     if (!header) FAIL("no memory for the header of %s", path);
-    const int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (fd < 0) {
-        free(header);
-        FAIL("cannot create %s: %m", temporary);
+    int status = output_open(&o, path, message, size);
+    if (!status) {
+        write_file(o.file, header, tensors, tensor_count);
+        status = output_commit(&o, path, message, size);
     }
-    int failed = write_file(fd, header, tensors, tensor_count);
     free(header);
-    failed |= close(fd);
-    if (failed || rename(temporary, path)) {
-        const int reason = errno;
-        unlink(temporary);
-        FAIL("cannot write %s: %s; the previous file, if any, is untouched", path, strerror(reason));
-    }
-    sync_directory(path);
-    return 0;
+    return status;
 }
 
 static int whole(const cJSON *item, int64_t *value) {
@@ -117,47 +91,62 @@ static int whole(const cJSON *item, int64_t *value) {
 
 static int read_shape(const cJSON *entry, SafeTensor *t, char *message, size_t size) {
     const cJSON *shape = cJSON_GetObjectItemCaseSensitive(entry, "shape"), *item;
-    if (!cJSON_IsArray(shape) || cJSON_GetArraySize(shape) > 8)
-        FAIL("tensor '%s': shape is not a list of up to 8 numbers", t->name);
+    int64_t length;
+    if (!cJSON_IsArray(shape)) FAIL("tensor '%s': shape is not a list", t->name);
     t->count = 1;
     cJSON_ArrayForEach(item, shape) {
-        if (whole(item, &t->shape[t->dims]))
-            FAIL("tensor '%s': shape holds something that is not a size", t->name);
-        if (__builtin_mul_overflow(t->count, t->shape[t->dims], &t->count) || t->count > (int64_t)1 << 48)
-            FAIL("tensor '%s': shape is too large", t->name);
+        if (whole(item, &length)) FAIL("tensor '%s': shape holds something that is not a size", t->name);
+        if (t->dims < SAFE_DIMS) t->shape[t->dims] = length;
+        t->count = size_times(t->count, length);
         t->dims++;
     }
+    if (t->count > (int64_t)1 << 48) FAIL("tensor '%s': shape is too large", t->name);
     return 0;
 }
 
-static int read_entry(const cJSON *entry, SafeTensor *t, const char *data, int64_t data_size, int64_t *begin,
-                      char *message, size_t size) {
-    const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(entry, "dtype");
-    const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(entry, "data_offsets");
-    int64_t end;
-    *t = (SafeTensor){.dims = 0};
-    if (strlen(entry->string) >= sizeof t->name) FAIL("tensor name '%.40s...' is too long", entry->string);
-    snprintf(t->name, sizeof t->name, "%s", entry->string);
-    while (t->type < SAFE_TYPES &&
-           !(cJSON_IsString(dtype) && !strcmp(dtype->valuestring, types[t->type].name)))
-        t->type++;
-    if (t->type == SAFE_TYPES) FAIL("tensor '%s': dtype must be F32, F64, BF16 or F16", t->name);
-    if (read_shape(entry, t, message, size)) return -1;
-    if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 ||
-        whole(cJSON_GetArrayItem(offsets, 0), begin) || whole(cJSON_GetArrayItem(offsets, 1), &end))
-        FAIL("tensor '%s': data_offsets must be two sizes", t->name);
-    if (*begin > end || end > data_size)
-        FAIL("tensor '%s': data_offsets lie outside the file (truncated?)", t->name);
-    if (end - *begin != tensor_bytes(t)) FAIL("tensor '%s': data_offsets do not fit its shape", t->name);
-    if (*begin % types[t->type].bytes) FAIL("tensor '%s': data are not aligned", t->name);
-    t->data = data + *begin;
+/* Names are shown and compared: what cannot be seen is refused. One that no buffer of ours holds is kept cut, behind a
+ * character that no name has, so that nothing finds it. */
+static int read_name(const char *name, SafeTensor *t, char *message, size_t size) {
+    for (const char *c = name; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127) FAIL("a tensor's name holds the control character %d", *c);
+    const int cut = strlen(name) >= sizeof t->name;
+    snprintf(t->name, sizeof t->name, "%s%.200s", cut ? "\001" : "", name);
     return 0;
+}
+
+static int read_offsets(const cJSON *entry, SafeTensor *t, const char *data, int64_t data_size, char *message,
+                        size_t size) {
+    const cJSON *offsets = cJSON_GetObjectItemCaseSensitive(entry, "data_offsets");
+    int64_t begin, end;
+    if (!cJSON_IsArray(offsets) || cJSON_GetArraySize(offsets) != 2 ||
+        whole(cJSON_GetArrayItem(offsets, 0), &begin) || whole(cJSON_GetArrayItem(offsets, 1), &end))
+        FAIL("tensor '%s': data_offsets must be two sizes", t->name);
+    if (begin > end || end > data_size)
+        FAIL("tensor '%s': data_offsets lie outside the file (truncated?)", t->name);
+    t->bytes = end - begin;
+    if (types[t->type].bits && size_times(t->count, types[t->type].bits / 8) != t->bytes)
+        FAIL("tensor '%s': data_offsets do not fit its shape: %lld bytes, dtype %s wants %lld", t->name,
+             (long long)t->bytes, types[t->type].name,
+             (long long)size_times(t->count, types[t->type].bits / 8));
+    t->data = data + begin;
+    return 0;
+}
+
+static int read_entry(const cJSON *entry, SafeTensor *t, const char *data, int64_t data_size, char *message,
+                      size_t size) {
+    const cJSON *dtype = cJSON_GetObjectItemCaseSensitive(entry, "dtype");
+    *t = (SafeTensor){.dims = 0};
+    if (read_name(entry->string, t, message, size)) return -1;
+    if (!cJSON_IsString(dtype)) FAIL("tensor '%s': there is no dtype", t->name);
+    while (t->type < SAFE_OTHER && strcmp(dtype->valuestring, types[t->type].name)) t->type++;
+    if (read_shape(entry, t, message, size)) return -1;
+    return read_offsets(entry, t, data, data_size, message, size);
 }
 
 static int by_address(const void *a, const void *b) {
     const SafeTensor *x = a, *y = b;
     if (x->data != y->data) return (const char *)x->data < (const char *)y->data ? -1 : 1;
-    return (x->count > y->count) - (x->count < y->count);
+    return (x->bytes > y->bytes) - (x->bytes < y->bytes);
 }
 
 static int check_tiling(SafeFile *f, const char *data, int64_t data_size, char *message, size_t size) {
@@ -178,63 +167,42 @@ static int by_name(const void *a, const void *b) {
 
 static int read_tensors(SafeFile *f, const char *data, int64_t data_size, char *message, size_t size) {
     const cJSON *entry;
-    int64_t begin;
     f->tensors = calloc((size_t)cJSON_GetArraySize(f->header) + 1, sizeof *f->tensors);
     if (!f->tensors) FAIL("no memory for the tensor list");
     cJSON_ArrayForEach(entry, f->header) {
         if (!strcmp(entry->string, "__metadata__")) continue;
         if (!cJSON_IsObject(entry)) FAIL("entry '%.40s' is not an object", entry->string);
-        if (read_entry(entry, &f->tensors[f->tensor_count], data, data_size, &begin, message, size))
-            return -1;
+        if (read_entry(entry, &f->tensors[f->tensor_count], data, data_size, message, size)) return -1;
         f->tensor_count++;
     }
     const size_t count = (size_t)f->tensor_count;
     qsort(f->tensors, count, sizeof *f->tensors, by_address);
     if (check_tiling(f, data, data_size, message, size)) return -1;
     qsort(f->tensors, count, sizeof *f->tensors, by_name);
-    for (size_t i = 1; i < count; i++)
-        if (!by_name(&f->tensors[i - 1], &f->tensors[i]))
-            FAIL("tensor '%s' occurs twice", f->tensors[i].name);
     return 0;
 }
 
-static int read_bytes(SafeFile *f, const char *path, int64_t *length, char *message, size_t size) {
-    struct stat info;
-    FILE *file = fopen(path, "rb");
-    if (!file) FAIL("cannot open: %m");
-    if (fstat(fileno(file), &info) || !S_ISREG(info.st_mode)) {
-        fclose(file);
-        FAIL("not a regular file");
-    }
-    *length = info.st_size;
-    f->bytes = aligned_alloc(64, ((size_t)*length + 64) / 64 * 64 + 64);
-    const size_t got = f->bytes ? fread(f->bytes, 1, (size_t)*length, file) : 0;
-    fclose(file);
-    if (!f->bytes) FAIL("no memory for %lld bytes", (long long)*length);
-    if ((int64_t)got != *length) FAIL("could only read %zu of %lld bytes", got, (long long)*length);
-    return 0;
-}
-
-static int read_file(SafeFile *f, const char *path, char *message, size_t size) {
-    int64_t length;
+static int read_file(SafeFile *f, int64_t length, char *message, size_t size) {
     uint64_t header = 0;
-    if (read_bytes(f, path, &length, message, size)) return -1;
+    char reason[256];
     if (length < 8) FAIL("too short (%lld bytes) to be a safetensors file", (long long)length);
     for (int i = 0; i < 8; i++) header |= (uint64_t)(unsigned char)f->bytes[i] << (8 * i);
-    if (header > HEADER_LIMIT) FAIL("header length %llu is not believable", (unsigned long long)header);
+    if (header > HEADER_LIMIT)
+        FAIL("not a safetensors file: it begins with a header length of %llu", (unsigned long long)header);
     if ((int64_t)header > length - 8)
         FAIL("header of %llu bytes in a file of %lld: truncated", (unsigned long long)header,
              (long long)length);
-    if (header % 8) FAIL("header length %llu is not a multiple of 8", (unsigned long long)header);
-    f->header = cJSON_ParseWithLength(f->bytes + 8, header);
-    if (!cJSON_IsObject(f->header)) FAIL("the header is not a JSON object");
+    f->header = json_object(f->bytes + 8, (int64_t)header, reason, sizeof reason);
+    if (!f->header) FAIL("header: %s", reason);
     return read_tensors(f, f->bytes + 8 + header, length - 8 - (int64_t)header, message, size);
 }
 
 int safetensors_read(SafeFile *f, const char *path, char *message, size_t size) {
-    char reason[256];
-    *f = (SafeFile){0};
-    if (!read_file(f, path, reason, sizeof reason)) return 0;
+    char reason[512];
+    int64_t length;
+    *f = (SafeFile){.bytes = input_all(path, FILE_LIMIT, &length, message, size)};
+    if (!f->bytes) return -1;
+    if (!read_file(f, length, reason, sizeof reason)) return 0;
     snprintf(message, size, "%s: %s", path, reason);
     safetensors_close(f);
     return -1;
@@ -268,24 +236,49 @@ static double half_number(uint16_t bits) {
     return bits >> 15 ? -size : size;
 }
 
-double safetensors_number(const SafeTensor *t, int64_t i) {
-    uint16_t bits;
-    uint32_t wide;
+#define LOAD(type, name)                                                                                     \
+    type name;                                                                                               \
+    memcpy(&name, (const char *)t->data + i * (int64_t)sizeof name, sizeof name)
+
+static double bf16_number(uint16_t bits) {
+    const uint32_t wide = (uint32_t)bits << 16;
     float single;
+    memcpy(&single, &wide, sizeof single);
+    return (double)single;
+}
+
+#define NUMBER(which, type)                                                                                  \
+    case which: {                                                                                            \
+        LOAD(type, x);                                                                                       \
+        return (double)x;                                                                                    \
+    }
+
+double safetensors_number(const SafeTensor *t, int64_t i) {
     switch (t->type) {
-    case SAFE_F64:
-        return ((const double *)t->data)[i];
-    case SAFE_F16:
-        memcpy(&bits, (const char *)t->data + 2 * i, sizeof bits);
+        NUMBER(SAFE_F32, float)
+        NUMBER(SAFE_F64, double)
+        NUMBER(SAFE_I64, int64_t)
+        NUMBER(SAFE_I32, int32_t)
+        NUMBER(SAFE_I16, int16_t)
+        NUMBER(SAFE_I8, int8_t)
+        NUMBER(SAFE_U64, uint64_t)
+        NUMBER(SAFE_U32, uint32_t)
+        NUMBER(SAFE_U16, uint16_t)
+        NUMBER(SAFE_U8, uint8_t)
+        NUMBER(SAFE_BOOL, uint8_t)
+    case SAFE_F16: {
+        LOAD(uint16_t, bits);
         return half_number(bits);
-    case SAFE_BF16:
-        memcpy(&bits, (const char *)t->data + 2 * i, sizeof bits);
-        wide = (uint32_t)bits << 16;
-        memcpy(&single, &wide, sizeof single);
-        return (double)single;
+    }
+    case SAFE_BF16: {
+        LOAD(uint16_t, bits);
+        return bf16_number(bits);
+    }
     default:
-        return (double)((const float *)t->data)[i];
+        return NAN;
     }
 }
 
 const char *safetensors_type(SafeType type) { return types[type].name; }
+int safetensors_is_real(SafeType type) { return type <= SAFE_F16; }
+int safetensors_is_integer(SafeType type) { return type >= SAFE_I64 && type <= SAFE_U8; }

@@ -1,5 +1,7 @@
 /* Configurations as JSON; apart from model/config.c so that models need no JSON library. */
 #include "file/settings.h"
+#include "file/input.h"
+#include "file/json.h"
 #include "model/model.h"
 
 #include <cjson/cJSON.h>
@@ -11,89 +13,63 @@
 enum { MOST_BYTES = 1 << 24 };
 
 cJSON *settings_parse(const char *text, char *message, size_t size) {
-    cJSON *object = cJSON_Parse(text);
-    if (cJSON_IsObject(object)) return object;
-    snprintf(message, size, object ? "a JSON object is wanted" : "not valid JSON");
-    cJSON_Delete(object);
-    return 0;
-}
-
-static char *read_text(const char *path, char *message, size_t size) {
-    FILE *file = fopen(path, "rb");
-    size_t used = 0, room = 1 << 14;
-    char *text = file ? malloc(room) : 0;
-    if (!file) return snprintf(message, size, "cannot open %s: %m", path), (char *)0;
-    while (text) {
-        used += fread(text + used, 1, room - used - 1, file);
-        if (used < room - 1 || room >= MOST_BYTES) break;
-        char *larger = realloc(text, room *= 2);
-        if (!larger) free(text);
-        text = larger;
-    }
-    const int failed = ferror(file), whole = feof(file);
-    fclose(file);
-    if (text && !failed && whole) return text[used] = 0, text;
-    snprintf(message, size, "%s: %s", path,
-             !text    ? "no memory to read it"
-             : failed ? "cannot be read (a folder?)"
-                      : "more than 16 MiB is no configuration");
-    free(text);
-    return 0;
+    return json_object(text, (int64_t)strlen(text), message, size);
 }
 
 cJSON *settings_open(const char *path, char *message, size_t size) {
-    char reason[128], *text = read_text(path, message, size);
+    char reason[256];
+    int64_t length;
+    char *text = input_all(path, MOST_BYTES, &length, message, size);
     if (!text) return 0;
-    cJSON *object = settings_parse(text, reason, sizeof reason);
-    if (!object) snprintf(message, size, "%s: %s", path, reason);
+    cJSON *object = json_object(text, length, reason, sizeof reason);
+    if (!object)
+        snprintf(message, size, "%s: %s", path, length ? reason : "is empty, a JSON object is wanted");
     free(text);
     return object;
 }
 
+/* The value is kept as it is given: what it means depends on the key. */
 int settings_assign(cJSON *object, const char *assignment, char *message, size_t size) {
     const char *equals = strchr(assignment, '=');
-    char key[64], *end;
+    char key[64];
     if (!equals || equals == assignment || equals - assignment >= (ptrdiff_t)sizeof key) {
         snprintf(message, size, "'%.80s': KEY=VALUE is wanted", assignment);
         return -1;
     }
     snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
-    const double number = strtod(equals + 1, &end);
-    const int is_number = end != equals + 1 && !*end;
     cJSON_DeleteItemFromObjectCaseSensitive(object, key);
-    if (is_number ? cJSON_AddNumberToObject(object, key, number) != 0
-                  : cJSON_AddStringToObject(object, key, equals + 1) != 0)
-        return 0;
+    if (cJSON_AddRawToObject(object, key, equals + 1)) return 0;
     snprintf(message, size, "no memory for key %s", key);
     return -1;
+}
+
+const char *settings_text(const cJSON *item) {
+    return cJSON_IsString(item) || cJSON_IsRaw(item) ? item->valuestring : 0;
 }
 
 /* "preset": "neurips 170m", names in turn; other keys of the object then override. */
 static int presets_read(const cJSON *item, Config *c, char *message, size_t size) {
     char names[256] = "", *rest = names;
     if (!item) return 0;
-    if (!cJSON_IsString(item) || strlen(item->valuestring) >= sizeof names)
+    if (!settings_text(item) || strlen(settings_text(item)) >= sizeof names)
         return snprintf(message, size, "\"preset\" must be names, like \"arxiv 170m\""), -1;
-    snprintf(names, sizeof names, "%s", item->valuestring);
+    snprintf(names, sizeof names, "%s", settings_text(item));
     for (char *name; (name = strtok_r(rest, " ", &rest));)
         if (config_preset(name, c, message, size)) return -1;
     return 0;
 }
 
 static int item_set(const Field *f, void *at, const cJSON *item, char *message, size_t size) {
-    if (cJSON_IsString(item) && (f->kind == FIELD_TEXT || f->kind == FIELD_CHOICE))
+    const int is_text = f->kind == FIELD_TEXT || f->kind == FIELD_CHOICE;
+    if (cJSON_IsRaw(item) || (cJSON_IsString(item) && is_text))
         return field_set_text(f, at, item->valuestring, message, size);
-    /* a number given for a text, haystack=2024, is that text */
-    const double value = cJSON_IsNumber(item) ? item->valuedouble : (double)NAN;
-    if (f->kind == FIELD_TEXT && !cJSON_IsNumber(item)) {
+    if (!is_text)
+        return field_set_number(f, at, cJSON_IsNumber(item) ? item->valuedouble : (double)NAN, message, size);
+    if (f->kind == FIELD_TEXT)
         snprintf(message, size, "\"%s\" must be a text", f->key);
-        return -1;
-    }
-    if (f->kind == FIELD_CHOICE) {
+    else
         snprintf(message, size, "\"%s\" must be one of: %s", f->key, f->values);
-        return -1;
-    }
-    return field_set_number(f, at, value, message, size);
+    return -1;
 }
 
 static int read_items(const cJSON *object, const FieldSet *sets, int count, const SettingsSource *source,
@@ -118,8 +94,8 @@ int settings_read(const cJSON *object, Config *c, const SettingsSource *source, 
     enum { MOST_SETS = 8 };
     FieldSet sets[MOST_SETS];
     const cJSON *mixer = cJSON_GetObjectItemCaseSensitive(object, "mixer");
-    if (mixer && !cJSON_IsString(mixer)) return snprintf(message, size, "\"mixer\" must be a name"), -1;
-    if (config_defaults(c, mixer ? mixer->valuestring : "", message, size)) return -1;
+    if (mixer && !settings_text(mixer)) return snprintf(message, size, "\"mixer\" must be a name"), -1;
+    if (config_defaults(c, mixer ? settings_text(mixer) : "", message, size)) return -1;
     if (presets_read(cJSON_GetObjectItemCaseSensitive(object, "preset"), c, message, size)) return -1;
     config_sets(c, sets);
     int count = 2;
@@ -150,4 +126,37 @@ char *settings_of_model(const Config *c) {
     FieldSet sets[2];
     config_sets(&copy, sets);
     return settings_write(sets, 2, "mixer", c->mixer->name);
+}
+
+static void item_text(const cJSON *item, char *text, size_t size) {
+    char *printed = item ? cJSON_PrintUnformatted(item) : 0;
+    snprintf(text, size, "%s", printed ? printed : "nothing");
+    free(printed);
+}
+
+/* The first key of a whose value is another in b. */
+static int first_difference(const cJSON *a, const cJSON *b, char *key, size_t size) {
+    const cJSON *item;
+    cJSON_ArrayForEach(item, a) {
+        if (cJSON_Compare(item, cJSON_GetObjectItemCaseSensitive(b, item->string), 1)) continue;
+        return snprintf(key, size, "%s", item->string), 1;
+    }
+    return 0;
+}
+
+int settings_differ(const char *theirs, const char *ours, char *difference, size_t size) {
+    char reason[128], key[64], value[2][160];
+    cJSON *a = settings_parse(theirs, reason, sizeof reason),
+          *b = settings_parse(ours, reason, sizeof reason);
+    int differ = !a || !b;
+    if (differ)
+        snprintf(difference, size, "it cannot be read: %s", reason);
+    else if ((differ = first_difference(b, a, key, sizeof key) || first_difference(a, b, key, sizeof key))) {
+        item_text(cJSON_GetObjectItemCaseSensitive(a, key), value[0], sizeof value[0]);
+        item_text(cJSON_GetObjectItemCaseSensitive(b, key), value[1], sizeof value[1]);
+        snprintf(difference, size, "\"%s\" is %s there, here it is %s", key, value[0], value[1]);
+    }
+    cJSON_Delete(a);
+    cJSON_Delete(b);
+    return differ;
 }

@@ -1,13 +1,14 @@
 #include "file/state.h"
 #include "base/hash.h"
+#include "file/settings.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FORMAT "titans.c state 1"
-enum { OWN_METADATA = 5, MOST_METADATA = 16 };
+#define FORMAT "titans.c state 2"
+enum { OWN_METADATA = 7, MOST_METADATA = 24 };
 
 static uint64_t weights_hash(const Model *m) {
     return hash_bytes(HASH_START, m->weights, (size_t)m->list.floats * sizeof(float));
@@ -18,6 +19,14 @@ static SafeTensor slot_tensor(int layer, int k, const Tensor *slot) {
         .dims = 2, .shape = {slot->rows, slot->cols}, .count = slot->rows * slot->cols, .data = slot->data};
     snprintf(t.name, sizeof t.name, "layer.%d.slot.%d", layer, k);
     return t;
+}
+
+/* Of what the file says: an edited position, or a tensor of another state, does not go with the rest. */
+static uint64_t contents_hash(const int64_t numbers[3], const SafeTensor *tensors, int count) {
+    uint64_t hash = hash_bytes(HASH_START, numbers, 3 * sizeof *numbers);
+    for (int i = 0; i < count; i++)
+        hash = hash_bytes(hash, tensors[i].data, (size_t)tensors[i].count * sizeof(float));
+    return hash;
 }
 
 /* The slots that hold numbers; tensors must have room for layers * m->mixer->slots. */
@@ -31,27 +40,47 @@ static int state_tensors(const State *state, const Model *m, SafeTensor *tensors
     return count;
 }
 
+/* A state that no loader would take is not written. */
+static int state_finite(const SafeTensor *tensors, int count, const State *state, char *message,
+                        size_t size) {
+    for (int i = 0; i < count; i++) {
+        const float *values = tensors[i].data;
+        for (int64_t j = 0; j < tensors[i].count; j++) {
+            if (isfinite(values[j])) continue;
+            snprintf(message, size, "the state is not saved: after %lld tokens %s holds %g at %lld",
+                     (long long)state->position, tensors[i].name, (double)values[j], (long long)j);
+            return -1;
+        }
+    }
+    return 0;
+}
+
 int state_save(const char *path, const State *state, const Model *m, const SafeMetadata *metadata,
                int metadata_count, char *message, size_t size) {
-    char text[OWN_METADATA - 1][32];
-    SafeMetadata all[MOST_METADATA] = {{"format", FORMAT}};
-    static const char *const keys[] = {"position", "batch", "capacity", "weights"};
+    char text[OWN_METADATA - 2][32];
+    char *config = settings_of_model(&m->config);
+    SafeMetadata all[MOST_METADATA] = {{"format", FORMAT}, {"config", config}};
+    static const char *const keys[] = {"position", "batch", "capacity", "weights", "contents"};
     SafeTensor *tensors = calloc((size_t)(m->config.layers * m->mixer->slots), sizeof *tensors);
-    if (!tensors || OWN_METADATA + metadata_count > MOST_METADATA) {
+    int status = -1;
+    if (tensors && config && OWN_METADATA + metadata_count <= MOST_METADATA) {
+        const int count = state_tensors(state, m, tensors);
+        const int64_t numbers[] = {state->position, state->batch, state->capacity};
+        for (int i = 0; i < 3; i++) snprintf(text[i], sizeof text[i], "%lld", (long long)numbers[i]);
+        hash_text(text[3], weights_hash(m));
+        hash_text(text[4], contents_hash(numbers, tensors, count));
+        for (int i = 0; i < OWN_METADATA - 2; i++) {
+            snprintf(all[i + 2].key, sizeof all->key, "%s", keys[i]);
+            all[i + 2].value = text[i];
+        }
+        for (int i = 0; i < metadata_count; i++) all[OWN_METADATA + i] = metadata[i];
+        status = state_finite(tensors, count, state, message, size);
+        if (!status)
+            status =
+                safetensors_write(path, tensors, count, all, OWN_METADATA + metadata_count, message, size);
+    } else
         snprintf(message, size, "no memory to write %s", path);
-        free(tensors);
-        return -1;
-    }
-    const int64_t numbers[] = {state->position, state->batch, state->capacity};
-    for (int i = 0; i < 3; i++) snprintf(text[i], sizeof text[i], "%lld", (long long)numbers[i]);
-    snprintf(text[3], sizeof text[3], "%016llx", (unsigned long long)weights_hash(m));
-    for (int i = 0; i < OWN_METADATA - 1; i++) {
-        snprintf(all[i + 1].key, sizeof all[i + 1].key, "%s", keys[i]);
-        all[i + 1].value = text[i];
-    }
-    for (int i = 0; i < metadata_count; i++) all[OWN_METADATA + i] = metadata[i];
-    const int status = safetensors_write(path, tensors, state_tensors(state, m, tensors), all,
-                                         OWN_METADATA + metadata_count, message, size);
+    free(config);
     free(tensors);
     return status;
 }
@@ -74,14 +103,14 @@ static int state_copy(const SafeFile *f, const SafeTensor *want, char *message, 
                  (long long)want->shape[0], (long long)want->shape[1]);
         return -1;
     }
-    const float *values = t->data;
+    float *values = (void *)(uintptr_t)want->data;
+    memcpy(values, t->data, (size_t)t->count * sizeof(float));
     for (int64_t j = 0; j < t->count; j++)
         if (!isfinite(values[j])) {
             snprintf(message, size, "tensor '%s' holds a value that is not finite at %lld", want->name,
                      (long long)j);
             return -1;
         }
-    memcpy((void *)(uintptr_t)want->data, values, (size_t)t->count * sizeof(float));
     return 0;
 }
 
@@ -95,15 +124,39 @@ static int state_fill(const SafeFile *f, State *state, const Model *m, char *mes
         status = -1;
     }
     for (int i = 0; !status && i < count; i++) status = state_copy(f, &tensors[i], message, size);
+    const int64_t numbers[] = {state->position, state->batch, state->capacity};
+    char hash[HASH_TEXT];
+    const char *contents = safetensors_metadata(f, "contents");
+    hash_text(hash, contents_hash(numbers, tensors, count));
+    if (!status && (!contents || strcmp(contents, hash))) {
+        snprintf(message, size, "its numbers are not those that were saved (hash %s, the file says %s)", hash,
+                 contents ? contents : "nothing");
+        status = -1;
+    }
     free(tensors);
+    return status;
+}
+
+/* The configuration that the state belongs to: weights alone do not say what theta_max or a window was. */
+static int state_config(const SafeFile *f, const Model *m, char *message, size_t size) {
+    const char *text = safetensors_metadata(f, "config");
+    char *own = settings_of_model(&m->config), difference[256];
+    int status = -1;
+    if (!text || !own)
+        snprintf(message, size, own ? "metadata has no \"config\"" : "no memory");
+    else if (settings_differ(text, own, difference, sizeof difference))
+        snprintf(message, size, "the state belongs to another configuration: %s", difference);
+    else
+        status = 0;
+    free(own);
     return status;
 }
 
 int state_load(const SafeFile *f, State *state, const Model *m, char *message, size_t size) {
     const char *format = safetensors_metadata(f, "format"), *weights = safetensors_metadata(f, "weights");
-    char hash[32];
+    char hash[HASH_TEXT];
     int64_t position, batch, capacity;
-    snprintf(hash, sizeof hash, "%016llx", (unsigned long long)weights_hash(m));
+    hash_text(hash, weights_hash(m));
     if (!format || strcmp(format, FORMAT))
         return snprintf(message, size,
                         "not a state of this program (format \"%s\", \"" FORMAT "\" is wanted)",
@@ -113,6 +166,7 @@ int state_load(const SafeFile *f, State *state, const Model *m, char *message, s
         return snprintf(message, size, "the state belongs to other weights (hash %s, the checkpoint has %s)",
                         weights ? weights : "none", hash),
                -1;
+    if (state_config(f, m, message, size)) return -1;
     if (state_number(f, "position", 0, &position, message, size) ||
         state_number(f, "batch", 1, &batch, message, size) ||
         state_number(f, "capacity", 0, &capacity, message, size))

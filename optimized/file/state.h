@@ -2,9 +2,10 @@
 #include "model/model.h"
 #include "file/safetensors.h"
 
-/* The state of sequences in progress as a safetensors file: every slot of every layer as "layer.N.slot.K",
- * position, batch and capacity as metadata, and a hash of the weights it belongs to. A stream that goes on
- * from it has the same bits as one that never stopped, on any instruction set and number of threads. */
+/* The state of sequences in progress as a safetensors file: every slot of every layer as "layer.N.slot.K"; position,
+ * batch and capacity as metadata, and what it belongs to: the configuration, a hash of the weights, and one of the
+ * contents. A stream that goes on from it has the same bits as one that never stopped, on any instruction set and number
+ * of threads. A state with a number that is not finite is not written. */
 
 /* metadata: the caller's own, kept beside. 0, or -1 with a message. */
 int state_save(const char *path, const State *state, const Model *model, const SafeMetadata *metadata,

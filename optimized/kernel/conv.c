@@ -39,7 +39,7 @@ static void conv_forward_head(const ConvShape *s, const float *x, const float *t
         vec_store_n(out + c, u, lanes);
     }
     if (!s->l2) return;
-    const Vec inverse = vec_set1(1.0f / sqrtf(vec_sum(square) + L2_EPS));
+    const Vec inverse = vec_set1(inverse_root(vec_sum(square) + L2_EPS));
     for (int64_t c = c0; c < end; c += VEC_LANES) {
         const int64_t lanes = vec_lanes(c, end);
         vec_store_n(out + c, vec_mul(inverse, vec_load_n(out + c, lanes)), lanes);
@@ -81,7 +81,7 @@ static void conv_backward_head(const ConvShape *s, const float *x, const float *
         square = vec_fma(u, u, square);
         inner = vec_fma(u, vec_load_n(dy + row + c, lanes), inner);
     }
-    const float inverse = s->l2 ? 1.0f / sqrtf(vec_sum(square) + L2_EPS) : 1.0f;
+    const float inverse = s->l2 ? inverse_root(vec_sum(square) + L2_EPS) : 1.0f;
     const Vec along = vec_set1(s->l2 ? vec_sum(inner) * inverse * inverse : 0.0f);
     for (int64_t c = c0; c < end; c += VEC_LANES) {
         const int64_t lanes = vec_lanes(c, end);

@@ -5,7 +5,7 @@
 #define RMS_EPS 1e-6f
 
 static float norm_inverse(const float *x, int64_t width) {
-    return 1.0f / sqrtf(flat_dot(width, x, x) / (float)width + RMS_EPS);
+    return inverse_root(flat_dot(width, x, x) / (float)width + RMS_EPS);
 }
 
 static void norm_forward(const NormShape *s, const float *x, const float *gain, const float *z, float *y) {

@@ -1,4 +1,6 @@
+#include "base/finite.h"
 #include "base/parallel.h"
+#include "base/size.h"
 #include "library/library.h"
 
 #include <float.h>
@@ -11,6 +13,7 @@ struct titans_memory {
     Allocator memory;
     Arena scratch;
     int threads;
+    int broken; /* holds numbers that are not finite */
 };
 
 static int64_t or_one(int64_t n) { return n ? n : 1; }
@@ -49,6 +52,7 @@ void titans_memory_set(titans_memory *m, const float *weights, const float *mome
         memcpy(start, now, bytes);
     }
     m->position = 0;
+    m->broken = !all_finite(m->shape.batch * m->shape.heads * 3 * m->weights, m->state);
 }
 
 void titans_memory_get(const titans_memory *m, float *weights, float *momenta) {
@@ -75,12 +79,17 @@ titans_memory *titans_memory_new(const titans_memory_shape *shape, const float *
     const Allocator from =
         options ? (Allocator){options->allocate, options->release, options->context} : (Allocator){0, 0, 0};
     const MemoryShape s = memory_shape_of(shape);
-    const int64_t heads = s.batch * s.heads;
+    const int64_t heads = s.batch * s.heads, numbers = size_times(heads, 3 * P);
+    const int64_t bad = weights ? first_not_finite(s.heads * P, weights) : -1;
+    if (bad >= 0) {
+        library_fail(error, TITANS_BAD_ARGUMENT, "weights[%lld] is %g", (long long)bad, (double)weights[bad]);
+        return 0;
+    }
     titans_memory *m = memory_take(&from, sizeof *m);
-    float *state = m ? memory_take(&from, (size_t)(heads * 3 * P) * sizeof(float)) : 0;
+    float *state = m ? memory_take(&from, (size_t)size_times(numbers, sizeof(float))) : 0;
     if (!state) {
         memory_give(&from, m);
-        library_fail(error, TITANS_NO_MEMORY, "no memory for %lld weights", (long long)(heads * 3 * P));
+        library_fail(error, TITANS_NO_MEMORY, "no memory for %lld numbers", (long long)numbers);
         return 0;
     }
     *m = (titans_memory){.shape = s, .weights = P, .state = state, .memory = from};
@@ -120,7 +129,8 @@ static titans_status tokens_check(const titans_memory *m, const titans_tokens *t
                 {"v", t->v, tokens * s->width[s->layers], -FLT_MAX, FLT_MAX},
                 {"alpha", t->alpha, sets * (s->channelwise ? s->width[s->layers] : 1), 0.0f, 1.0f},
                 {"theta", t->theta, sets, 0.0f, FLT_MAX},
-                {"eta", t->eta, sets, 0.0f, 1.0f}};
+                {"eta", t->eta, sets, 0.0f, 1.0f},
+                {"q", t->q ? t->q : t->k, tokens * s->width[0], -FLT_MAX, FLT_MAX}};
     if (t->count < 0 || t->count > 1 << 24)
         return library_fail(error, TITANS_BAD_ARGUMENT, "%lld tokens in one call", (long long)t->count);
     if (!t->q != !t->y) return library_fail(error, TITANS_BAD_ARGUMENT, "q and y come together");
@@ -147,7 +157,31 @@ static titans_status memory_refused(int before, titans_error *error) {
     return library_fail(error, TITANS_NO_MEMORY, "no memory for the tokens of a call");
 }
 
+static titans_status memory_refuses(titans_error *error) {
+    return library_fail(error, TITANS_BAD_ARGUMENT,
+                        "the memory holds numbers that are not finite: titans_memory_set, or begin anew");
+}
+
+/* rows: tokens x heads of every batch, `width` numbers each. */
+static titans_status row_fails(const titans_memory *m, const char *what, int64_t at, int64_t width,
+                               int64_t tokens, titans_error *error) {
+    const int64_t row = at / width, heads = m->shape.heads;
+    return library_fail(error, TITANS_NOT_FINITE,
+                        "%s is not finite at token %lld of this call, batch %lld, head %lld, channel %lld",
+                        what, (long long)(row / heads % tokens), (long long)(row / heads / tokens),
+                        (long long)(row % heads), (long long)(at % width));
+}
+
+static titans_status state_fails(const titans_memory *m, int64_t at, titans_error *error) {
+    static const char *const parts[] = {"the chunk's first weights", "weights", "momenta"};
+    const int64_t P = m->weights;
+    return library_fail(error, TITANS_NOT_FINITE,
+                        "%s: number %lld of memory %lld is not finite after this call", parts[at / P % 3],
+                        (long long)(at % P), (long long)(at / P / 3));
+}
+
 titans_status titans_memory_write(titans_memory *m, const titans_tokens *t, titans_error *error) {
+    if (m->broken) return memory_refuses(error);
     const titans_status status = tokens_check(m, t, error);
     if (status || t->count == 0) return status;
     MEMORY_CALL(m, escape, before, error);
@@ -158,13 +192,20 @@ titans_status titans_memory_write(titans_memory *m, const titans_tokens *t, tita
     const int64_t gates = rows * (s.per_layer ? s.layers : 1) * (s.channelwise ? s.width[s.layers] : 1);
     float *keep = arena_floats(&m->scratch, gates);
     for (int64_t i = 0; i < gates; i++) keep[i] = 1.0f - t->alpha[i];
-    float *y = t->y ? t->y : arena_floats(&m->scratch, rows * s.width[s.layers]);
+    const int64_t width = s.width[s.layers];
+    float *y = arena_floats(&m->scratch, rows * width);
     float *workspace = arena_floats(&m->scratch, parallel_threads() * kernel->memory->workspace_floats(&s));
     const MemoryInput in = {t->k, t->v, t->q ? t->q : t->k, keep, t->theta, t->eta};
     const MemoryOutput out = {y, 0, 0};
     kernel->memory->forward_scan(&s, &in, m->state, &out, workspace);
     m->position = (m->position + t->count) % s.chunk;
     library_threads_end(before);
+    const int64_t bad = first_not_finite(rows * width, y),
+                  worse = first_not_finite(s.batch * s.heads * 3 * m->weights, m->state);
+    m->broken = worse >= 0 || (t->y && bad >= 0);
+    if (t->y && bad >= 0) return row_fails(m, "y", bad, width, t->count, error);
+    if (worse >= 0) return state_fails(m, worse, error);
+    if (t->y) memcpy(t->y, y, (size_t)(rows * width) * sizeof *y);
     return TITANS_OK;
 }
 
@@ -173,12 +214,22 @@ titans_status titans_memory_read(titans_memory *m, const float *q, int64_t count
     if (count < 0 || count > 1 << 24 || !q || !y)
         return library_fail(error, TITANS_BAD_ARGUMENT, "%lld queries, or no place for them",
                             (long long)count);
+    if (m->broken) return memory_refuses(error);
     if (count == 0) return TITANS_OK;
+    const int64_t rows = m->shape.batch * count * m->shape.heads, keys = m->shape.width[0];
+    const int64_t bad = first_not_finite(rows * keys, q);
+    if (bad >= 0)
+        return library_fail(error, TITANS_BAD_ARGUMENT, "q[%lld] is %g", (long long)bad, (double)q[bad]);
     MEMORY_CALL(m, escape, before, error);
     MemoryShape s = m->shape;
     s.tokens = count;
-    float *workspace = arena_floats(&m->scratch, parallel_threads() * kernel->memory->workspace_floats(&s));
-    kernel->memory->read(&s, q, m->state + m->weights, 3 * m->weights, y, workspace);
+    const int64_t width = s.width[s.layers];
+    float *workspace = arena_floats(&m->scratch, parallel_threads() * kernel->memory->workspace_floats(&s)),
+          *read = arena_floats(&m->scratch, rows * width);
+    kernel->memory->read(&s, q, m->state + m->weights, 3 * m->weights, read, workspace);
     library_threads_end(before);
+    const int64_t wrong = first_not_finite(rows * width, read);
+    if (wrong >= 0) return row_fails(m, "y", wrong, width, count, error);
+    memcpy(y, read, (size_t)(rows * width) * sizeof *y);
     return TITANS_OK;
 }

@@ -1,4 +1,5 @@
 #include "base/check.h"
+#include "base/finite.h"
 #include "library/library.h"
 
 #include <math.h>
@@ -13,7 +14,8 @@ struct titans_stream {
     Arena scratch; /* of one segment */
     int64_t segment;
     SafeFile file; /* that it was resumed from, for its notes */
-    int broken;    /* memory was refused within a call: the layers have not read the same tokens */
+    titans_status
+        broken; /* why a call ended within: the layers have not read the same tokens, or hold no numbers */
 };
 
 struct titans_snapshot {
@@ -36,7 +38,7 @@ static void stream_call_end(titans_stream *s, int before) {
 
 static titans_status stream_no_memory(titans_stream *s, int before, titans_error *error) {
     stream_call_end(s, before);
-    s->broken = 1;
+    s->broken = TITANS_NO_MEMORY;
     return library_fail(error, TITANS_NO_MEMORY, "no memory for a segment of %lld tokens of %lld sequences",
                         (long long)s->segment, (long long)s->state.batch);
 }
@@ -102,20 +104,17 @@ int64_t titans_stream_memories(const titans_stream *s) {
 
 /* ---- reading ---- */
 
-/* What every call but a rollback answers after memory ran out within one. */
-static titans_status stream_refuses(titans_error *error) {
+/* What every call but a rollback answers after one that ended within. */
+static titans_status stream_refuses(const titans_stream *s, titans_error *error) {
     return library_fail(
-        error, TITANS_BAD_ARGUMENT,
-        "an earlier call ran out of memory: roll the stream back to a snapshot, or begin anew");
+        error, TITANS_BAD_ARGUMENT, "an earlier call %s: roll the stream back to a snapshot, or begin anew",
+        s->broken == TITANS_NO_MEMORY ? "ran out of memory" : "met a number that is not finite");
 }
 
 static titans_status input_check(const titans_stream *s, const titans_input *in, titans_error *error) {
     const Model *m = s->model->model;
     const int64_t grain = m->mixer->grain ? m->mixer->grain(&m->config) : 1;
-    if (s->broken)
-        return library_fail(
-            error, TITANS_BAD_ARGUMENT,
-            "an earlier call ran out of memory: roll the stream back to a snapshot, or begin anew");
+    if (s->broken) return stream_refuses(s, error);
     if (in->count < 0 || in->count > INT32_MAX / s->state.batch)
         return library_fail(error, TITANS_BAD_ARGUMENT, "%lld tokens of %lld sequences in one call",
                             (long long)in->count, (long long)s->state.batch);
@@ -200,8 +199,37 @@ static void *segment_take(titans_stream *s, const Segment *g, const void *whole,
     return part;
 }
 
-static void segment_read(titans_stream *s, const titans_input *in, int64_t from, int64_t count) {
+/* A number that is not finite, among what the model computed or what its memories show. */
+static titans_status segment_fails(titans_stream *s, const NotFinite *f, int64_t position,
+                                   titans_error *error) {
+    char where[64] = "";
+    s->broken = TITANS_NOT_FINITE;
+    if (f->layer >= 0) snprintf(where, sizeof where, "layer %d, ", f->layer);
+    return library_fail(
+        error, TITANS_NOT_FINITE,
+        "%s%s: a number is not finite at token %lld of sequence %lld; the weights or this text "
+        "are beyond float32, nothing after it is valid",
+        where, f->tensor, (long long)(position + f->token), (long long)f->sequence);
+}
+
+static void probes_look(const titans_stream *s, const Segment *g, NotFinite *f) {
+    static const char *const names[] = {"surprise", "alpha", "theta"};
+    const int64_t heads = s->model->model->config.heads, n = s->state.batch * g->count * heads;
+    for (int i = 0; !f->tensor && i < g->probe_count; i++) {
+        const float *const shown[] = {g->probes[i].surprise, g->probes[i].alpha, g->probes[i].theta};
+        for (int k = 0; !f->tensor && k < 3; k++) {
+            const int64_t at = first_not_finite(n, shown[k]);
+            if (at >= 0)
+                *f = (NotFinite){names[k], g->probes[i].layer, at / heads / g->count, at / heads % g->count};
+        }
+    }
+}
+
+static titans_status segment_read(titans_stream *s, const titans_input *in, int64_t from, int64_t count,
+                                  titans_error *error) {
     Model *m = s->model->model;
+    NotFinite fault = {.tensor = 0};
+    const int64_t position = s->state.position;
     Segment g = {.in = in, .from = from, .count = count};
     arena_reset(&s->scratch);
     segment_rows(s, &g);
@@ -210,11 +238,14 @@ static void segment_read(titans_stream *s, const titans_input *in, int64_t from,
     ModelInput input = {.batch = s->state.batch, .count = count, .rows = g.rows, .row_count = g.row_count};
     input.probes = g.probes;
     input.probe_count = g.probe_count;
+    input.fault = &fault;
     if (m->config.features)
         input.features = segment_take(s, &g, in->features, (size_t)m->config.features * sizeof(float));
     else
         input.tokens = segment_take(s, &g, in->tokens, sizeof(int32_t));
     const Tensor *logits = model_forward(&tape, m, &s->state, &input);
+    probes_look(s, &g, &fault);
+    if (fault.tensor) return segment_fails(s, &fault, position, error);
     for (int64_t r = 0; in->logits && r < g.row_count; r++)
         memcpy(in->logits + g.row_at[r] * logits->cols, logits->data + r * logits->cols,
                (size_t)logits->cols * sizeof(float));
@@ -223,16 +254,19 @@ static void segment_read(titans_stream *s, const titans_input *in, int64_t from,
         segment_show(s, &g, i, g.probes[i].alpha, in->alpha);
         segment_show(s, &g, i, g.probes[i].theta, in->theta);
     }
+    return TITANS_OK;
 }
 
 titans_status titans_read_input(titans_stream *s, const titans_input *in, titans_error *error) {
-    const titans_status status = input_check(s, in, error);
-    if (status) return status;
+    const titans_status refused = input_check(s, in, error);
+    volatile titans_status status = TITANS_OK; /* survives the jump of refused memory */
+    if (refused) return refused;
     STREAM_CALL(s, escape, before, error);
-    for (int64_t from = 0; from < in->count; from += s->segment)
-        segment_read(s, in, from, in->count - from < s->segment ? in->count - from : s->segment);
+    for (int64_t from = 0; !status && from < in->count; from += s->segment)
+        status =
+            segment_read(s, in, from, in->count - from < s->segment ? in->count - from : s->segment, error);
     stream_call_end(s, before);
-    return TITANS_OK;
+    return status;
 }
 
 titans_status titans_read(titans_stream *s, const int32_t *tokens, int64_t count, float *logits,
@@ -261,7 +295,7 @@ static int64_t state_numbers(const State *state, const Model *m, float *from, fl
 }
 
 titans_snapshot *titans_stream_snapshot(const titans_stream *s, titans_error *error) {
-    if (s->broken) return stream_refuses(error), (titans_snapshot *)0;
+    if (s->broken) return stream_refuses(s, error), (titans_snapshot *)0;
     const Model *m = s->model->model;
     const int64_t floats = state_numbers(&s->state, m, 0, 0);
     titans_snapshot *shot = memory_take(&s->model->memory, sizeof *shot);
@@ -283,7 +317,7 @@ titans_status titans_stream_rollback(titans_stream *s, const titans_snapshot *sh
                             "the snapshot is of another model, batch or capacity");
     state_numbers(&s->state, s->model->model, shot->numbers, 0);
     s->state.position = shot->position;
-    s->broken = 0;
+    s->broken = TITANS_OK;
     return TITANS_OK;
 }
 
@@ -298,10 +332,10 @@ void titans_snapshot_free(titans_snapshot *shot) {
 
 titans_status titans_stream_save(const titans_stream *s, const char *path, const titans_note *notes,
                                  int note_count, titans_error *error) {
-    enum { MOST_NOTES = 8 };
+    enum { MOST_NOTES = 16 };
     SafeMetadata metadata[MOST_NOTES];
     char message[512];
-    if (s->broken) return stream_refuses(error);
+    if (s->broken) return stream_refuses(s, error);
     if (note_count < 0 || note_count > MOST_NOTES)
         return library_fail(error, TITANS_BAD_ARGUMENT, "%d notes, there is room for %d", note_count,
                             MOST_NOTES);

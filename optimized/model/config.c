@@ -24,12 +24,12 @@ void config_sets(Config *c, FieldSet sets[2]) {
     sets[1] = (FieldSet){c->mixer->name, c->mixer->fields, c->options};
 }
 
+static const char *mixer_name(int i) { return mixer_at(i) ? mixer_at(i)->name : 0; }
+
 int config_defaults(Config *c, const char *mixer, char *message, size_t size) {
     *c = (Config){.mixer = mixer_find(*mixer ? mixer : "lmm")};
     if (!c->mixer) {
-        int used = snprintf(message, size, "unknown mixer \"%.40s\"; there are:", mixer);
-        for (int i = 0; mixer_at(i) && used > 0 && (size_t)used < size; i++)
-            used += snprintf(message + used, size - (size_t)used, " %s", mixer_at(i)->name);
+        word_unknown("mixer", mixer, mixer_name, message, size);
         return -1;
     }
     field_defaults(model_fields, c);
@@ -100,12 +100,12 @@ static int preset_apply(const char *keys, Config *c, char *message, size_t size)
     return 0;
 }
 
+static const char *preset_name(int i) { return i < PRESETS ? presets[i].name : 0; }
+
 int config_preset(const char *name, Config *c, char *message, size_t size) {
     for (int i = 0; i < PRESETS; i++)
         if (!strcmp(name, presets[i].name)) return preset_apply(presets[i].keys, c, message, size);
-    int used = snprintf(message, size, "unknown preset \"%.40s\"; there are:", name);
-    for (int i = 0; i < PRESETS && used > 0 && (size_t)used < size; i++)
-        used += snprintf(message + used, size - (size_t)used, " %s", presets[i].name);
+    word_unknown("preset", name, preset_name, message, size);
     return -1;
 }
 

@@ -1,5 +1,6 @@
 #include "model/model.h"
 #include "base/check.h"
+#include "base/finite.h"
 #include "base/random.h"
 
 #include "mixers.h"
@@ -147,11 +148,12 @@ int model_create(Model *m, const Config *config, uint64_t seed, char *message, s
     return 0;
 }
 
-void model_gradients(Model *m) {
+int model_gradients(Model *m, char *message, size_t size) {
     m->grads = memory_take(m->memory, (size_t)m->list.floats * sizeof(float));
-    CHECK(m->grads, "no memory for %ld gradients", m->list.floats);
+    if (!m->grads) return snprintf(message, size, "no memory for %ld gradients", m->list.floats), -1;
     memset(m->grads, 0, (size_t)m->list.floats * sizeof(float));
     for (int i = 0; i < m->list.count; i++) m->tensors[i].grad = m->grads + m->list.items[i].offset;
+    return 0;
 }
 
 void model_free(Model *m) {
@@ -223,17 +225,45 @@ static const float *model_positions(Arena *arena, const Model *m, int64_t positi
     return angles + before * width;
 }
 
-static Tensor *model_block(Model *m, MixerCall *call, int layer, Tensor *x) {
+/* Looks through the rows of a tensor, batch x count of them, up to the earliest token found so far. */
+static void look_through(const ModelInput *input, const char *tensor, int layer, const Tensor *x) {
+    NotFinite *f = input->fault;
+    if (!f || all_finite(x->rows * x->cols, x->data)) return;
+    const int64_t end = f->tensor ? f->token : input->count;
+    for (int64_t t = 0; t < end; t++)
+        for (int64_t b = 0; b < input->batch; b++)
+            if (!all_finite(x->cols, x->data + (b * input->count + t) * x->cols)) {
+                *f = (NotFinite){tensor, layer, b, t};
+                return;
+            }
+}
+
+static Tensor *model_block(Model *m, MixerCall *call, const ModelInput *input, Tensor *x) {
     Tape *tape = call->tape;
+    const int layer = call->layer;
     Tensor *p = m->tensors + m->first[layer], *ffn = model_ffn(m, layer);
     Tensor *mixed = m->mixer->forward(call, op_norm(tape, x, p - 1, 0, 1));
+    look_through(input, "output of the mixer", layer, mixed);
     x = op_add(tape, x, mixed);
     Tensor *inner = op_norm(tape, x, ffn, 0, 1);
     /* One after the other: the order of arguments' evaluation, so of the tape, would be the compiler's
      * choice. */
     Tensor *gate = op_linear(tape, inner, ffn + 1), *up = op_linear(tape, inner, ffn + 2);
     Tensor *hidden = op_swiglu(tape, gate, up);
-    return op_add(tape, x, op_linear(tape, hidden, ffn + 3));
+    x = op_add(tape, x, op_linear(tape, hidden, ffn + 3));
+    look_through(input, "output of the layer", layer, x);
+    return x;
+}
+
+/* Rows that were asked for, each at a token of its own. */
+static void look_through_logits(const ModelInput *input, const Tensor *logits) {
+    NotFinite *f = input->fault;
+    if (!f || all_finite(logits->rows * logits->cols, logits->data)) return;
+    for (int64_t r = 0; r < logits->rows; r++) {
+        const int64_t b = input->rows[r] / input->count, t = input->rows[r] % input->count;
+        if (f->tensor && t >= f->token) continue;
+        if (!all_finite(logits->cols, logits->data + r * logits->cols)) *f = (NotFinite){"logits", -1, b, t};
+    }
 }
 
 /* A state that begins on the tape itself, for `count` tokens. */
@@ -271,6 +301,7 @@ Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *inpu
     const float *persistent;
     const float *angles = model_positions(tape->arena, m, state->position, input->count, &persistent);
     Tensor *x = model_input(tape, m, input);
+    look_through(input, "embedding", -1, x);
     for (int layer = 0; layer < m->config.layers; layer++) {
         MixerCall call = model_call(tape, m, state, layer);
         call.tokens = input->count;
@@ -279,13 +310,15 @@ Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *inpu
         call.penalty = input->penalty;
         for (int i = 0; i < input->probe_count; i++)
             if (input->probes[i].layer == layer) call.probe = &input->probes[i];
-        x = model_block(m, &call, layer, x);
+        x = model_block(m, &call, input, x);
     }
     state->position += input->count;
     if (input->row_count == 0) return 0;
     Tensor *last = &m->tensors[m->list.count - 2];
     x = op_gather(tape, x, input->rows, input->row_count);
-    return op_linear(tape, op_norm(tape, x, last, 0, 1), last + 1);
+    Tensor *logits = op_linear(tape, op_norm(tape, x, last, 0, 1), last + 1);
+    look_through_logits(input, logits);
+    return logits;
 }
 
 double model_flops(const Model *m, double context, int head) {

@@ -117,7 +117,8 @@ int model_create(Model *model, const Config *config, uint64_t seed, char *messag
 int model_allocate(Model *model, const Config *config, const Allocator *memory, char *message, size_t size);
 /* Number of weights of a configuration, without making them. 0, or -1 with a message. */
 int model_count(const Config *config, int64_t *weights, char *message, size_t size);
-void model_gradients(Model *model); /* allocates the gradient array, zero */
+/* Allocates the gradient array, zero. 0, or -1 with a message. */
+int model_gradients(Model *model, char *message, size_t size);
 void model_free(Model *model);
 
 /* A batch of sequences in progress. capacity: tokens that attention may see (ignored by mixers with constant
@@ -135,6 +136,13 @@ void state_begin(Tape *tape, State *state, const Model *model);
 void state_start(State *state, const Model *model, int64_t batch, int64_t capacity);
 void state_free(State *state);
 
+/* The first place of a call where a number is not finite: the earliest token, and there the lowest layer. */
+typedef struct {
+    const char *tensor; /* "output of the mixer", ..; NULL: all is well */
+    int layer;          /* -1: behind the last one */
+    int64_t sequence, token;
+} NotFinite;
+
 /* Logits at the given rows (indices into batch x tokens), or NULL when there are none. tokens: batch x
  * tokens. state: as started or left by the previous call; NULL starts sequences on the tape itself
  * (training). */
@@ -147,6 +155,8 @@ typedef struct {
     float penalty;
     const Probe *probes; /* at most one per layer */
     int probe_count;
+    NotFinite *
+        fault; /* filled when a number is not finite; NULL: not wanted (training looks at loss and gradient) */
 } ModelInput;
 Tensor *model_forward(Tape *tape, Model *model, State *state, const ModelInput *input);
 

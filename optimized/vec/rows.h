@@ -11,6 +11,9 @@ enum { ROWS_SERIAL = 1 << 15 };
 /* Lanes of the vector at `at` that lie before `end`. */
 INLINE int64_t vec_lanes(int64_t at, int64_t end) { return end - at < VEC_LANES ? end - at : VEC_LANES; }
 
+/* 1 / sqrt(x); NaN where a sum of squares has overflowed: 0 would hide it. */
+static inline float inverse_root(float x) { return 1.0f / sqrtf(x) + (x - x); }
+
 static inline int64_t padded(int64_t n) { return (n + VEC_LANES - 1) / VEC_LANES * VEC_LANES; }
 
 /* The next `floats` floats of a scratch laid out from `base`, NULL while it is only measured. */

@@ -122,7 +122,8 @@ static ModelRun model_run_begin(const KernelRun *r, Arena *arena) {
     const int64_t n = m.model.list.floats;
     CHECK(n == run_size(r, "params"), "%ld weights, the reference has %ld", n, run_size(r, "params"));
     memcpy(m.model.weights, run_in(r, "params"), (size_t)n * sizeof(float));
-    model_gradients(&m.model);
+    char message[128];
+    CHECK(!model_gradients(&m.model, message, sizeof message), "%s", message);
     m.token = run_integers(m.tokens, run_in(r, "tokens"));
     m.target = run_integers(m.tokens, run_in(r, "targets"));
     m.row = run_integers(m.tokens, run_in(r, "tokens"));

@@ -1,58 +1,225 @@
 #include "task/shared/data.h"
-#include "base/check.h"
+#include "base/hash.h"
+#include "base/size.h"
+#include "terminal/files.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
-const char *data_folder(char *path, size_t size) {
-    const char *folder = getenv("TITANS_DATA"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
-    if (folder && *folder)
-        snprintf(path, size, "%s", folder);
-    else if (cache && *cache)
-        snprintf(path, size, "%s/titans", cache);
-    else
-        snprintf(path, size, "%s/.cache/titans", home ? home : "");
-    return path;
-}
+#define MOST_TEXT ((int64_t)1 << 31)
+enum { RAW = 1 << 16, HEAD = 2 };
 
-char *data_read(const char *path, int64_t *length, char *message, size_t size) {
-    gzFile file = gzopen(path, "rb");
-    int64_t used = 0, capacity = 1 << 20;
-    char *text = file ? malloc((size_t)capacity) : 0;
-    int got = 0;
-    while (text && (got = gzread(file, text + used, (unsigned)(capacity - used - 1))) > 0) {
-        used += got;
-        if (capacity - used > 1) continue;
-        char *larger = realloc(text, (size_t)(capacity *= 2));
-        if (!larger) free(text);
-        text = larger;
-    }
-    if (file) gzclose(file);
-    if (!file || got < 0 || !text) {
-        snprintf(message, size, "cannot read %s: %s", path,
-                 !file     ? "no such file"
-                 : got < 0 ? "damaged gzip data"
-                           : "no memory");
-        free(text);
-        return 0;
-    }
-    text[used] = 0;
-    *length = used;
+#define FAIL(...) return snprintf(message, size, __VA_ARGS__), -1
+
+/* DIRECTORY/NAME/SUFFIX in one (malloc); NULL without memory. */
+static char *text_of(const char *a, const char *b, const char *c) {
+    const size_t size = strlen(a) + strlen(b) + strlen(c) + 1;
+    char *text = malloc(size);
+    if (text) snprintf(text, size, "%s%s%s", a, b, c);
     return text;
 }
 
-char *data_find(const char *name, int64_t *length, char *message, size_t size) {
-    char folder[2048], path[4096];
-    data_folder(folder, sizeof folder);
-    message[0] = 0;
-    for (int i = 0; i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s%s", folder, name, i ? ".gz" : "");
-        if (!access(path, R_OK)) return data_read(path, length, message, size);
-    }
+const char *data_folder(void) {
+    static char *folder;
+    const char *data = getenv("TITANS_DATA"), *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
+    free(folder);
+    folder = data && *data     ? text_of(data, "", "")
+             : cache && *cache ? text_of(cache, "/titans", "")
+                               : text_of(home ? home : "", "/.cache/titans", "");
+    return folder ? folder : "";
+}
+
+/* ---- one file ---- */
+
+struct DataReader {
+    Input input;
+    unsigned char raw[RAW];
+    int64_t used, given;              /* bytes in raw, and of them those that were passed on */
+    int gzip, inside, members, ended; /* inside: between a member's beginning and its end */
+    z_stream z;
+};
+
+static int reader_fill(DataReader *r, char *message, size_t size) {
+    const int64_t n = input_read(&r->input, r->raw, RAW, message, size);
+    if (n < 0) return -1;
+    r->used = n;
+    r->given = 0;
+    r->ended = n == 0;
     return 0;
+}
+
+/* Two bytes tell whether it is gzip; a pipe may give them one by one. */
+static int reader_begin(DataReader *r, const char *path, char *message, size_t size) {
+    const size_t name = strlen(path);
+    while (r->used < HEAD) {
+        const int64_t n = input_read(&r->input, r->raw + r->used, RAW - r->used, message, size);
+        if (n < 0) return -1;
+        if (n == 0) break;
+        r->used += n;
+    }
+    r->gzip = r->used >= HEAD && r->raw[0] == 0x1f && r->raw[1] == 0x8b;
+    if (!r->gzip && name > 3 && !strcmp(path + name - 3, ".gz"))
+        FAIL("%s: damaged, or not gzip data as its name says", path);
+    if (r->gzip && inflateInit2(&r->z, 16 + MAX_WBITS) != Z_OK) FAIL("%s: no memory to unpack it", path);
+    return 0;
+}
+
+DataReader *data_open(const char *path, int (*stop)(void), char *message, size_t size) {
+    DataReader *r = calloc(1, sizeof *r);
+    if (!r) return snprintf(message, size, "%s: no memory to read it", path), (DataReader *)0;
+    r->input.stop = stop;
+    if ((strcmp(path, "-") && files_reads(path, message, size)) || input_open(&r->input, path, message, size))
+        return free(r), (DataReader *)0;
+    if (!reader_begin(r, path, message, size)) return r;
+    data_close(r);
+    return 0;
+}
+
+void data_close(DataReader *r) {
+    if (!r) return;
+    if (r->gzip) inflateEnd(&r->z);
+    input_close(&r->input);
+    free(r);
+}
+
+static int64_t next_plain(DataReader *r, void *bytes, int64_t count, char *message, size_t size) {
+    if (r->given == r->used && !r->ended && reader_fill(r, message, size)) return -1;
+    const int64_t left = r->used - r->given, n = left < count ? left : count;
+    memcpy(bytes, r->raw + r->given, (size_t)n);
+    r->given += n;
+    return n;
+}
+
+/* What zlib says of the data at hand. 0: go on. */
+static int unpacked(DataReader *r, int status, char *message, size_t size) {
+    const char *path = r->input.path;
+    if (status == Z_STREAM_END) {
+        r->inside = 0;
+        r->members++;
+        return inflateReset(&r->z) == Z_OK ? 0 : -1;
+    }
+    if (status == Z_OK || status == Z_BUF_ERROR) return 0;
+    if (status == Z_MEM_ERROR) FAIL("%s: no memory to unpack it", path);
+    if (r->members && !r->z.total_out) FAIL("%s: damaged gzip data: something else follows their end", path);
+    FAIL("%s: damaged gzip data (%s)", path, r->z.msg ? r->z.msg : "checksum");
+}
+
+static int64_t next_unpacked(DataReader *r, void *bytes, int64_t count, char *message, size_t size) {
+    r->z.next_out = bytes;
+    r->z.avail_out = (uInt)(count < RAW ? count : RAW);
+    const uInt wanted = r->z.avail_out;
+    while (r->z.avail_out == wanted) {
+        if (r->given == r->used) {
+            if (reader_fill(r, message, size)) return -1;
+            if (r->ended && r->inside) FAIL("%s: damaged gzip data: truncated", r->input.path);
+            if (r->ended) return 0;
+        }
+        /* blocks of zeros may pad what tape or disk images hold */
+        if (!r->inside && r->raw[r->given] == 0) {
+            r->given++;
+            continue;
+        }
+        r->z.next_in = r->raw + r->given;
+        r->z.avail_in = (uInt)(r->used - r->given);
+        r->inside = 1;
+        const int status = inflate(&r->z, Z_NO_FLUSH);
+        r->given = r->used - r->z.avail_in;
+        if (unpacked(r, status, message, size)) return -1;
+    }
+    return wanted - r->z.avail_out;
+}
+
+int64_t data_next(DataReader *r, void *bytes, int64_t count, char *message, size_t size) {
+    return r->gzip ? next_unpacked(r, bytes, count, message, size)
+                   : next_plain(r, bytes, count, message, size);
+}
+
+/* Reads on behind what text has. 0, or -1 with a message. */
+static int read_on(DataReader *r, char **text, int64_t *used, char *message, size_t size) {
+    int64_t room = RAW, n = 1;
+    while (n > 0) {
+        if (!*text || *used == room) {
+            if (*text) room = size_times(room, 2);
+            char *larger = room <= MOST_TEXT ? realloc(*text, (size_t)room + 1) : 0;
+            if (!larger && room > MOST_TEXT) FAIL("%s: more than 2 GiB of text, too large", r->input.path);
+            if (!larger) FAIL("%s: no memory for %lld bytes", r->input.path, (long long)room);
+            *text = larger;
+        }
+        if ((n = data_next(r, *text + *used, room - *used, message, size)) < 0) return -1;
+        *used += n;
+    }
+    (*text)[*used] = 0;
+    return 0;
+}
+
+char *data_read(const char *path, int64_t *length, char *message, size_t size) {
+    DataReader *r = data_open(path, 0, message, size);
+    char *text = 0;
+    *length = 0;
+    const int status = r ? read_on(r, &text, length, message, size) : -1;
+    data_close(r);
+    if (!status) return text;
+    free(text);
+    return 0;
+}
+
+/* ---- the data folder ---- */
+
+static int is_there(const char *path) {
+    struct stat info;
+    return path && !lstat(path, &info);
+}
+
+char *data_find(const char *name, int64_t *length, char *message, size_t size) {
+    char *text = 0;
+    message[0] = 0;
+    char *folder = text_of(data_folder(), "/", name), *packed = folder ? text_of(folder, ".gz", "") : 0;
+    if (is_there(folder))
+        text = data_read(folder, length, message, size);
+    else if (is_there(packed))
+        text = data_read(packed, length, message, size);
+    else if (!packed)
+        snprintf(message, size, "%s: no memory", name);
+    free(packed);
+    free(folder);
+    return text;
+}
+
+/* ---- prose ---- */
+
+static char *licence_find(const char *path, int64_t *length, char *message, size_t size) {
+    message[0] = 0;
+    return is_there(path) ? data_read(path, length, message, size) : 0;
+}
+
+/* The texts of several files as one, each ended by a line end; missing: one of those that are not there. NULL: none is
+ * (no message), or one cannot be read (message). */
+static char *joined(char *(*find)(const char *, int64_t *, char *, size_t), const char *const *names,
+                    const char **missing, int64_t *length, char *message, size_t size) {
+    char *sum = 0;
+    *length = message[0] = 0;
+    for (int i = 0; names[i] && !message[0]; i++) {
+        int64_t n = 0;
+        char *text = find(names[i], &n, message, size);
+        if (!text) {
+            *missing = names[i];
+            continue;
+        }
+        char *larger = realloc(sum, (size_t)(*length + n + 2));
+        if (larger) {
+            sum = larger;
+            memcpy(sum + *length, text, (size_t)n);
+            *length += n;
+            sum[(*length)++] = '\n';
+        } else
+            snprintf(message, size, "no memory for %lld bytes of text", (long long)(*length + n));
+        free(text);
+    }
+    if (message[0]) free(sum);
+    return message[0] ? 0 : sum;
 }
 
 /* Runs of white space become one blank; the text ends with one. In place. */
@@ -71,60 +238,75 @@ static int64_t collapse(char *text, int64_t length) {
     return used;
 }
 
-static char *joined(char *(*get)(const char *, int64_t *, char *, size_t), const char *const *names,
-                    int64_t *length, char *message, size_t size) {
-    char *all = 0;
-    *length = 0;
-    for (int i = 0; names[i]; i++) {
-        int64_t n = 0;
-        char *text = get(names[i], &n, message, size);
-        if (!text) continue;
-        char *larger = realloc(all, (size_t)(*length + n + 2));
-        CHECK(larger, "no memory for %ld bytes of text", *length + n);
-        all = larger;
-        memcpy(all + *length, text, (size_t)n);
-        *length += n;
-        all[(*length)++] = '\n';
-        free(text);
-    }
-    return all;
-}
-
-int prose_open(Prose *prose, const char *path, char *message, size_t size) {
+/* A text as it lies in its files, and what it is called. */
+static int prose_find(Prose *prose, const char *path, const char **origin, char *message, size_t size) {
     static const char *const essays[] = {"essays/ralph-waldo-emerson_essays.txt",
                                          "essays/henry-david-thoreau_walden.txt", 0};
     static const char *const licences[] = {
         "/usr/share/common-licenses/GPL-3", "/usr/share/common-licenses/GFDL-1.3",
         "/usr/share/common-licenses/Apache-2.0", "/usr/share/common-licenses/MPL-2.0", 0};
-    char folder[2048];
-    const char *origin = path;
-    *prose = (Prose){.length = 0};
-    if (*path)
+    *origin = path;
+    if (*path) {
         prose->text = data_read(path, &prose->length, message, size);
-    else if ((prose->text = joined(data_find, essays, &prose->length, message, size)))
-        origin = "essays of the data folder";
-    else {
-        origin = "licence texts of this system";
-        prose->text = joined(data_read, licences, &prose->length, message, size);
-        if (!prose->text)
-            snprintf(message, size,
-                     "no text for the haystack: put essays/ into %s or name a file with --haystack",
-                     data_folder(folder, sizeof folder));
+        return prose->text ? 0 : -1;
     }
-    if (!prose->text) return -1;
-    prose->length = collapse(prose->text, prose->length);
-    snprintf(prose->origin, sizeof prose->origin, "%s", origin);
-    if (prose->length >= 1000) return 0;
-    snprintf(message, size, "%s holds only %lld bytes of text; a haystack needs 1000", origin,
-             (long long)prose->length);
+    const char *missing = 0;
+    *origin = "essays of the data folder";
+    prose->text = joined(data_find, essays, &missing, &prose->length, message, size);
+    if (prose->text && !missing) return 0;
+    if (prose->text) FAIL("%s/%s: no such file, while others of the set are there", data_folder(), missing);
+    if (message[0]) return -1;
+    *origin = "licence texts of this system"; /* not every system has them all: the hash tells them apart */
+    prose->text = joined(licence_find, licences, &missing, &prose->length, message, size);
+    if (prose->text) return 0;
+    if (!message[0])
+        snprintf(message, size,
+                 "no text for the haystack: put essays/ into %s or name a file with --haystack",
+                 data_folder());
+    return -1;
+}
+
+static int prose_finish(Prose *prose, const char *origin, char *message, size_t size) {
+    enum { LEAST = 1000 };
+    prose->origin = text_of(origin, "", "");
+    prose->hash = hash_bytes(HASH_START, prose->text, (size_t)prose->length);
+    if (prose->origin && prose->length >= LEAST) return 0;
+    if (!prose->origin)
+        snprintf(message, size, "%s: no memory", origin);
+    else if (prose->length == 0)
+        snprintf(message, size, "%s: is empty, a text of at least %d bytes is wanted", origin, LEAST);
+    else
+        snprintf(message, size, "%s holds only %lld bytes of text; a haystack needs %d", origin,
+                 (long long)prose->length, LEAST);
     prose_close(prose);
     return -1;
 }
 
+int prose_open_as_is(Prose *prose, const char *path, char *message, size_t size) {
+    const char *origin;
+    *prose = (Prose){.length = 0};
+    if (!prose_find(prose, path, &origin, message, size)) return prose_finish(prose, origin, message, size);
+    prose_close(prose);
+    return -1;
+}
+
+int prose_open(Prose *prose, const char *path, char *message, size_t size) {
+    const char *origin;
+    *prose = (Prose){.length = 0};
+    if (prose_find(prose, path, &origin, message, size)) return prose_close(prose), -1;
+    prose->length = collapse(prose->text, prose->length);
+    return prose_finish(prose, origin, message, size);
+}
+
 void prose_close(Prose *prose) {
     free(prose->text);
-    prose->text = 0;
+    free(prose->origin);
+    *prose = (Prose){.length = 0};
 }
+
+/* ---- words ---- */
+
+static int is_blank(const char *word) { return !word[strspn(word, " \t")]; }
 
 /* The words and, behind them in one block, the text they lie in. */
 static const char **words_split(char *text, int64_t length, int64_t *count) {
@@ -132,25 +314,37 @@ static const char **words_split(char *text, int64_t length, int64_t *count) {
     char **words = calloc(1, slots + (size_t)length + 1);
     if (!words) return 0;
     char *rest = memcpy((char *)words + slots, text, (size_t)length);
-    for (char *word; (word = strtok_r(rest, "\r\n", &rest));) words[(*count)++] = word;
+    for (char *word; (word = strtok_r(rest, "\r\n", &rest));)
+        if (!is_blank(word)) words[(*count)++] = word;
     return (const char **)words;
 }
 
-const char *const *data_words(const char *name, const char *const *fallback, int64_t *count, char *message,
-                              size_t size) {
+static const char *const *words_hashed(const char *const *words, int64_t count, uint64_t *hash) {
+    for (int64_t i = 0; i < count; i++) *hash = hash_bytes(*hash, words[i], strlen(words[i]) + 1);
+    return words;
+}
+
+const char *const *data_words(const char *name, const char *const *fallback, int64_t *count, uint64_t *hash,
+                              char *message, size_t size) {
     char path[256];
-    int64_t length;
+    int64_t length = 0;
     snprintf(path, sizeof path, "wordlists/%s", name);
     char *text = data_find(path, &length, message, size);
     *count = 0;
+    if (!text && message[0]) return 0;
     if (!text) {
         while (fallback[*count]) ++*count;
-        return fallback;
+        return words_hashed(fallback, *count, hash);
     }
-    const char **words = words_split(text, length, count);
-    if (!words) snprintf(message, size, "no memory for %lld bytes of words", (long long)length);
+    const char **words = memchr(text, 0, (size_t)length) ? 0 : words_split(text, length, count);
+    if (words && *count > 0) return free(text), words_hashed(words, *count, hash);
+    snprintf(message, size, "%s/%s: %s", data_folder(), path,
+             words                             ? "holds no words, one a line are wanted"
+             : memchr(text, 0, (size_t)length) ? "is no text: it holds the character 0"
+                                               : "no memory for its words");
+    free(words);
     free(text);
-    return words;
+    return 0;
 }
 
 void data_words_free(const char *const *words, const char *const *fallback) {

@@ -1,5 +1,6 @@
 #include "task/shared/needle.h"
 #include "base/check.h"
+#include "base/hash.h"
 #include "task/shared/data.h"
 #include "base/random.h"
 
@@ -27,9 +28,11 @@ static const char *const builtin_nouns[] = {
     "window", "winter",   "wolf",   "yard",    0};
 
 int needle_words_open(NeedleWords *w, char *message, size_t size) {
-    w->adjectives = data_words("adjectivelist.txt", builtin_adjectives, &w->adjective_count, message, size);
+    w->hash = HASH_START;
+    w->adjectives =
+        data_words("adjectivelist.txt", builtin_adjectives, &w->adjective_count, &w->hash, message, size);
     if (!w->adjectives) return -1;
-    w->nouns = data_words("nounlist.txt", builtin_nouns, &w->noun_count, message, size);
+    w->nouns = data_words("nounlist.txt", builtin_nouns, &w->noun_count, &w->hash, message, size);
     if (w->nouns) return 0;
     data_words_free(w->adjectives, builtin_adjectives);
     return -1;

@@ -13,6 +13,7 @@ typedef struct {
 typedef struct {
     const char *const *adjectives, *const *nouns;
     int64_t adjective_count, noun_count;
+    uint64_t hash;
 } NeedleWords;
 int needle_words_open(NeedleWords *words, char *message, size_t size);
 void needle_words_close(NeedleWords *words);
@@ -28,10 +29,11 @@ void needle_finish(Sample *sample, const NeedleText *text, const unsigned char *
                    int64_t length);
 
 /* Prose as haystack (S-NIAH-2 and -3). Each sample starts at a random sentence of the text, which repeats when it is
- * too short; the needle stands before a sentence at one of 40 depths. Functions of a Task. */
+ * too short; the needle stands before a sentence at one of 40 depths, or before a word where the text has no sentences to
+ * choose from. Functions of a Task. */
 extern const Field needle_prose_fields[];
 void *needle_prose_open(const void *options, char *message, size_t size);
 void needle_prose_close(void *instance);
-const char *needle_prose_about(const void *instance);
+void needle_prose_data(const void *instance, TaskData *data);
 void needle_prose_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
                          NeedleValue kind, Sample *sample);

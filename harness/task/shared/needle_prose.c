@@ -14,26 +14,42 @@ typedef struct {
 } Haystack;
 
 typedef struct {
-    char haystack[512];
+    char haystack[PATH_TEXT];
 } HaystackOptions;
 
 const Field needle_prose_fields[] = {TEXT_FIELD(HaystackOptions, haystack, "haystack", "",
                                                 "text file of the haystack; empty: the default prose"),
                                      FIELD_END};
 
-static int is_sentence_end(const char *p) {
-    if (p[0] != '.' && p[0] != '!' && p[0] != '?') return 0;
-    return p[1] == ' ' || ((p[1] == '"' || p[1] == '\'' || p[1] == ')') && p[2] == ' ');
+/* What ends a sentence in scripts that need no blank behind it: Chinese and Japanese, their halfwidth form, Indic, Arabic
+ * and Urdu, Ethiopic, Armenian, Burmese, Khmer, Tibetan. */
+static const char *const full_stops[] = {"\u3002", "\uff01", "\uff1f", "\uff61", "\u0964", "\u0965", "\u061f",
+                                         "\u06d4", "\u1362", "\u0589", "\u104b", "\u17d4", "\u0f0d", 0};
+
+/* Bytes of what ends a sentence at p and of the blank behind it, 0 where none does. */
+static int64_t sentence_end(const char *p) {
+    if (p[0] == '.' || p[0] == '!' || p[0] == '?') {
+        if (p[1] == ' ') return 2;
+        return (p[1] == '"' || p[1] == '\'' || p[1] == ')') && p[2] == ' ' ? 3 : 0;
+    }
+    if (!((unsigned char)p[0] & 128)) return 0;
+    for (int i = 0; full_stops[i]; i++) {
+        const size_t n = strlen(full_stops[i]);
+        if (!strncmp(p, full_stops[i], n)) return (int64_t)n + (p[n] == ' ');
+    }
+    return 0;
 }
 
-/* Where each sentence begins. The text ends with a blank, so the look-ahead stays inside it. */
+/* Where each sentence begins. The text ends with a blank and a 0, so the look-ahead stays inside it. */
 static int split_sentences(Haystack *h) {
     const char *text = h->prose.text;
     h->sentences = calloc((size_t)h->prose.length / 2 + 2, sizeof *h->sentences);
     if (!h->sentences) return -1;
     h->sentences[h->count++] = 0;
-    for (int64_t i = 0; i + 3 < h->prose.length; i++)
-        if (is_sentence_end(text + i)) h->sentences[h->count++] = (strchr(text + i, ' ') - text) + 1;
+    for (int64_t i = 0; i + 3 < h->prose.length; i++) {
+        const int64_t n = sentence_end(text + i);
+        if (n) h->sentences[h->count++] = i + n;
+    }
     if (h->sentences[h->count - 1] >= h->prose.length) h->count--;
     return 0;
 }
@@ -58,15 +74,42 @@ void *needle_prose_open(const void *options, char *message, size_t size) {
     return 0;
 }
 
-const char *needle_prose_about(const void *instance) { return ((const Haystack *)instance)->prose.origin; }
+void needle_prose_data(const void *instance, TaskData *data) {
+    const Haystack *h = instance;
+    *data = (TaskData){h->prose.origin, h->prose.hash, h->words.hash};
+}
 
 /* Byte offset of sentence i when the text repeats for ever. */
 static int64_t sentence_at(const Haystack *h, int64_t i) {
     return i / h->count * h->prose.length + h->sentences[i % h->count];
 }
 
+/* Of `room` bytes of the text from sentence `first` on: those before the needle, and all that are used. */
+typedef struct {
+    int64_t before, whole;
+} Place;
+
+static Place place_sentences(const Haystack *h, int64_t first, int64_t count, double depth) {
+    const int64_t begin = sentence_at(h, first);
+    return (Place){sentence_at(h, first + (int64_t)(depth * (double)count)) - begin,
+                   sentence_at(h, first + count) - begin};
+}
+
+/* Before the word that is nearest, or where there are no blanks before the character. */
+static Place place_words(const Haystack *h, int64_t begin, int64_t room, double depth) {
+    enum { WORD = 64 };
+    const char *text = h->prose.text;
+    const int64_t wanted = (int64_t)(depth * (double)room + 0.5), length = h->prose.length;
+    int64_t at = wanted;
+    while (at > 0 && wanted - at < WORD && text[(begin + at - 1) % length] != ' ') at--;
+    if (at > 0 && text[(begin + at - 1) % length] == ' ') return (Place){at, room};
+    for (at = wanted; at > 0 && ((unsigned char)text[(begin + at) % length] & 192) == 128;) at--;
+    return (Place){at, room};
+}
+
 void needle_prose_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
                          NeedleValue kind, Sample *s) {
+    enum { FEW = 2 };
     const Haystack *h = instance;
     const unsigned char *prose = (const unsigned char *)h->prose.text;
     const int64_t prose_length = h->prose.length;
@@ -77,14 +120,15 @@ void needle_prose_sample(const void *instance, uint64_t seed, uint64_t index, in
     const int64_t drawn = (int64_t)random_below(&random, 40), room = length - needle_around(&text);
     int64_t count = 0;
     while (sentence_at(h, first + count + 1) - begin <= room) count++;
-    s->depth = depth < 0.0 ? (double)drawn / 39.0 : depth;
-    const int64_t before = sentence_at(h, first + (int64_t)(s->depth * (double)count)) - begin;
-    const int64_t whole = count ? sentence_at(h, first + count) - begin : room;
+    const double wanted = depth < 0.0 ? (double)drawn / 39.0 : depth;
+    const Place at =
+        count < FEW ? place_words(h, begin, room, wanted) : place_sentences(h, first, count, wanted);
+    s->depth = at.whole > 0 ? (double)at.before / (double)at.whole : 0.0;
     sample_text(s, text.before);
-    sample_repeat(s, prose, prose_length, begin, before);
+    sample_repeat(s, prose, prose_length, begin, at.before);
     s->needle = s->length;
     sample_text(s, text.needle);
-    if (whole > before) sample_text(s, " ");
-    sample_repeat(s, prose, prose_length, begin + before, whole - before - 1);
+    if (at.whole > at.before) sample_text(s, " ");
+    sample_repeat(s, prose, prose_length, begin + at.before, at.whole - at.before - 1);
     needle_finish(s, &text, prose, prose_length, length);
 }

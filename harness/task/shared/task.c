@@ -42,8 +42,10 @@ void task_read(const OpenTask *open, const Sample *s, int64_t from, int64_t coun
         sample_read(s, from, count, rows->tokens, rows->targets);
 }
 
-const char *task_about(const OpenTask *open) {
-    return open->task->about ? open->task->about(open->instance) : 0;
+TaskData task_data(const OpenTask *open) {
+    TaskData data = {.origin = 0};
+    if (open->task->data) open->task->data(open->instance, &data);
+    return data;
 }
 
 static void sample_add(Sample *s, Piece piece) {

@@ -8,7 +8,7 @@
 enum { HELD_SHARE = 10 };
 
 typedef struct {
-    char haystack[512];
+    char haystack[PATH_TEXT];
 } TextOptions;
 
 const Field text_fields[] = {
@@ -17,7 +17,7 @@ const Field text_fields[] = {
 void *text_open(const void *options, char *message, size_t size) {
     const TextOptions *o = options;
     Prose *prose = calloc(1, sizeof *prose);
-    if (prose && !prose_open(prose, o->haystack, message, size)) return prose;
+    if (prose && !prose_open_as_is(prose, o->haystack, message, size)) return prose;
     if (!prose) snprintf(message, size, "no memory for a text");
     free(prose);
     return 0;
@@ -28,7 +28,10 @@ void text_close(void *instance) {
     free(instance);
 }
 
-const char *text_about(const void *instance) { return ((const Prose *)instance)->origin; }
+void text_data(const void *instance, TaskData *data) {
+    const Prose *prose = instance;
+    *data = (TaskData){.origin = prose->origin, .prose = prose->hash};
+}
 
 void text_window(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth, int held,
                  Sample *s) {
@@ -38,8 +41,8 @@ void text_window(const void *instance, uint64_t seed, uint64_t index, int64_t le
     const int64_t cut = text_length - text_length / HELD_SHARE, begin = held ? cut : 0;
     const int64_t period = held ? text_length - cut : cut;
     const int64_t drawn = (int64_t)random_below(&random, (uint64_t)period);
-    s->depth = depth < 0.0 ? (double)drawn / (double)period : depth;
-    sample_repeat(s, (const unsigned char *)prose->text + begin, period,
-                  depth < 0.0 ? drawn : (int64_t)(depth * (double)(period - 1)), length);
+    const int64_t at = depth < 0.0 ? drawn : (int64_t)(depth * (double)(period - 1));
+    s->depth = (double)at / (double)period;
+    sample_repeat(s, (const unsigned char *)prose->text + begin, period, at, length);
     sample_answer(s, 1, length - 1);
 }

@@ -33,7 +33,7 @@ static float memory_row_sum(int64_t width, const float *x) {
 static float memory_normalise(int64_t width, const float *a, float *hat) {
     const Vec mean = vec_set1(memory_row_sum(width, a) / (float)width);
     FOR_VECTORS (j, width) vec_store(hat + j, vec_first(vec_sub(vec_load(a + j), mean), vec_lanes(j, width)));
-    const float inverse = 1.0f / sqrtf(row_dot(width, hat, hat) / (float)width + MEMORY_NORM_EPS);
+    const float inverse = inverse_root(row_dot(width, hat, hat) / (float)width + MEMORY_NORM_EPS);
     FOR_VECTORS (j, width) vec_store(hat + j, vec_mul(vec_set1(inverse), vec_load(hat + j)));
     return inverse;
 }

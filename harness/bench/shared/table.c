@@ -1,0 +1,44 @@
+#include "bench/shared/table.h"
+#include "terminal/interrupt.h"
+
+#include <stdio.h>
+
+enum { OPTION_FORCE = 1024 };
+static const struct argp_option options[] = {{"out", 'o', "FILE", 0, "table to write (default: NAME.tsv)", 1},
+                                             {"force", OPTION_FORCE, 0, 0, "over a table that is there", 1},
+                                             {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    TableOptions *o = state->input;
+    switch (key) {
+    case 'o':
+        o->out = arg;
+        return 0;
+    case OPTION_FORCE:
+        o->force = 1;
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+const struct argp table_argp = {options, parse, 0, 0, 0, 0, 0};
+const struct argp_child table_children[] = {{&table_argp, 0, 0, 0}, {0}};
+
+int table_run(const TableWork *work, void *own, const TableOptions *o, int argc, char **argv) {
+    char message[MESSAGE];
+    Tsv table;
+    const TsvMode mode = o->resume ? TSV_RESUME : o->force ? TSV_FORCE : TSV_NEW;
+    interrupt_catch();
+    int status = tsv_open(&table, o->out, mode, argc, argv, work->columns, message, sizeof message);
+    if (!status) {
+        status = work->measure(own, &table, message, sizeof message);
+        status = tsv_end(&table, status, message, sizeof message);
+    }
+    char who[64];
+    snprintf(who, sizeof who, "titans bench %s", work->name);
+    if (status < 0) say(who, message);
+    if (status > 0)
+        fprintf(stderr, "titans bench %s: interrupted; %s has what was measured\n", work->name, o->out);
+    return status > 0 ? interrupt_status() : status ? 1 : 0;
+}
