@@ -1,5 +1,5 @@
-"""A straightforward JAX implementation of the memory (eqs 12-18, linear or deep) and of attention: what check_jax.py is tested with.
-Nothing here is fast."""
+"""A straightforward JAX implementation of the memory (eqs 12-18, linear or deep) and of attention:
+what check_jax.py is tested with. Nothing here is fast."""
 
 import jax
 import jax.numpy as jnp
@@ -27,8 +27,9 @@ def _loss(weights, k, v):
 
 
 def memory_chunk(x, dims, wrong=False):
-    """y, M and S after T tokens (eqs 13-16), every inner gradient taken at the start of its chunk of b tokens."""
-    if dims["gelu"] or dims["residual"] or dims["norm"] or dims["per_layer"] or dims["channelwise"]:
+    """y, M and S after T tokens (eqs 13-16), every inner gradient taken at the start of its chunk
+    of b tokens."""
+    if any(dims[n] for n in ("gelu", "residual", "norm", "per_layer", "channelwise")):
         raise NotImplementedError("the plain memory only")
     T, b, n0, nL = dims["T"], dims["b"], dims["n0"], dims[f"n{dims['L']}"]
     k, q, v = x["k"].reshape(T, n0), x["q"].reshape(T, n0), x["v"].reshape(T, nL)
@@ -38,7 +39,8 @@ def memory_chunk(x, dims, wrong=False):
             start = M
         u = jax.grad(_loss)(start, k[t], v[t])
         S = [x["eta"][t] * s - x["theta"][t] * g for s, g in zip(S, u)]
-        M = [(1 - x["alpha"][t]) * ((m + s) if wrong else m) + (0 if wrong else s) for m, s in zip(M, S)]
+        keep = 1 - x["alpha"][t]
+        M = [keep * (m + s) if wrong else keep * m + s for m, s in zip(M, S)]
         y.append(_net(M, q[t]))
     return {"y": jnp.stack(y), "M": jnp.concatenate([m.reshape(-1) for m in M]),
             "S": jnp.concatenate([s.reshape(-1) for s in S])}

@@ -1,5 +1,6 @@
-"""A straightforward PyTorch implementation of the memory (eqs 12-18, linear or deep, with decay and momentum): an example of what the
-checks expect, and what they are tested with. Nothing here is fast."""
+"""A straightforward PyTorch implementation of the memory (eqs 12-18, linear or deep, with decay and
+momentum): an example of what the checks expect, and what they are tested with. Nothing here is
+fast."""
 
 import torch
 
@@ -25,7 +26,7 @@ def _surprise(weights, k, v):
 
 
 def _memory(x, dims, forget):
-    if dims["gelu"] or dims["residual"] or dims["norm"] or dims["per_layer"] or dims["channelwise"]:
+    if any(dims[n] for n in ("gelu", "residual", "norm", "per_layer", "channelwise")):
         raise NotImplementedError("the plain memory only")
     T, b, n0, nL = dims["T"], dims["b"], dims["n0"], dims[f"n{dims['L']}"]
     x = {name: t if t.requires_grad else t.detach().requires_grad_() for name, t in x.items()}
@@ -38,11 +39,13 @@ def _memory(x, dims, forget):
         S = [x["eta"][t] * s - x["theta"][t] * g for s, g in zip(S, u)]
         M = [forget(m, s, x["alpha"][t]) for m, s in zip(M, S)]
         y.append(_net(M, q[t]))
-    return {"y": torch.stack(y), "M": torch.cat([m.reshape(-1) for m in M]), "S": torch.cat([s.reshape(-1) for s in S])}
+    flat = [torch.cat([w.reshape(-1) for w in layers]) for layers in (M, S)]
+    return {"y": torch.stack(y), "M": flat[0], "S": flat[1]}
 
 
 def memory_chunk(x, dims):
-    """y, M and S after T tokens (eqs 13-16), every inner gradient taken at the start of its chunk of b tokens."""
+    """y, M and S after T tokens (eqs 13-16), every inner gradient taken at the start of its chunk
+    of b tokens."""
     return _memory(x, dims, lambda m, s, alpha: (1 - alpha) * m + s)
 
 
