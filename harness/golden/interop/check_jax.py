@@ -2,23 +2,33 @@
 python check_jax.py my_module:my_function --equation NAME --gradient"""
 
 import golden
-import jax
-import jax.numpy as jnp
-import numpy as np
+import golden_command
 
+jax = golden.need("jax")
+jnp = jax.numpy
 jax.config.update("jax_enable_x64", True)
 
 
-def call(function, case, dtype, gradient):
+def run(function, case, dtype, gradient):
     inputs = {name: jnp.asarray(x, dtype) for name, x in case.inputs.items()}
-    if not gradient:
-        return {n: np.asarray(y, np.float64) for n, y in function(inputs, case.dims).items()}, {}
-    outputs, pull = jax.vjp(lambda x: function(x, case.dims), inputs)
-    cotangents = {n: jnp.asarray(case.cotangents[n], y.dtype).reshape(y.shape) for n, y in outputs.items()}
-    (found,) = pull(cotangents)
-    return ({n: np.asarray(y, np.float64) for n, y in outputs.items()},
-            {n: np.asarray(found[n], np.float64) for n in case.gradients})
+
+    def forward(x):
+        returned = golden.named(function(dict(x), dict(case.dims)), case.outputs)
+        return {name: jnp.asarray(returned[name]) for name in case.outputs}
+
+    def pull(outputs):
+        """Gradients by input name of sum(cotangent x output), all outputs of the right size."""
+        y, backward = jax.vjp(forward, inputs)
+        cotangents = {n: jnp.asarray(case.cotangents[n], x.dtype) for n, x in y.items()}
+        (found,) = backward({n: c.reshape(y[n].shape) for n, c in cotangents.items()})
+        return {name: found[name] for name in case.gradients}
+
+    return function(dict(inputs), dict(case.dims)), pull
+
+
+def main():
+    golden_command.main(run, ["float64", "float32", "float16", "bfloat16"])
 
 
 if __name__ == "__main__":
-    golden.main(call, ["float64", "float32", "float16", "bfloat16"])
+    main()

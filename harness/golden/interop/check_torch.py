@@ -2,21 +2,40 @@
 python check_torch.py my_module:my_function --equation NAME --gradient"""
 
 import golden
-import torch
+import golden_command
+
+torch = golden.need("torch")
 
 
-def call(function, case, dtype, gradient):
+def no_path(leaf, reference):
+    """What None of autograd stands for: 0, if the reference says that nothing depends on it."""
+    if reference.any():
+        return golden.NotJudged("not computed: autograd finds no path to it from any output (None)")
+    return torch.zeros_like(leaf)
+
+
+def run(function, case, dtype, gradient):
     kind = getattr(torch, dtype)
-    inputs = {name: torch.tensor(x, dtype=kind, requires_grad=gradient) for name, x in case.inputs.items()}
-    outputs = function(inputs, case.dims)
-    gradients = {}
-    if gradient:
-        total = sum((outputs[n].reshape(-1) * torch.tensor(c, dtype=kind)).sum() for n, c in case.cotangents.items())
-        names = [n for n in case.gradients]
-        found = torch.autograd.grad(total, [inputs[n] for n in names], allow_unused=True)
-        gradients = {n: (torch.zeros_like(inputs[n]) if g is None else g).double().numpy() for n, g in zip(names, found)}
-    return {n: y.detach().double().numpy() for n, y in outputs.items()}, gradients
+    leaves = {n: torch.tensor(x, dtype=kind) for n, x in case.inputs.items()}
+    for name in case.gradients:
+        leaves[name].requires_grad_(gradient)
+
+    def pull(outputs):
+        """Gradients by input name of sum(cotangent x output), all outputs of the right size."""
+        total = 0
+        for name, c in case.cotangents.items():
+            y = outputs[name].reshape(-1)
+            total = total + (y * torch.tensor(c, dtype=y.dtype)).sum()
+        found = torch.autograd.grad(total, [leaves[n] for n in case.gradients], allow_unused=True)
+        given = zip(case.gradients.items(), found)
+        return {n: no_path(leaves[n], want) if g is None else g for (n, want), g in given}
+
+    return function({n: x.clone() for n, x in leaves.items()}, dict(case.dims)), pull
+
+
+def main():
+    golden_command.main(run, ["float64", "float32", "float16", "bfloat16"])
 
 
 if __name__ == "__main__":
-    golden.main(call, ["float64", "float32", "float16", "bfloat16"])
+    main()

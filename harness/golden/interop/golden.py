@@ -1,22 +1,52 @@
-"""Golden vectors of titans.c for Python: reading, judging, reporting. Needs numpy only; used by check_numpy.py, check_torch.py
-and check_jax.py, which differ in how they call a function and differentiate it."""
+"""Golden vectors of titans.c for Python, numpy only: reading, judging, asserting (docs/interop.md).
 
-import argparse
+A tensor is called out/NAME (an output) or grad/NAME (the gradient of an input), as in the files. It
+is judged, or it counts as not judged, with a reason: nothing passes that was not compared."""
+
 import importlib
 import json
 import os
 import struct
 import sys
+from collections.abc import Mapping
+from typing import NamedTuple, Optional
 
-import numpy as np
 
-UNIT = {"float64": (2.0**-53, 2.0**-1022), "float32": (2.0**-24, 2.0**-126), "float16": (2.0**-11, 2.0**-14),
-        "bfloat16": (2.0**-8, 2.0**-126)}
-FOLDER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "results", "golden")
+def need(module):
+    """The module, or exit 2 saying how to get it."""
+    try:
+        return importlib.import_module(module)
+    except Exception as problem:
+        print(f"cannot import {module} ({problem}): pip install {module}", file=sys.stderr)
+        sys.exit(2)
+
+
+np = need("numpy")
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+FOLDER = os.path.normpath(os.path.join(HERE, "..", "..", "..", "results", "golden"))
+VERSION = 1
+# Unit roundoff and smallest normal number.
+UNIT = {
+    "float64": (2.0**-53, 2.0**-1022),
+    "float32": (2.0**-24, 2.0**-126),
+    "float16": (2.0**-11, 2.0**-14),
+    "bfloat16": (2.0**-8, 2.0**-126),
+}
+# Tensors with a row per token wherever their size is a multiple of T.
+PER_TOKEN = frozenset("x y o q k v z m a b u alpha theta eta logits".split())
+
+
+class GoldenError(Exception):
+    """The files, the equation or a name asked for is wrong: nothing can be checked."""
+
+
+class NotJudged(Exception):
+    """Why a tensor cannot be compared. Stands for that tensor in a dict of outputs or gradients."""
 
 
 def read_tensors(path):
-    """All tensors of a golden file (F64) by name."""
+    """All tensors of a golden file by name, flat float64 arrays that cannot be written to."""
     with open(path, "rb") as f:
         data = f.read()
     (size,) = struct.unpack("<Q", data[:8])
@@ -25,88 +55,269 @@ def read_tensors(path):
     tensors = {}
     for name, entry in header.items():
         begin, end = entry["data_offsets"]
-        tensors[name] = np.frombuffer(data[8 + size + begin : 8 + size + end], "<f8").reshape(entry["shape"])
+        tensors[name] = np.frombuffer(data[8 + size + begin : 8 + size + end], "<f8")
     return tensors
 
 
 class Case:
-    """One case: dims and, by tensor name, inputs, cotangents, outputs, gradients and their gauges (flat float64 arrays)."""
+    """One case: dims, and by name the flat float64 arrays inputs, outputs, cotangents (one per
+    output), gradients (one per input that has one), gauge_out and gauge_grad."""
 
-    def __init__(self, family, test, note, k, tensors):
-        self.id, self.equation, self.comment, self.note, self.k = test["tcId"], test["equation"], test["comment"], note, k
-        self.family, self.flags, self.dims = family, test["flags"], test["dims"]
-        part = lambda kind, names: {n: tensors[f"{self.id}/{kind}/{n}"] for n in names if f"{self.id}/{kind}/{n}" in tensors}
-        self.inputs, self.outputs = part("in", test["in"]), part("out", test["out"])
-        self.cotangents, self.gradients = part("cot", test["out"]), part("grad", test["in"])
-        self.gauge_out, self.gauge_grad = part("gauge/out", test["out"]), part("gauge/grad", test["in"])
+    def __init__(self, index, test, tensors):
+        self.family, self.k = index["family"], index["k"]
+        self.id, self.equation, self.dims = test["tcId"], test["equation"], test["dims"]
+        self.flag, self.comment = test["flags"][0], test["comment"]
+        self.note = index["notes"][self.flag]
+
+        def part(kind, names):
+            found = {n: tensors.get(f"{self.id}/{kind}/{n}") for n in names}
+            return {n: x for n, x in found.items() if x is not None}
+
+        self.inputs, self.gradients = part("in", test["in"]), part("grad", test["in"])
+        self.outputs, self.cotangents = part("out", test["out"]), part("cot", test["out"])
+        self.gauge_out = part("gauge/out", test["out"])
+        self.gauge_grad = part("gauge/grad", test["in"])
+        self._must_be_whole(test["out"])
+
+    def __str__(self):
+        return f"{self.family}-{self.id}-{self.flag}"
+
+    def _must_be_whole(self, names):
+        """A tensor missing from the files would be one that nobody compares."""
+        sizes = {n: x.size for n, x in self.outputs.items()}
+        whole = bool(names) and set(names) == set(sizes)
+        for part in (self.cotangents, self.gauge_out):
+            whole &= {n: x.size for n, x in part.items()} == sizes
+        sizes = {n: x.size for n, x in self.gradients.items()}
+        whole &= {n: x.size for n, x in self.gauge_grad.items()} == sizes
+        every = [*self.outputs.values(), *self.gradients.values()]
+        if not whole or not all(x.size and np.isfinite(x).all() for x in every):
+            raise GoldenError(f"golden case {self.family} {self.id} is not whole")
+
+    def copies(self, dtype):
+        """The inputs as new arrays of that numpy type; they may be written to."""
+        return {name: x.astype(dtype) for name, x in self.inputs.items()}
+
+    def labels(self, gradient):
+        """Names of all tensors to compare."""
+        gradients = [f"grad/{n}" for n in self.gradients] if gradient else []
+        return [f"out/{n}" for n in self.outputs] + gradients
+
+
+def _index(folder, name):
+    with open(os.path.join(folder, name)) as f:
+        index = json.load(f)
+    if index["version"] != VERSION:
+        raise GoldenError(f"{name}: version {index['version']}, these scripts know {VERSION}")
+    return index
 
 
 def cases(equation, folder=FOLDER):
-    """All cases of an equation."""
-    found = []
-    for name in sorted(os.listdir(folder)):
-        if not name.endswith(".json"):
-            continue
-        with open(os.path.join(folder, name)) as f:
-            index = json.load(f)
-        if index["version"] != 1:
-            sys.exit(f"{name}: version {index['version']}, these scripts know 1")
-        tests = [t for t in index["tests"] if t["equation"] == equation]
-        tensors = read_tensors(os.path.join(folder, name[:-5] + ".safetensors")) if tests else {}
-        found += [Case(index["family"], t, index["notes"][t["flags"][0]], index["k"], tensors) for t in tests]
+    """All cases of an equation, at least one."""
+    try:
+        names = sorted(n for n in os.listdir(folder) if n.endswith(".json"))
+        found, known = [], set()
+        for name in names:
+            index = _index(folder, name)
+            known |= {t["equation"] for t in index["tests"]}
+            tests = [t for t in index["tests"] if t["equation"] == equation]
+            path = os.path.join(folder, name[: -len("json")] + "safetensors")
+            tensors = read_tensors(path) if tests else {}
+            found += [Case(index, t, tensors) for t in tests]
+    except (OSError, ValueError, TypeError, LookupError, struct.error) as problem:
+        raise GoldenError(f"no golden vectors can be read from {folder}: {problem!r}") from problem
+    if not known:
+        raise GoldenError(f"no golden vectors in {folder}")
+    if not found:
+        there = " ".join(sorted(known))
+        raise GoldenError(f"no golden case of equation '{equation}'; there are: {there}")
     return found
 
 
+def select(found, names, gradient):
+    """The labels of `names` (NAME, out/NAME or grad/NAME) among the tensors of some cases."""
+    known = [label for case in found for label in case.labels(True)]
+    chosen = set()
+    for name in names:
+        label = next((x for x in (name, f"out/{name}", f"grad/{name}") if x in known), None)
+        if label is None:
+            raise GoldenError(f"no tensor '{name}'; there are: {' '.join(dict.fromkeys(known))}")
+        if label.startswith("grad/") and not gradient:
+            raise GoldenError(f"'{label}' is compared with gradients only, and none are asked for")
+        chosen.add(label)
+    if gradient and not any(label.startswith("grad/") for label in chosen):
+        raise GoldenError("gradients are asked for, but none is selected")
+    return chosen
+
+
+def named(returned, names):
+    """What a function returned as a dict by name: a dict, a tuple or list in the order of `names`,
+    or a lone array when there is one name."""
+    if isinstance(returned, Mapping):
+        return dict(returned)
+    names = list(names)
+    several = isinstance(returned, (tuple, list))
+    if several and len(returned) == len(names):
+        return dict(zip(names, returned))
+    if len(names) == 1 and returned is not None and not several:
+        return {names[0]: returned}
+    got = f"a {type(returned).__name__} of {len(returned)}" if several else type(returned).__name__
+    raise NotJudged(f"the function returned {got}, expected a dict with {', '.join(names)}")
+
+
+def numbers(x):
+    """A tensor of numpy, PyTorch or JAX as a float64 array of its shape, and its type's name."""
+    if isinstance(x, NotJudged):
+        raise x
+    if x is None:
+        raise NotJudged("it is None")
+    try:
+        x = x.detach().cpu() if hasattr(x, "detach") else np.asarray(x)
+        kind = str(x.dtype).split(".")[-1]
+        if not kind.startswith(("float", "bfloat")):
+            raise NotJudged(f"its type is {kind}, expected a floating-point one")
+        return np.asarray(x.double() if hasattr(x, "double") else x, np.float64), kind
+    except (TypeError, ValueError, RuntimeError) as problem:
+        raise NotJudged(f"no array of numbers: {problem}") from problem
+
+
+class Verdict(NamedTuple):
+    """What became of one tensor."""
+
+    label: str
+    ratio: Optional[float]  # worst share of the tolerance, at most 1 to pass; None: not judged
+    text: str  # why it fails or was not judged
+
+    @property
+    def passed(self):
+        return self.ratio is not None and self.ratio <= 1.0
+
+
+class Comparison:
+    """One tensor `got` (any shape) beside the reference `want` and what is `allowed` (flat)."""
+
+    def __init__(self, got, want, allowed):
+        self.got, self.flat, self.want, self.allowed = got, got.reshape(-1), want, allowed
+        self.ratio = self.share(self.flat)
+
+    def share(self, flat):
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.where(np.isfinite(flat), np.abs(flat - self.want) / self.allowed, np.inf)
+
+    def factor(self):
+        """got / want where that is the same number everywhere, else None."""
+        at = np.argmax(np.abs(self.want))
+        if not self.want[at] or not np.isfinite(self.flat).all():
+            return None
+        r = self.flat[at] / self.want[at] + 0.0
+        off = np.abs(self.flat - r * self.want)
+        return r if (off <= 2.0 * max(1.0, abs(r)) * self.allowed).all() else None
+
+    def rule(self):
+        """What got is of want, where that can be told: a list of short sentences."""
+        lost, factor, told = np.sum(~np.isfinite(self.flat)), self.factor(), []
+        if lost:
+            told.append(f"{lost} not finite")
+        if factor is not None:
+            told.append(f"got / want = {factor:.6g} everywhere")
+        if self.got.ndim == 2 and self.share(self.got.T.reshape(-1)).max() <= 1.0:
+            told.append("the transpose passes")
+        return told
+
+    def text(self, tokens):
+        """Where the wrong elements begin. tokens: rows of the tensor, 0 when it has none."""
+        wrong = np.flatnonzero(self.ratio > 1.0)
+        i = int(wrong[0])
+        index = ", ".join(str(k) for k in np.unravel_index(i, self.got.shape or (1,)))
+        token = f" (token {i * tokens // self.want.size})" if tokens else ""
+        first = f"first [{index}]{token}: got {self.flat[i]:.9g}, want {self.want[i]:.9g}"
+        return "; ".join([f"{wrong.size} of {self.want.size} wrong, {first}"] + self.rule())
+
+
 def judge(case, kind, name, got, dtype):
-    """Worst share of the tolerance over the elements of one tensor: (ratio, index, got, want)."""
-    want, gauge = (case.outputs, case.gauge_out) if kind == "out" else (case.gradients, case.gauge_grad)
+    """The verdict on one tensor: kind "out" or "grad", got an array of any shape of the right size,
+    row-major, computed in dtype."""
+    label = f"{kind}/{name}"
+    want = (case.outputs if kind == "out" else case.gradients)[name]
+    gauge = (case.gauge_out if kind == "out" else case.gauge_grad)[name]
+    try:
+        got, computed = numbers(got)
+    except NotJudged as reason:
+        return Verdict(label, None, str(reason))
+    if got.size != want.size:
+        expected = f"{want.shape}, or another of {want.size} numbers"
+        return Verdict(label, None, f"its shape is {got.shape}, expected {expected}")
     unit, least = UNIT[dtype]
-    got = np.asarray(got, np.float64).reshape(-1)
-    if got.size != want[name].size:
-        return float("inf"), 0, float("nan"), float("nan")
-    ratio = np.abs(got - want[name]) / (case.k * unit * (gauge[name] + np.abs(want[name])) + least)
-    ratio = np.where(np.isfinite(got), ratio, np.inf)
-    at = int(np.argmax(ratio)) if ratio.size else 0
-    return (float(ratio[at]), at, float(got[at]), float(want[name][at])) if ratio.size else (0.0, 0, 0.0, 0.0)
+    compared = Comparison(got, want, case.k * unit * (gauge + np.abs(want)) + least)
+    worst = float(compared.ratio.max())
+    if worst <= 1.0:
+        return Verdict(label, worst, "")
+    tokens = case.dims.get("T", 0) if name in PER_TOKEN else 0
+    text = compared.text(tokens if tokens and want.size % tokens == 0 else 0)
+    coarser = UNIT.get(computed, (0.0,))[0] > unit
+    return Verdict(label, worst, text + (f"; computed in {computed} only" if coarser else ""))
 
 
-def report(case, results, dtype):
-    """Prints a line, and for a failure the worst element and what it usually means. True when the case passes."""
-    worst = max(results, default=(0.0, "", "", 0, 0.0, 0.0))
-    passed = worst[0] <= 1.0
-    print(f"{case.family} {case.id} {case.equation:18} {case.flags[0]:18} {'pass' if passed else 'FAIL'}  "
-          f"worst {worst[0]:.3g} of its tolerance")
+def judge_all(case, kind, given, dtype):
+    """Verdicts on all outputs (kind "out") or gradients ("grad") of a case, and on what is given
+    beyond them. given: arrays, or NotJudged, by name."""
+    names = case.outputs if kind == "out" else case.gradients
+    what = "output" if kind == "out" else "gradient"
+    returned = " ".join(str(n) for n in given) or "none"
+    missing = NotJudged(f"the function returned no such {what}; it returned: {returned}")
+    verdicts = [judge(case, kind, n, given.get(n, missing), dtype) for n in names]
+    extra = [f"{kind}/{n}" for n in given if n not in names]
+    return verdicts + [Verdict(n, None, f"the equation has no such {what}") for n in extra]
+
+
+def heading(case):
+    return f"{case.family} {case.id} {case.equation:18} {case.flag:18}"
+
+
+def report(case, verdicts, left_out, dtype):
+    """Lines that say what was judged and what was not, and for a failure what it usually means."""
+    ratios = [v.ratio for v in verdicts if v.ratio is not None]
+    passed = bool(verdicts) and all(v.passed for v in verdicts)
+    worst = f"worst {max(ratios):.3g} of its tolerance" if ratios else "nothing was judged"
+    lines = [f"{heading(case)} {'pass' if passed else 'FAIL'}  {worst}"]
+    if passed:
+        lines.append(f"    judged: {' '.join(v.label for v in verdicts)}")
+    for v in [] if passed else verdicts:
+        state = "not judged" if v.ratio is None else "pass" if v.passed else "FAIL"
+        share = v.text if v.ratio is None else f"{v.ratio:.3g} of its tolerance"
+        lines.append(f"    {v.label:14} {state:10} {share}")
+        if state == "FAIL":
+            lines.append(f"        {v.text}")
+    if left_out:
+        lines.append(f"    left out: {' '.join(left_out)}")
     if not passed:
-        ratio, kind, name, at, got, want = worst
-        print(f"    {kind}/{name}[{at}] = {got:.9g}, the reference has {want:.9g} ({case.comment}, {dtype})\n    usually: {case.note}")
-    return passed
+        lines += [f"    the case: {case.comment}, {dtype}", f"    usually: {case.note}"]
+    return "\n".join(lines)
 
 
-def main(call, dtypes):
-    """call(function, case, dtype, gradient) -> (outputs, gradients), dicts of arrays by name (gradients may be {})."""
-    p = argparse.ArgumentParser(description="Run FUNCTION (module:name) against the golden vectors of EQUATION. It gets the inputs "
-                                            "as a dict of flat arrays by name and the dimensions as a dict, and returns a dict of outputs.")
-    p.add_argument("function")
-    p.add_argument("--equation", required=True)
-    p.add_argument("--dtype", default="float32", choices=dtypes)
-    p.add_argument("--gradient", action="store_true", help="compare gradients too")
-    p.add_argument("--golden", default=FOLDER, help="folder of the golden files")
-    o = p.parse_args()
-    module, _, name = o.function.partition(":")
-    sys.path.insert(0, os.getcwd())
-    function, found = getattr(importlib.import_module(module), name), cases(o.equation, o.golden)
-    if not found:
-        sys.exit(f"no golden case of equation '{o.equation}' (titans equation --list)")
-    failed = skipped = 0
-    for case in found:
-        try:
-            outputs, gradients = call(function, case, o.dtype, o.gradient)
-        except NotImplementedError as reason:
-            print(f"{case.family} {case.id} {case.equation:18} {case.flags[0]:18} skipped: {reason}")
-            skipped += 1
-            continue
-        given = [("out", n, outputs[n]) for n in case.outputs] + [("grad", n, g) for n, g in gradients.items()]
-        results = [(r[0], kind, n) + r[1:] for kind, n, x in given for r in [judge(case, kind, n, x, o.dtype)]]
-        failed += not report(case, results, o.dtype)
-    print(f"{len(found) - skipped} cases, {failed} failed, {skipped} skipped")
-    sys.exit(1 if failed or skipped == len(found) else 0)
+def pick(case, verdicts, gradient, only):
+    """The verdicts that `only` selects (labels, None for all) with those on tensors that the
+    equation does not have, and the labels left out."""
+    known = case.labels(True)
+    kept = [v for v in verdicts if only is None or v.label in only or v.label not in known]
+    asked = case.labels(gradient)
+    return kept, [label for label in asked if label not in {v.label for v in kept}]
+
+
+def assert_case(case, outputs, gradients=None, dtype="float32", only=None):
+    """Raises AssertionError with a report unless every tensor is there and within its tolerance.
+
+    outputs, gradients: dicts of arrays of numpy, PyTorch or JAX, or tuples in the order of
+    case.outputs and case.gradients. Without gradients only outputs are compared. only: a list of
+    names, as in --only."""
+    gradient = gradients is not None
+    chosen = None if only is None else select([case], only, gradient)
+    try:
+        verdicts = judge_all(case, "out", named(outputs, case.outputs), dtype)
+        if gradient:
+            verdicts += judge_all(case, "grad", named(gradients, case.gradients), dtype)
+    except NotJudged as reason:
+        raise AssertionError(f"{case}: {reason}") from reason
+    verdicts, left_out = pick(case, verdicts, gradient, chosen)
+    if not verdicts or not all(v.passed for v in verdicts):
+        raise AssertionError("\n" + report(case, verdicts, left_out, dtype))
