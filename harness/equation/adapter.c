@@ -1,5 +1,6 @@
 #include "equation/adapter.h"
 #include "base/check.h"
+#include "equation/inputs.h"
 #include "equation/kernel/model.h"
 
 #include "kernel_adapters.h"
@@ -28,6 +29,11 @@ int kernel_differentiable(const KernelAdapter *a, const Dims *dims) {
 
 int kernel_output_is_constant(const Equation *equation, int output) {
     return !strcmp(equation->name, "language_model") && !strcmp(equation->out[output].name, "logits");
+}
+
+int kernel_gradient_is_computed(const Equation *equation, int input) {
+    const Role role = equation->in[input].role;
+    return !role_is_index(role) && role != LIMIT;
 }
 
 int64_t run_dim(const KernelRun *r, const char *name) { return dims_get(r->dims, name); }

@@ -40,6 +40,13 @@ int kernel_differentiable(const KernelAdapter *adapter, const Dims *dims);
 /* Outputs whose cotangent must be zero, since the optimized model has no such gradient: a model's logits. */
 int kernel_output_is_constant(const Equation *equation, int output);
 
+/* Whether kernels compute the gradient of an input. They do not for numbers of the configuration (LIMIT), which are
+ * options of theirs and not trained; whole numbers have none in any implementation. Whatever is not computed is left
+ * out of files and said, never written as 0. */
+int kernel_gradient_is_computed(const Equation *equation, int input);
+
+enum { LIMIT_MOST = 1000 }; /* what theta_max may be: the configuration's range */
+
 /* By name; stop the program where there is none. A gradient is NULL in a forward-only run. */
 int64_t run_dim(const KernelRun *run, const char *name);
 int64_t run_size(const KernelRun *run, const char *input);

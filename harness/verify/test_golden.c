@@ -95,10 +95,8 @@ static void answer_case(Answers *a, const SafeFile *golden, const KernelAdapter 
     }
     adapter->run(r);
     for (int i = 0; e->out[i].name; i++) answer(a, id, "out", r->out_size[i], r->out[i], &e->out[i]);
-    /* indices and the largest step have no gradient in the kernels */
     for (int i = 0; gradient && e->in[i].name; i++)
-        if (!role_is_index(e->in[i].role) && e->in[i].role != LIMIT)
-            answer(a, id, "grad", r->in_size[i], r->grad[i], &e->in[i]);
+        if (kernel_gradient_is_computed(e, i)) answer(a, id, "grad", r->in_size[i], r->grad[i], &e->in[i]);
 }
 
 /* *tensors: how many were written. Returns the cases. */

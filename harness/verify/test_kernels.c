@@ -124,10 +124,8 @@ Test(kernels, forward_is_within_the_derived_bound) {
     for_every_case("kernel forward", "forward", check_forward);
 }
 
-/* No direction to move in: indices, and what is a number of the configuration. */
-static int is_fixed(const Case *c, int i) {
-    return role_is_index(c->e->in[i].role) || c->e->in[i].role == LIMIT;
-}
+/* Nothing to compare: named as not computed (every_gradient_is_compared_or_named holds this against the kernels). */
+static int is_fixed(const Case *c, int i) { return !kernel_gradient_is_computed(c->e, i); }
 
 static int64_t check_gradient(const KernelAdapter *a, const EquationCase *row, Case *c, double *worst) {
     double *cotangent[EQUATION_ARGUMENTS] = {0}, *grad[EQUATION_ARGUMENTS] = {0},
@@ -175,6 +173,59 @@ static int64_t check_gradient(const KernelAdapter *a, const EquationCase *row, C
     return checks;
 }
 Test(kernels, gradient_equals_complex_step) { for_every_case("kernel gradient", "gradient", check_gradient); }
+
+/* What is known of an input's gradient after all rows: the largest of the complex step where it is compared, or of the
+ * complex step and the kernel where it is named as not computed. */
+typedef struct {
+    int64_t compared;
+    double reference, kernel;
+} GradientSeen;
+
+static void see_gradients(const KernelAdapter *a, const Case *c, GradientSeen *seen) {
+    double *cotangent[EQUATION_ARGUMENTS] = {0}, *grad[EQUATION_ARGUMENTS] = {0};
+    KernelRun r;
+    run_new(&r, c, 1);
+    a->run(&r);
+    for (int o = 0; o < c->outputs; o++) {
+        cotangent[o] = oracle_zeros(c->out_size[o]);
+        for (int64_t j = 0; j < c->out_size[o]; j++) cotangent[o][j] = (double)r.cotangent[o][j];
+    }
+    for (int i = 0; i < c->inputs; i++) grad[i] = oracle_zeros(c->in_size[i]);
+    oracle_gradient(&c->dims, constant(c->in), constant(cotangent), grad, NULL);
+    for (int i = 0; i < c->inputs; i++) {
+        seen[i].compared += is_fixed(c, i) ? 0 : c->in_size[i];
+        seen[i].reference = fmax(seen[i].reference, largest(grad[i], c->in_size[i]));
+        for (int64_t j = 0; j < c->in_size[i]; j++)
+            seen[i].kernel = fmax(seen[i].kernel, fabs((double)r.grad[i][j]));
+    }
+    for (int i = 0; i < c->inputs; i++) free(grad[i]);
+    for (int o = 0; o < c->outputs; o++) free(cotangent[o]);
+    run_free(&r, c);
+}
+
+/* Every input of every kernel: its gradient is compared with a complex step that is not 0 all over, or it is named as
+ * not computed, and then the kernel leaves it alone although there is one; indices have none. Nothing else. */
+Test(kernels, every_gradient_is_compared_or_named) {
+    KernelAdapter a;
+    kernel = kernels_at(0);
+    for (int k = 0; kernel_adapter_at(k, &a); k++) {
+        GradientSeen seen[EQUATION_ARGUMENTS] = {{0, 0, 0}};
+        const Equation *e = oracle_lookup(&reference_double, a.equation);
+        for (int i = 0; case_at(i); i++) {
+            if (!tried(&a, case_at(i), "gradient")) continue;
+            Case c = row_case(case_at(i), 1);
+            if (kernel_differentiable(&a, &c.dims)) see_gradients(&a, &c, seen);
+            case_free(&c);
+        }
+        for (int i = 0; e->in[i].name; i++)
+            cr_assert(kernel_gradient_is_computed(e, i) ? seen[i].compared && seen[i].reference > 0
+                      : role_is_index(e->in[i].role)    ? seen[i].kernel == 0 && seen[i].reference == 0
+                                                        : seen[i].kernel == 0 && seen[i].reference > 0,
+                      "%s: the gradient of %s: %lld numbers compared, largest %g, the kernel's %g", a.kernel,
+                      e->in[i].name, (long long)seen[i].compared, seen[i].reference, seen[i].kernel);
+        ledger_record("named gradients", a.kernel, argument_count(e->in), 0);
+    }
+}
 
 /* ---- the bound from the other side ------------------------------------------------------------------------ */
 
