@@ -88,25 +88,32 @@ static void window_attention_run(const Call *c) {
     window_attention(dim(c, "tokens"), dim(c, "keys"), dim(c, "head_width"), dim(c, "window"),
                      dim(c, "prefix"), in(c, "q"), in(c, "k"), in(c, "v"), out(c, "y"));
 }
-#define KEYS SIZE("keys", "S", "keys, at least as many as tokens: queries are the last tokens")
+#define KEYS SIZE("keys", "S", "rows of keys; the queries belong to the last tokens of them")
 static const Dimension attention_dims[] = {TOKENS, KEYS, HEAD_WIDTH, DIMENSION_END};
 static const Dimension window_attention_dims[] = {
     TOKENS,
     KEYS,
     HEAD_WIDTH,
-    COUNT("window", NULL, "keys that a query sees, its own included; 0: all"),
-    COUNT("prefix", NULL, "first keys that every query sees"),
+    COUNT("window", NULL, "keys that a query sees, its own row's included; 0: all up to it"),
+    COUNT("prefix", NULL, "first keys, seen by every query whose row is not before them"),
     DIMENSION_END};
-static const Argument attention_in[] = {{"q", NULL, "tokens head_width", NUMBER, "queries"},
-                                        {"k", NULL, "keys head_width", NUMBER, "keys"},
-                                        {"v", NULL, "keys head_width", NUMBER, "values"},
-                                        ARGUMENT_END};
+static const Argument attention_in[] = {
+    {"q", NULL, "tokens head_width", NUMBER, "queries, those of the last tokens rows"},
+    {"k", NULL, "keys head_width", NUMBER, "keys"},
+    {"v", NULL, "keys head_width", NUMBER, "values"},
+    ARGUMENT_END};
 static const Argument attention_out[] = {{"y", NULL, "tokens head_width", NUMBER, "what each query reads"},
                                          ARGUMENT_END};
 
 static const Equation attention_equations[] = {
-    {"qkv", "eq 1", qkv_dims, qkv_in, qkv_out, qkv_run, NULL},
-    {"attention", "eq 2, per-head scale", attention_dims, attention_in, attention_out, attention_run, NULL},
-    {"window_attention", "eq 27, per-head scale", window_attention_dims, attention_in, attention_out,
-     window_attention_run, NULL},
+    {"qkv", "eq 1", "(1) q = x W_Q, k = x W_K, v = x W_V", qkv_dims, qkv_in, qkv_out, qkv_run, NULL},
+    {"attention", "eq 2, per-head scale",
+     "(2) y_i = sum_{j<=p} exp(q_i.k_j / sqrt(head_width)) v_j / sum_{l<=p} exp(q_i.k_l / "
+     "sqrt(head_width)),\n"
+     "query i is row p = keys - tokens + i",
+     attention_dims, attention_in, attention_out, attention_run, NULL},
+    {"window_attention", "eq 27, per-head scale",
+     "(27) attention (eq 2) of query i, which is row p = keys - tokens + i, to the rows j <= p with\n"
+     "j < prefix or j > p - window (window 0: to all j <= p)",
+     window_attention_dims, attention_in, attention_out, window_attention_run, NULL},
     EQUATION_END};

@@ -54,16 +54,24 @@ static inline int64_t call_dim(const Call *c, const char *name) {
     return value;
 }
 
-/* Numbers of a tensor: the product of its shape, words separated by one blank. */
-static inline int64_t call_size(const Call *c, const Argument *a) {
-    int64_t size = 1;
-    for (const char *word = a->shape; *word;) {
+/* Shape of a tensor; returns its rank. */
+static inline int call_shape(const Call *c, const Argument *a, int64_t *shape) {
+    int rank = 0;
+    for (const char *word = a->shape; *word && rank < EQUATION_RANK;) {
         char name[48];
         const size_t length = strcspn(word, " ");
         snprintf(name, sizeof name, "%.*s", (int)length, word);
-        size *= *word >= '0' && *word <= '9' ? strtoll(word, NULL, 10) : call_dim(c, name);
+        shape[rank++] = *word >= '0' && *word <= '9' ? strtoll(word, NULL, 10) : call_dim(c, name);
         word += length + (word[length] == ' ');
     }
+    return rank;
+}
+
+/* Its numbers. */
+static inline int64_t call_size(const Call *c, const Argument *a) {
+    int64_t shape[EQUATION_RANK], size = 1;
+    const int rank = call_shape(c, a, shape);
+    for (int i = 0; i < rank; i++) size *= shape[i];
     return size;
 }
 

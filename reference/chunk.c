@@ -229,7 +229,8 @@ static void chunk_lti_run(const Call *c) {
               in(c, "alpha")[0], in(c, "theta")[0], in(c, "eta")[0], out(c, "M"), out(c, "S"));
 }
 
-#define CHUNK SIZE("chunk", "b", "tokens whose gradients are taken at one state")
+#define CHUNK                                                                                                \
+    SIZE("chunk", "b", "tokens whose gradients are taken at one state; the last chunk may be shorter")
 #define STATE_SIZE SIZE("n", NULL, "numbers of the state")
 static const Dimension memory_chunk_dims[] = {TOKENS, CHUNK, NETWORK, DIMENSION_END};
 static const Dimension chunk_linear_dims[] = {TOKENS, SIZE("n0", NULL, "width of keys"),
@@ -269,18 +270,32 @@ static const Argument chunk_lti_out[] = {{"M", NULL, "tokens n", NUMBER, "the st
                                          {"S", NULL, "tokens n", NUMBER, "the momentum after each token"},
                                          ARGUMENT_END};
 
-static const Equation chunk_equations[] = {{"memory_chunk", "eqs 16-18, errata E2 E3 E5", memory_chunk_dims,
-                                            memory_tokens_in, memory_tokens_out, memory_chunk_run, NULL},
-                                           {"chunk_closed", "eq 16, errata E2 E3 E5", memory_sequential_dims,
-                                            memory_tokens_in, memory_tokens_out, chunk_closed_run, NULL},
-                                           {"chunk_linear", "eq 17, errata E1 E4", chunk_linear_dims,
-                                            chunk_linear_in, chunk_linear_out, chunk_linear_run, NULL},
-                                           {"chunk_momentum", "eq 18", chunk_state_dims, chunk_momentum_in,
-                                            chunk_momentum_out, chunk_momentum_run, NULL},
-                                           {"lti_kernel", "section 3.2, erratum E17", lti_kernel_dims,
-                                            lti_kernel_in, lti_kernel_out, lti_kernel_run, NULL},
-                                           {"lti_kernel_closed", "section 3.2, erratum E17", lti_kernel_dims,
-                                            lti_kernel_in, lti_kernel_out, lti_kernel_closed_run, NULL},
-                                           {"chunk_lti", "section 3.2, eqs 16 18", chunk_state_dims,
-                                            chunk_lti_in, chunk_lti_out, chunk_lti_run, NULL},
-                                           EQUATION_END};
+static const Equation chunk_equations[] = {
+    {"memory_chunk", "eqs 16-18, errata E2 E3 E5",
+     FULL_RULE("M_{t'}") "\n"
+                         "(16)-(18) t' = chunk floor((t - 1) / chunk), tokens counted from 1: gradients are "
+                         "those of the chunk's start\n" NETWORK_FORMULA,
+     memory_chunk_dims, memory_tokens_in, memory_tokens_out, memory_chunk_run, NULL},
+    {"chunk_closed", "eq 16, errata E2 E3 E5",
+     "(16) M_t = beta_t M0 + a_t S0 - sum_{i<=t} C_{t,i} theta_i grad l(M0; k_i, v_i), beta_t = prod_{j<=t} "
+     "(1 - alpha_j);\n"
+     "C_{t,i} = (1 - alpha_t) C_{t-1,i} + prod_{i<j<=t} eta_j, C_{i,i} = 1, a_t = C_{t,0} from a_0 = 0: "
+     "memory_chunk as one chunk\n" NETWORK_FORMULA,
+     memory_sequential_dims, memory_tokens_in, memory_tokens_out, chunk_closed_run, NULL},
+    {"chunk_linear", "eq 17, errata E1 E4",
+     "(17) W = beta_T W0 - 2 sum_i theta_i (beta_T / beta_i) k_i' (k_i W0 - v_i), beta_t = prod_{j<=t} (1 - "
+     "alpha_j)",
+     chunk_linear_dims, chunk_linear_in, chunk_linear_out, chunk_linear_run, NULL},
+    {"chunk_momentum", "eq 18", "(18) S_t = eta_t S_{t-1} - theta_t u_t", chunk_state_dims, chunk_momentum_in,
+     chunk_momentum_out, chunk_momentum_run, NULL},
+    {"lti_kernel", "section 3.2, erratum E17", "section 3.2: c_n = (1 - alpha) c_{n-1} + eta^n, c_0 = 1",
+     lti_kernel_dims, lti_kernel_in, lti_kernel_out, lti_kernel_run, NULL},
+    {"lti_kernel_closed", "section 3.2, erratum E17",
+     "section 3.2: c_n = (rho^(n+1) - eta^(n+1)) / (rho - eta), rho = 1 - alpha; (n + 1) rho^n where rho = "
+     "eta",
+     lti_kernel_dims, lti_kernel_in, lti_kernel_out, lti_kernel_closed_run, NULL},
+    {"chunk_lti", "section 3.2, eqs 16 18",
+     "(16) M_t = rho^t M0 + eta c_{t-1} S0 - theta sum_{i<=t} c_{t-i} u_i, rho = 1 - alpha, c = kernel\n"
+     "(18) S_t = eta^t S0 - theta sum_{i<=t} eta^(t-i) u_i",
+     chunk_state_dims, chunk_lti_in, chunk_lti_out, chunk_lti_run, NULL},
+    EQUATION_END};

@@ -157,9 +157,13 @@ static real cross_entropy(int64_t T, int64_t V, const real *logits, const real *
     return count > 0 ? total / (real)count : R(0);
 }
 
-/* conv's tail */
+/* conv's formula and tail */
+#define CONV_FORMULA                                                                                         \
+    "conv(x)_t = sum_{j<taps} weight_j x_{t-(taps-1)+j},\n"                                                  \
+    "every column by itself; rows before x are those of tail"
+
 static int64_t tail_rows(const Call *c) { return dim(c, "taps") > 0 ? dim(c, "taps") - 1 : 0; }
-#define TAPS SIZE("taps", "w", "taps of the convolution, the last of which is the current token")
+#define TAPS SIZE("taps", "w", "taps of the convolution, the current token's included")
 #define TAIL_ROWS DERIVED("tail_rows", NULL, tail_rows, "taps - 1")
 
 static const Argument y_out[] = {{"y", NULL, "tokens width", NUMBER, "rows"}, ARGUMENT_END};
@@ -182,7 +186,7 @@ static void rms_norm_run(const Call *c) {
     rms_norm(dim(c, "tokens"), dim(c, "width"), in(c, "x"), in(c, "gain"), out(c, "y"));
 }
 static const Argument rms_norm_in[] = {{"x", NULL, "tokens width", NUMBER, "rows"},
-                                       {"gain", NULL, "width", GAIN, "factor of each column"},
+                                       {"gain", NULL, "width", GAIN, "factor of every column"},
                                        ARGUMENT_END};
 
 static void conv_run(const Call *c) {
@@ -190,10 +194,11 @@ static void conv_run(const Call *c) {
          out(c, "y"));
 }
 static const Dimension conv_dims[] = {TOKENS, WIDTH, TAPS, TAIL_ROWS, DIMENSION_END};
-static const Argument conv_in[] = {{"x", NULL, "tokens width", NUMBER, "rows"},
-                                   {"weight", NULL, "taps width", NUMBER, "a tap a row"},
-                                   {"tail", NULL, "tail_rows width", NUMBER, "the rows before x"},
-                                   ARGUMENT_END};
+static const Argument conv_in[] = {
+    {"x", NULL, "tokens width", NUMBER, "rows"},
+    {"weight", NULL, "taps width", NUMBER, "row 0 the oldest tap, the last row that of the current token"},
+    {"tail", NULL, "tail_rows width", NUMBER, "the rows before x, oldest first"},
+    ARGUMENT_END};
 
 static void conv_silu_run(const Call *c) {
     conv_silu(dim(c, "tokens"), dim(c, "heads") * dim(c, "head_width"), dim(c, "taps"), in(c, "x"),
@@ -206,8 +211,9 @@ static void conv_silu_l2_run(const Call *c) {
 static const Dimension conv_head_dims[] = {TOKENS, HEADS, HEAD_WIDTH, TAPS, TAIL_ROWS, DIMENSION_END};
 static const Argument conv_head_in[] = {
     {"x", NULL, "tokens heads head_width", NUMBER, "rows"},
-    {"weight", NULL, "taps heads head_width", NUMBER, "a tap a row"},
-    {"tail", NULL, "tail_rows heads head_width", NUMBER, "the rows before x"},
+    {"weight", NULL, "taps heads head_width", NUMBER,
+     "row 0 the oldest tap, the last row that of the current token"},
+    {"tail", NULL, "tail_rows heads head_width", NUMBER, "the rows before x, oldest first"},
     ARGUMENT_END};
 
 static void norm_gate_run(const Call *c) {
@@ -217,7 +223,7 @@ static void norm_gate_run(const Call *c) {
 static const Dimension head_dims[] = {TOKENS, HEADS, HEAD_WIDTH, DIMENSION_END};
 static const Argument norm_gate_in[] = {
     {"y", NULL, "tokens heads head_width", NUMBER, "what is normed"},
-    {"gain", NULL, "heads head_width", GAIN, "factor of each column"},
+    {"gain", NULL, "heads head_width", GAIN, "factor of every column"},
     {"z", NULL, "tokens heads head_width", NUMBER, "the gate before silu"},
     ARGUMENT_END};
 static const Argument o_heads_out[] = {{"o", NULL, "tokens heads head_width", NUMBER, "rows"}, ARGUMENT_END};
@@ -230,7 +236,7 @@ static void gates_run(const Call *c) {
 #define GATE CHOICE("gate", "kind", "sigmoid hard", "of alpha and theta; eta is always a sigmoid")
 static const Dimension gates_dims[] = {TOKENS, HEADS, GATE, DIMENSION_END};
 static const Argument gates_in[] = {
-    {"z", NULL, "tokens 3 heads", NUMBER, "columns z_alpha | z_theta | z_eta"},
+    {"z", NULL, "tokens 3 heads", NUMBER, "z_alpha of all heads, then z_theta, then z_eta"},
     {"theta_max", NULL, "1", LIMIT, "largest theta"},
     ARGUMENT_END};
 static const Argument gates_out[] = {{"alpha", NULL, "tokens heads", DECAY, "what is forgotten"},
@@ -258,24 +264,42 @@ static void cross_entropy_run(const Call *c) {
     out(c, "loss")[0] = cross_entropy(dim(c, "tokens"), dim(c, "vocab"), in(c, "logits"), in(c, "target"));
 }
 static const Dimension cross_entropy_dims[] = {TOKENS, CLASSES, DIMENSION_END};
-static const Argument cross_entropy_in[] = {{"logits", NULL, "tokens vocab", NUMBER, "scores of every class"},
-                                            {"target", NULL, "tokens", TARGET, "the right class"},
-                                            ARGUMENT_END};
+static const Argument cross_entropy_in[] = {
+    {"logits", NULL, "tokens vocab", NUMBER, "scores of every class"},
+    {"target", NULL, "tokens", TARGET, "the right class of every row"},
+    ARGUMENT_END};
 static const Argument loss_out[] = {{"loss", NULL, "1", NUMBER, "mean over targets that count"},
                                     ARGUMENT_END};
 
 static const Equation layers_equations[] = {
-    {"silu", "section 4.4", silu_dims, silu_in, silu_out, silu_run, NULL},
-    {"l2_norm", "section 4.4, erratum E14", norm_dims, x_in, y_out, l2_norm_run, NULL},
-    {"rms_norm", "section 4.4", norm_dims, rms_norm_in, y_out, rms_norm_run, NULL},
-    {"conv", "section 4.4", conv_dims, conv_in, y_out, conv_run, NULL},
-    {"conv_silu", "section 4.4", conv_head_dims, conv_head_in, y_heads_out, conv_silu_run, NULL},
-    {"conv_silu_l2", "section 4.4, erratum E14", conv_head_dims, conv_head_in, y_heads_out, conv_silu_l2_run,
-     NULL},
-    {"norm_gate", "section 4.4", head_dims, norm_gate_in, o_heads_out, norm_gate_run, NULL},
-    {"gates", "erratum E10", gates_dims, gates_in, gates_out, gates_run, NULL},
-    {"swiglu", "section 4.4", swiglu_dims, swiglu_in, swiglu_out, swiglu_run, NULL},
-    {"rope", "section 4.4", rope_dims, x_heads_in, y_heads_out, rope_run, NULL},
-    {"cross_entropy", "language modelling loss", cross_entropy_dims, cross_entropy_in, loss_out,
-     cross_entropy_run, NULL},
+    {"silu", "section 4.4", "y = x sigma(x), sigma(x) = 1 / (1 + exp(-x))", silu_dims, silu_in, silu_out,
+     silu_run, NULL},
+    {"l2_norm", "section 4.4, erratum E14", "y = x / sqrt(sum_i x_i^2 + 1e-6), every row by itself",
+     norm_dims, x_in, y_out, l2_norm_run, NULL},
+    {"rms_norm", "section 4.4", "y = gain x / sqrt(sum_i x_i^2 / width + 1e-6), every row by itself",
+     norm_dims, rms_norm_in, y_out, rms_norm_run, NULL},
+    {"conv", "section 4.4",
+     "y_t = sum_{j<taps} weight_j x_{t-(taps-1)+j}, every column by itself; rows before x are those of tail",
+     conv_dims, conv_in, y_out, conv_run, NULL},
+    {"conv_silu", "section 4.4", "y = silu(conv(x)): " CONV_FORMULA, conv_head_dims, conv_head_in,
+     y_heads_out, conv_silu_run, NULL},
+    {"conv_silu_l2", "section 4.4, erratum E14",
+     "y = l2_norm(silu(conv(x))), the norm over each head's head_width numbers: " CONV_FORMULA,
+     conv_head_dims, conv_head_in, y_heads_out, conv_silu_l2_run, NULL},
+    {"norm_gate", "section 4.4",
+     "o = gain y / sqrt(sum_i y_i^2 / head_width + 1e-6) silu(z), the sum over each head's numbers",
+     head_dims, norm_gate_in, o_heads_out, norm_gate_run, NULL},
+    {"gates", "erratum E10",
+     "alpha = g(z_alpha), theta = theta_max g(z_theta), eta = sigma(z_eta);\n"
+     "g = sigma, or hard: g = min(max(1.2 sigma - 0.1, 0), 1)",
+     gates_dims, gates_in, gates_out, gates_run, NULL},
+    {"swiglu", "section 4.4", "y = silu(a) b, number by number", swiglu_dims, swiglu_in, swiglu_out,
+     swiglu_run, NULL},
+    {"rope", "section 4.4",
+     "y_i = x_i cos w - x_j sin w, y_j = x_j cos w + x_i sin w, j = i + head_width / 2, w = (start + t) "
+     "10000^(-2i / head_width)",
+     rope_dims, x_heads_in, y_heads_out, rope_run, NULL},
+    {"cross_entropy", "language modelling loss",
+     "loss = mean over rows with target >= 0 of log(sum_j exp(logit_j)) - logit_target; 0 without such rows",
+     cross_entropy_dims, cross_entropy_in, loss_out, cross_entropy_run, NULL},
     EQUATION_END};

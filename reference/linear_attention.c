@@ -134,8 +134,11 @@ static const Argument linear_memory_out[] = {
     ARGUMENT_END};
 
 static const Equation linear_attention_equations[] = {
-    {"linear_attention", "eq 3", linear_attention_dims, linear_attention_in, linear_attention_out,
-     linear_attention_run, NULL},
-    {"linear_memory", "eqs 4-7", linear_memory_dims, linear_memory_in, linear_memory_out, linear_memory_run,
-     NULL},
+    {"linear_attention", "eq 3", "(3) y_i = sum_{j<=i} phi(q_i).phi(k_j) v_j / sum_{l<=i} phi(q_i).phi(k_l)",
+     linear_attention_dims, linear_attention_in, linear_attention_out, linear_attention_run, NULL},
+    {"linear_memory", "eqs 4-7",
+     "(4) M_t = M_{t-1} + phi(k_t)' v_t, z_t = z_{t-1} + phi(k_t)   (5) y_t = phi(q_t) M_t, normalised: over "
+     "phi(q_t).z_t;\n"
+     "(6)-(7) every token writes, then reads",
+     linear_memory_dims, linear_memory_in, linear_memory_out, linear_memory_run, NULL},
     EQUATION_END};

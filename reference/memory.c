@@ -17,23 +17,36 @@ typedef struct Tokens {
     const real *k, *v, *q, *alpha, *theta, *eta;
 } Tokens;
 
+/* The rule of a token whose gradient is taken at the state `at`, and M(k), for descriptions. */
+#define FULL_RULE(at)                                                                                        \
+    "(13) M_t = (1 - alpha_t) M_{t-1} + S_t   (14) S_t = eta_t S_{t-1} - theta_t grad l(" at "; k_t, v_t), " \
+    "(12) l = |M(k) - v|^2   (15) y_t = M_t(q_t)"
+#define NETWORK_FORMULA                                                                                      \
+    "M(k) = A_L, A_l = H_{l-1} W_l, H_0 = k, H_l = activation(A_l) for l < L = memory_layers; memory_norm: " \
+    "A_L becomes (A_L - mean) / sqrt(variance + 1e-6), no gain; memory_residual: k is added last"
+#define NORM_MEANING                                                                                         \
+    "1: layer norm of the last layer's output; where that has 2 numbers float32 loses its slope "            \
+    "(docs/numerics.md)"
+
 /* What a memory can be; its widths are given one by one, or follow from others (titans.c). */
 #define NETWORK_OPTIONS                                                                                      \
-    CHOICE("activation", "gelu", "silu gelu", "between layers; gelu is the tanh form"),                      \
-        SWITCH("memory_residual", "residual", 0, "1: M(k) = k + .., wants equal outer widths"),              \
-        SWITCH("memory_norm", "norm", 0, "1: layer norm of the last layer's output"),                        \
+    CHOICE("activation", "gelu", "silu gelu",                                                                \
+           "between layers; gelu is x sigma(2 sqrt(2 / pi) (x + 0.044715 x^3))"),                            \
+        SWITCH("memory_residual", "residual", 0, "1: M(k) = k + .."),                                        \
+        SWITCH("memory_norm", "norm", 0, NORM_MEANING),                                                      \
         SWITCH("gates_per_layer", "per_layer", 0, "1: every layer has its own alpha, theta, eta"),           \
-        SWITCH("channelwise", NULL, 0, "1: alpha per output channel, wants equal outer widths")
+        SWITCH("channelwise", NULL, 0, "1: an alpha for every output channel")
 #define MEMORY_LAYERS                                                                                        \
     { "memory_layers", "L", 1, 4, 0, NULL, "layers of the memory network, L_M", NULL }
 #define NETWORK                                                                                              \
     MEMORY_LAYERS, SIZE("n0", NULL, "width of keys and queries"),                                            \
-        SIZE("n1", NULL, "width of the first layer"), COUNT("n2", NULL, "of the second, 0 without"),         \
-        COUNT("n3", NULL, "of the third, 0 without"), COUNT("n4", NULL, "of the fourth, 0 without"),         \
-        NETWORK_OPTIONS, DERIVED("values", NULL, network_values, "width of values, the last layer's"),       \
-        DERIVED("weights", "P", network_weights, "of all layers, W_1 .. W_L one after another"),             \
-        DERIVED("sets", "G", network_sets, "1, or one per layer"),                                           \
-        DERIVED("channels", "K", network_channels, "1, or one per output channel")
+        SIZE("n1", NULL, "width of the first layer's output"), COUNT("n2", NULL, "of the second's"),         \
+        COUNT("n3", NULL, "of the third's"), COUNT("n4", NULL, "of the fourth's"), NETWORK_OPTIONS,          \
+        DERIVED("values", NULL, network_values, "width of the last layer, n1 to n4"),                        \
+        DERIVED("weights", "P", network_weights,                                                             \
+                "n0 n1 + n1 n2 + ..: W_1 [n0][n1], then W_2 [n1][n2], .. of all layers"),                    \
+        DERIVED("sets", "G", network_sets, "gates_per_layer: memory_layers, else 1"),                        \
+        DERIVED("channels", "K", network_channels, "channelwise: values, else 1")
 
 /* From the dimensions NETWORK. */
 static Network network_at(const Call *c) {
@@ -294,7 +307,10 @@ static const Dimension memory_sequential_dims[] = {TOKENS, NETWORK, DIMENSION_EN
 #define ONE_TOKEN                                                                                            \
     {"k", NULL, "n0", NUMBER, "key"}, { "v", NULL, "values", NUMBER, "value" }
 #define ONE_ALPHA                                                                                            \
-    { "alpha", NULL, "sets channels", DECAY, "what is forgotten" }
+    {                                                                                                        \
+        "alpha", NULL, "sets channels", DECAY,                                                               \
+            "what is forgotten; channel j of K acts on columns j, j + K, .. of every W_l"                    \
+    }
 #define ONE_THETA                                                                                            \
     { "theta", NULL, "sets", STEP, "the step" }
 #define ONE_ETA                                                                                              \
@@ -321,7 +337,8 @@ static const Argument memory_tokens_in[] = {
     {"k", NULL, "tokens n0", NUMBER, "keys"},
     {"v", NULL, "tokens values", NUMBER, "values"},
     {"q", NULL, "tokens n0", NUMBER, "queries"},
-    {"alpha", NULL, "tokens sets channels", DECAY, "what is forgotten"},
+    {"alpha", NULL, "tokens sets channels", DECAY,
+     "what is forgotten; channel j of K acts on columns j, j + K, .. of every W_l"},
     {"theta", NULL, "tokens sets", STEP, "the step"},
     {"eta", NULL, "tokens sets", CARRY, "what is kept of the momentum"},
     ARGUMENT_END};
@@ -332,11 +349,19 @@ static const Argument memory_tokens_out[] = {
     ARGUMENT_END};
 
 static const Equation memory_equations[] = {
-    {"surprise", "eq 12, errata E1 E20", network_dims, surprise_in, surprise_out, surprise_run, NULL},
-    {"momentary_rule", "eq 8", network_dims, momentary_rule_in, momentary_rule_out, momentary_rule_run, NULL},
-    {"momentum_rule", "eqs 9-10", network_dims, momentum_rule_in, momentum_rule_out, momentum_rule_run, NULL},
-    {"memory_step", "eqs 13-14", network_dims, memory_step_in, momentum_rule_out, memory_step_run, NULL},
-    {"memory_read", "eq 15", network_dims, memory_read_in, memory_read_out, memory_read_run, NULL},
-    {"memory_sequential", "eqs 12-15, erratum E7", memory_sequential_dims, memory_tokens_in,
-     memory_tokens_out, memory_sequential_run, NULL},
+    {"surprise", "eq 12, errata E1 E20", "(12) loss = |M(k) - v|^2, grad = dloss / dM\n" NETWORK_FORMULA,
+     network_dims, surprise_in, surprise_out, surprise_run, NULL},
+    {"momentary_rule", "eq 8", "(8) M1 = M - theta grad l(M; k, v), l = |M(k) - v|^2\n" NETWORK_FORMULA,
+     network_dims, momentary_rule_in, momentary_rule_out, momentary_rule_run, NULL},
+    {"momentum_rule", "eqs 9-10",
+     "(9) M1 = M + S1   (10) S1 = eta S - theta grad l(M; k, v), l = |M(k) - v|^2\n" NETWORK_FORMULA,
+     network_dims, momentum_rule_in, momentum_rule_out, momentum_rule_run, NULL},
+    {"memory_step", "eqs 13-14",
+     "(13) M1 = (1 - alpha) M + S1   (14) S1 = eta S - theta grad l(M; k, v), l = |M(k) - "
+     "v|^2\n" NETWORK_FORMULA,
+     network_dims, memory_step_in, momentum_rule_out, memory_step_run, NULL},
+    {"memory_read", "eq 15", "(15) y = M(q)\n" NETWORK_FORMULA, network_dims, memory_read_in, memory_read_out,
+     memory_read_run, NULL},
+    {"memory_sequential", "eqs 12-15, erratum E7", FULL_RULE("M_{t-1}") "\n" NETWORK_FORMULA,
+     memory_sequential_dims, memory_tokens_in, memory_tokens_out, memory_sequential_run, NULL},
     EQUATION_END};

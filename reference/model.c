@@ -137,20 +137,28 @@ static const Dimension language_model_dims[] = {
     HEADS,
     COUNT("layers", NULL, "blocks"),
     SIZE("ffn", "F", "hidden width of SwiGLU"),
-    {"mixer", NULL, 0, 0, 0, MIXERS, "of every block; its own dimensions follow", NULL},
-    DERIVED("parameters", NULL, model_parameters, "of the whole model"),
+    {"mixer", NULL, 0, 0, 0, MIXERS, "of every block", NULL},
+    DERIVED("parameters", NULL, model_parameters, "of the whole model, as the input params is laid out"),
     DIMENSION_END};
 static const Argument language_model_in[] = {
     {"tokens", NULL, "tokens", INDEX, "the sequence"},
     {"targets", NULL, "tokens", TARGET, "the right next tokens"},
-    {"theta_max", NULL, "1", LIMIT, "largest inner step; read by mixers with a memory"},
-    {"params", NULL, "parameters", WEIGHTS, "all parameters in the order of a checkpoint"},
+    {"theta_max", NULL, "1", LIMIT,
+     "largest inner step; wanted, and not read, also by mixers without a memory"},
+    {"params", NULL, "parameters", WEIGHTS,
+     "embedding [vocab][width]; every block: gain [width], the mixer's tensors in their order without x and "
+     "theta_max, "
+     "gain [width], W_1 [width][ffn], W_3 [width][ffn], W_2 [ffn][width]; gain [width]; head [width][vocab]"},
     ARGUMENT_END};
 static const Argument language_model_out[] = {
     {"loss", NULL, "1", NUMBER, "mean over targets that count"},
     {"logits", NULL, "tokens vocab", NUMBER, "scores of every class"},
     ARGUMENT_END};
 
-static const Equation model_equations[] = {{"language_model", "section 4.4", language_model_dims,
-                                            language_model_in, language_model_out, language_model_run, NULL},
-                                           EQUATION_END};
+static const Equation model_equations[] = {
+    {"language_model", "section 4.4",
+     "x = embedding[tokens]; every block: x += mixer(rms_norm(x)), then x += (silu(x' W_1) (x' W_3)) W_2, x' "
+     "= rms_norm(x);\n"
+     "logits = rms_norm(x) head; loss = mean over targets >= 0 of log(sum_j exp(logit_j)) - logit_target",
+     language_model_dims, language_model_in, language_model_out, language_model_run, NULL},
+    EQUATION_END};

@@ -67,7 +67,9 @@ static const Argument softmax_ffn_in[] = {
 static const Argument softmax_ffn_out[] = {{"y", NULL, "tokens value_width", NUMBER, "rows"}, ARGUMENT_END};
 
 static const Equation persistent_equations[] = {
-    {"persistent_prefix", "eq 19", persistent_prefix_dims, persistent_prefix_in, persistent_prefix_out,
-     persistent_prefix_run, NULL},
-    {"softmax_ffn", "eq 20", softmax_ffn_dims, softmax_ffn_in, softmax_ffn_out, softmax_ffn_run, NULL},
+    {"persistent_prefix", "eq 19", "(19) prefixed = [p_1 .. p_Np] || x", persistent_prefix_dims,
+     persistent_prefix_in, persistent_prefix_out, persistent_prefix_run, NULL},
+    {"softmax_ffn", "eq 20",
+     "(20) y = softmax(x W_K') W_V: rows attend to keys and values that are no function of them",
+     softmax_ffn_dims, softmax_ffn_in, softmax_ffn_out, softmax_ffn_run, NULL},
     EQUATION_END};

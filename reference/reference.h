@@ -11,6 +11,7 @@ extern "C" {
 
 enum { EQUATION_ARGUMENTS = 48 }; /* no equation has more inputs, nor more outputs */
 enum { EQUATION_DIMS = 64 };      /* nor, with the mixer it is built of, more dimensions */
+enum { EQUATION_RANK = 8 };       /* nor a tensor with more of them */
 
 struct Call;
 
@@ -40,7 +41,7 @@ typedef enum Role {
     ROLES
 } Role;
 
-/* A tensor: row-major; its shape is the product of the dimensions named (or of numbers). */
+/* A tensor: row-major; its shape is the dimensions named (or numbers), separated by one blank. */
 typedef struct Argument {
     const char *name, *symbol, *shape;
     Role role;
@@ -56,12 +57,14 @@ typedef struct Call {
     void *const *out;
 } Call;
 
-/* Lists end with a NULL name. A mixer, mixer_NAME, takes x, its parameters in the order of a checkpoint under the
+/* Lists end with a NULL name. formula: what is computed, on lines of its own, with the paper's numbers of the
+ * equations. A mixer, mixer_NAME, takes x, its parameters in the order of a checkpoint under the
  * names it gives them, and LIMITs. Without run it is a stack: `blocks` names the mixers of its blocks in turn, each
  * with what it sets ("mixer_lmm mixer_swa:persistent=0"); it has dimensions but no arguments. */
 typedef struct Equation {
     const char *name;   /* "memory_chunk" */
     const char *source; /* "eqs 16-18, errata E2 E3 E5" */
+    const char *formula;
     const Dimension *dims;
     const Argument *in, *out;
     void (*run)(const Call *call);
@@ -70,7 +73,7 @@ typedef struct Equation {
 
 /* Ends a file's list of equations. */
 #define EQUATION_END                                                                                         \
-    { NULL, NULL, NULL, NULL, NULL, NULL, NULL }
+    { NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL }
 #define DIMENSION_END                                                                                        \
     { NULL, NULL, 0, 0, 0, NULL, NULL, NULL }
 #define ARGUMENT_END                                                                                         \

@@ -140,11 +140,23 @@ static const Argument diagonal_lmm_out[] = {
     RELATIVE_Y, RELATIVE_M, {"S", NULL, "n0 n1", NUMBER, "the momentum after"}, ARGUMENT_END};
 
 static const Equation relatives_equations[] = {
-    {"diagonal_lmm", "eqs 32-33, errata E1 E9", relative_dims, diagonal_lmm_in, diagonal_lmm_out,
-     diagonal_lmm_run, NULL},
-    {"delta_net", "eq 34", relative_dims, delta_net_in, delta_net_out, delta_net_run, NULL},
-    {"gated_delta_net", "eq 34 with decay, erratum E16", relative_dims, gated_delta_net_in, delta_net_out,
-     gated_delta_net_run, NULL},
-    {"longhorn", "eq 35", relative_dims, delta_net_in, delta_net_out, longhorn_run, NULL},
-    {"ttt_layer", "eq 8, appendix C", relative_dims, delta_net_in, delta_net_out, ttt_layer_run, NULL},
+    {"diagonal_lmm", "eqs 32-33, errata E1 E9",
+     "(32) M_t = M_{t-1} diag(1 - alpha_t) + S_t   (33) S_t = S_{t-1} diag(eta_t) - k_t' (k_t M_{t-1} - v_t) "
+     "diag(theta_t);\n"
+     "y_t = q_t M_t",
+     relative_dims, diagonal_lmm_in, diagonal_lmm_out, diagonal_lmm_run, NULL},
+    {"delta_net", "eq 34",
+     "(34) M_t = M_{t-1} - theta_t k_t' (k_t M_{t-1}) + theta_t k_t' v_t, y_t = q_t M_t", relative_dims,
+     delta_net_in, delta_net_out, delta_net_run, NULL},
+    {"gated_delta_net", "eq 34 with decay, erratum E16",
+     "(34) with decay: M_t = (1 - alpha_t) (M_{t-1} - theta_t k_t' (k_t M_{t-1})) + theta_t k_t' v_t, y_t = "
+     "q_t M_t",
+     relative_dims, gated_delta_net_in, delta_net_out, gated_delta_net_run, NULL},
+    {"longhorn", "eq 35",
+     "(35) M_t = M_{t-1} - d_t k_t' (k_t M_{t-1}) + d_t k_t' v_t, d_t = theta_t / (1 + theta_t |k_t|^2), y_t "
+     "= q_t M_t",
+     relative_dims, delta_net_in, delta_net_out, longhorn_run, NULL},
+    {"ttt_layer", "eq 8, appendix C",
+     "(8) of l = |k M - v|^2 / 2: M_t = M_{t-1} - theta_t k_t' (k_t M_{t-1} - v_t), y_t = q_t M_t",
+     relative_dims, delta_net_in, delta_net_out, ttt_layer_run, NULL},
     EQUATION_END};

@@ -244,6 +244,8 @@ static void titans_gate(int64_t T, int64_t H, int64_t dh, const real *y, const r
     free(gate);
 }
 
+static int64_t mixing_head_width(const Call *c) { return dim(c, "width") / dim(c, "heads"); }
+static int64_t mixing_rotary_pairs(const Call *c) { return mixing_head_width(c) / 2; }
 static int64_t mixing_gate_columns(const Call *c) {
     Mixing m = mixing_at(c);
     return gate_columns(&m);
@@ -253,19 +255,40 @@ static int64_t mixing_memory_weights(const Call *c) {
     return network_size(&m.net);
 }
 
+/* memory(u), for descriptions. */
+#define MEMORY_FORMULA                                                                                       \
+    "memory(u): q = l2_norm(silu(conv(u W_Q))), k = l2_norm(silu(conv(u W_K))), v = silu(conv(u W_V)), "     \
+    "norms per head, zeros before the first row of u, taps=0: no convolution; gates(u W_gates + b_gates); "  \
+    "every head by "                                                                                         \
+    "itself memory_chunk from M0 and S0 = 0, chunks counted from the first row of u"
+
 /* What mixers are made of: dimensions, and the parameters of each branch; the symbols are the published names. */
-#define MIXER_SIZES TOKENS, WIDTH, HEADS
+#define MIXER_SIZES                                                                                          \
+    TOKENS, WIDTH, HEADS, DERIVED("head_width", "dh", mixing_head_width, "width / heads, numbers of one head")
+#define ROTARY_SIZES                                                                                         \
+    MIXER_SIZES,                                                                                             \
+        DERIVED("rotary_pairs", NULL, mixing_rotary_pairs, "head_width / 2, pairs that positions turn")
 #define PERSISTENT COUNT("persistent", NULL, "persistent tokens before the sequence (eq 19)")
-#define WINDOW COUNT("window", NULL, "sliding window: tokens seen, the token itself included; 0: all")
+#define WINDOW COUNT("window", NULL, "sliding window: rows seen, the token's own included; 0: all up to it")
+#define CHUNK_MEANING "tokens whose inner gradients are taken at one state; the last chunk may be shorter"
+#define EXPANSION_MEANING                                                                                    \
+    "hidden width of the memory network over head width; to be given with one layer too, which has none"
+#define GATE_COLUMNS_MEANING                                                                                 \
+    "all alpha [heads][memory_layers or 1][head_width or 1], then all theta [heads][memory_layers or 1], "   \
+    "then all eta, as theta; memory_layers if gates_per_layer, head_width if channelwise; no alpha if "      \
+    "forget=0, no eta if momentum=0"
+#define MEMORY_WEIGHTS_MEANING                                                                               \
+    "of one head: W_1 [head_width][expansion head_width], .., W_L [expansion head_width][head_width], one "  \
+    "after another; of one layer: [head_width][head_width]"
 #define MEMORY_OPTIONS                                                                                       \
-    COUNT("taps", "w", "width of the causal convolution; 0: none"),                                          \
-        SIZE("chunk", "b", "tokens whose inner gradients are taken at one state"), MEMORY_LAYERS,            \
-        SIZE("expansion", "e", "hidden width of the memory network over head width"), GATE, NETWORK_OPTIONS, \
+    COUNT("taps", "w", "rows that the causal convolution sees, the token's own included; 0: none"),          \
+        SIZE("chunk", "b", CHUNK_MEANING), MEMORY_LAYERS, SIZE("expansion", "e", EXPANSION_MEANING), GATE,   \
+        NETWORK_OPTIONS,                                                                                     \
         SWITCH("gates_per_chunk", "per_chunk", 0, "1: gates of a chunk are those of its first token"),       \
         SWITCH("forget", "!no_decay", 1, "0: no decay, alpha = 0"),                                          \
         SWITCH("momentum", "!no_momentum", 1, "0: no momentum, eta = 0"),                                    \
-        DERIVED("gate_columns", NULL, mixing_gate_columns, "z_alpha | z_theta | z_eta of all heads"),        \
-        DERIVED("memory_weights", "P", mixing_memory_weights, "weights of one head's memory")
+        DERIVED("gate_columns", NULL, mixing_gate_columns, GATE_COLUMNS_MEANING),                            \
+        DERIVED("memory_weights", "P", mixing_memory_weights, MEMORY_WEIGHTS_MEANING)
 #define MIXER_X                                                                                              \
     { "x", NULL, "tokens width", NUMBER, "rows" }
 #define MIXER_O                                                                                              \
@@ -275,11 +298,14 @@ static int64_t mixing_memory_weights(const Call *c) {
 #define SQUARE(name, symbol, meaning)                                                                        \
     { name, symbol, "width width", NUMBER, meaning }
 #define COLUMN_GAIN(name, symbol, meaning)                                                                   \
-    { name, symbol, "width", GAIN, meaning }
+    { name, symbol, "heads head_width", GAIN, meaning }
 #define FILTER(name, symbol)                                                                                 \
-    { name, symbol, "taps width", NUMBER, "convolution, a tap a row" }
+    {                                                                                                        \
+        name, symbol, "taps width", NUMBER,                                                                  \
+            "convolution, row 0 the oldest tap, the last row that of the current token"                      \
+    }
 #define MIXER_LIMIT                                                                                          \
-    { "theta_max", NULL, "1", LIMIT, "largest inner step" }
+    { "theta_max", NULL, "1", LIMIT, "largest inner step, theta_max of the gates" }
 #define ATTENTION_PARAMETERS(branch, mark)                                                                   \
     SQUARE(branch "wq", "Wq" mark, "W_Q of attention"), SQUARE(branch "wk", "Wk" mark, "W_K of attention"),  \
         SQUARE(branch "wv", "Wv" mark, "W_V of attention")
@@ -289,7 +315,7 @@ static int64_t mixing_memory_weights(const Call *c) {
         FILTER(branch "conv_k", "conv_k"), FILTER(branch "conv_v", "conv_v"),                                \
         {branch "w_gates", "W_gates", "width gate_columns", NUMBER, "gates before their bias"},              \
         {branch "b_gates", "b_gates", "gate_columns", NUMBER, "bias of the gates"}, {                        \
-        branch "m0", "M0", "heads memory_weights", NUMBER, "the memory before the first token"               \
+        branch "m0", "M0", "heads memory_weights", NUMBER, "the memory before the first token, head by head" \
     }
 
 static const Argument mixer_out[] = {MIXER_O, ARGUMENT_END};
@@ -305,5 +331,8 @@ static const Argument titans_gate_in[] = {{"y", NULL, "tokens heads head_width",
                                           ARGUMENT_END};
 
 static const Equation titans_equations[] = {
-    {"titans_gate", "eqs 25 28, erratum E13", head_dims, titans_gate_in, o_heads_out, titans_gate_run, NULL},
+    {"titans_gate", "eqs 25 28, erratum E13",
+     "(25), (28) o = rms(y) gain_y sigma(rms(m) gain_m), rms(y) = y / sqrt(sum_i y_i^2 / "
+     "head_width + 1e-6) over each head's numbers",
+     head_dims, titans_gate_in, o_heads_out, titans_gate_run, NULL},
     EQUATION_END};

@@ -6,6 +6,7 @@
 #include "base/dispatch.h"
 #include "equation/inputs.h"
 #include "equation/adapter.h"
+#include "equation/describe.h"
 #include "file/safetensors.h"
 #include "equation/oracle.h"
 #include "terminal/files.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 
 typedef struct {
-    const char *name, *in, *out, *cotangent, *impl, *precision, *dims, *describe;
+    const char *name, *in, *out, *cotangent, *impl, *precision, *dims, *describe, *example;
     int list;
 } EquationOptions;
 
@@ -29,6 +30,7 @@ enum {
     OPTION_GRAD,
     OPTION_LIST,
     OPTION_DESCRIBE,
+    OPTION_EXAMPLE,
     OPTION_DIMS
 };
 static const struct argp_option options[] = {
@@ -45,7 +47,9 @@ static const struct argp_option options[] = {
     {"grad", OPTION_GRAD, "FILE", 0,
      "safetensors with a cotangent per output: adds the gradient of every input", 0},
     {"list", OPTION_LIST, 0, 0, "all equations", 0},
-    {"describe", OPTION_DESCRIBE, "NAME", 0, "dimensions, tensors and source of one", 0},
+    {"describe", OPTION_DESCRIBE, "NAME", 0, "formula, dimensions, tensors and an example of one", 0},
+    {"example", OPTION_EXAMPLE, "FILE", 0,
+     "write seeded inputs of NAME, and cotangents under its outputs' names, for --in and --grad", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -75,13 +79,18 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPTION_DESCRIBE:
         o->describe = arg;
         break;
+    case OPTION_EXAMPLE:
+        o->example = arg;
+        break;
     case ARGP_KEY_ARG:
         if (o->name) argp_error(state, "more than one equation: '%s'", arg);
         o->name = arg;
         break;
     case ARGP_KEY_END:
-        if (!o->list && !o->describe && (!o->name || !o->in || !o->out))
-            argp_error(state, "NAME, --in FILE and --out FILE are wanted; or --list, or --describe NAME");
+        if (!o->list && !o->describe && (!o->name || (!o->example && (!o->in || !o->out))))
+            argp_error(state,
+                       "NAME, --in FILE and --out FILE are wanted; or --list, --describe NAME, or NAME and "
+                       "--example FILE");
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -100,59 +109,13 @@ static int list(void) {
     return 0;
 }
 
-/* "tokens (T)". */
-static void print_name(const char *name, const char *symbol) {
-    char both[96];
-    if (symbol && strcmp(name, symbol))
-        snprintf(both, sizeof both, "%s (%s)", name, symbol);
-    else
-        snprintf(both, sizeof both, "%s", name);
-    printf("  %-28s ", both);
-}
-
-static void print_dimensions(const Dimension *list) {
-    for (const Dimension *d = list; d->name; d++) {
-        print_name(d->name, d->symbol);
-        printf("%s", d->meaning);
-        if (d->derived)
-            printf("; follows from the others");
-        else if (d->values && !strcmp(d->values, MIXERS))
-            printf("; one of the mixers, whose dimensions come with it");
-        else if (d->values)
-            printf("; one of: %s", d->values);
-        else if (d->initial || !d->least)
-            printf(" [%lld]", (long long)d->initial);
-        printf("\n");
-    }
-}
-
-static void print_arguments(const Argument *list) {
-    for (const Argument *a = list; a && a->name; a++) {
-        print_name(a->name, a->symbol);
-        printf("%s; shape: %s\n", a->meaning, a->shape);
-    }
-}
-
 static int describe(const char *name) {
     const Equation *e = oracle_lookup(&reference_double, name);
-    KernelAdapter adapter;
     if (!e) {
         fprintf(stderr, "titans equation: no equation '%s' (--list shows them)\n", name);
         return 1;
     }
-    printf("%s: %s\ndimensions:\n", e->name, e->source);
-    print_dimensions(e->dims);
-    if (e->blocks) printf("a stack of blocks, which a language_model is built of: %s\n", e->blocks);
-    if (!e->run) return 0;
-    printf("inputs:\n");
-    print_arguments(e->in);
-    printf("outputs:\n");
-    print_arguments(e->out);
-    printf("kernel: %s\n", kernel_adapter_find(name, &adapter) ? adapter.kernel : "none");
-    printf("Tensors are row-major, tokens are rows, weights are [in][out]. Names in brackets are accepted as "
-           "well.\n"
-           "docs/equations.md names the source file; docs/errata.md says where the paper is read in which "
-           "way.\n");
+    equation_describe(e, stdout);
     return 0;
 }
 
@@ -188,6 +151,19 @@ static int read_tensor(const SafeFile *f, const char *path, const char *name, in
             return snprintf(message, size, "%s: tensor '%s' is not finite at %lld", path, name, (long long)i),
                    -1;
     }
+    return 0;
+}
+
+/* Numbers of the configuration: kernels hold them as float, where 0 would mean a default, and up to 1000. */
+static int check_limits(const Run *r, char *message, size_t size) {
+    for (int i = 0; i < r->inputs; i++)
+        for (int64_t j = 0; r->e->in[i].role == LIMIT && j < r->in_size[i]; j++) {
+            const double x = r->in[i][j];
+            if ((float)x > 0.0f && x <= LIMIT_MOST) continue;
+            return snprintf(message, size, "tensor '%s' has %g; a number above 0, at most %d, is wanted",
+                            r->e->in[i].name, x, LIMIT_MOST),
+                   -1;
+        }
     return 0;
 }
 
@@ -247,7 +223,7 @@ static int run_begin(Run *r, const EquationOptions *o, char *message, size_t siz
                -1;
     dims_sizes(&r->dims, r->in_size, r->out_size);
     if (read_tensors(o->in, r->e->in, r->in_size, r->in, r->given, message, size)) return -1;
-    if (check_indices(r, message, size)) return -1;
+    if (check_indices(r, message, size) || check_limits(r, message, size)) return -1;
     for (int i = 0; i < r->outputs; i++) r->out[i] = oracle_zeros(r->out_size[i]);
     if (!o->cotangent) return 0;
     for (int i = 0; i < r->inputs; i++) r->grad[i] = oracle_zeros(r->in_size[i]);
@@ -372,35 +348,95 @@ static int run_check(const Run *r, char *message, size_t size) {
 
 /* What is read and what is written, before anything is done. */
 static int run_files(const EquationOptions *o, char *message, size_t size) {
+    if (o->example) return files_writes(o->example, FILES_REPLACE, message, size);
     if (files_reads(o->in, message, size) || (o->cotangent && files_reads(o->cotangent, message, size)))
         return -1;
     return files_writes(o->out, FILES_REPLACE, message, size);
 }
 
+/* x under its name and in its shape. */
+static void tensor_of(const Dims *d, const Argument *a, const double *x, SafeTensor *t) {
+    *t = (SafeTensor){.type = SAFE_F64, .count = 1, .data = x};
+    t->dims = dims_shape(d, a, t->shape);
+    for (int i = 0; i < t->dims; i++) t->count *= t->shape[i];
+    snprintf(t->name, sizeof t->name, "%s", a->name);
+}
+
+/* One result in its shape. */
+static void result(const Run *r, const Argument *a, const char *prefix, const char *name, const double *x,
+                   SafeTensor *t) {
+    tensor_of(&r->dims, a, x, t);
+    snprintf(t->name, sizeof t->name, "%s%s", prefix, name);
+}
+
+/* Whether the gradient of input i is there to be written; says so where only the kernels lack it. */
+static int gradient_written(const Run *r, const EquationOptions *o, int i) {
+    if (!r->grad[0] || !r->in_size[i] || role_is_index(r->e->in[i].role)) return 0;
+    if (!strcmp(o->impl, "reference") || kernel_gradient_is_computed(r->e, i)) return 1;
+    fprintf(stderr,
+            "titans equation: grad/%s is not computed by the kernels and left out; --impl reference has it\n",
+            r->given[i]);
+    return 0;
+}
+
 static int run_write(const Run *r, const EquationOptions *o, char *message, size_t size) {
     SafeTensor t[2 * EQUATION_ARGUMENTS];
     int n = 0;
-    for (int i = 0; i < r->outputs; i++) {
-        if (!r->out_size[i]) continue;
-        t[n] = (SafeTensor){.type = SAFE_F64,
-                            .dims = 1,
-                            .shape = {r->out_size[i]},
-                            .count = r->out_size[i],
-                            .data = r->out[i]};
-        snprintf(t[n++].name, sizeof t->name, "%s", r->e->out[i].name);
-    }
-    for (int i = 0; r->grad[0] && i < r->inputs; i++) {
-        if (!r->in_size[i]) continue;
-        t[n] = (SafeTensor){.type = SAFE_F64,
-                            .dims = 1,
-                            .shape = {r->in_size[i]},
-                            .count = r->in_size[i],
-                            .data = r->grad[i]};
-        snprintf(t[n++].name, sizeof t->name, "grad/%s", r->given[i]);
-    }
+    for (int i = 0; i < r->outputs; i++)
+        if (r->out_size[i]) result(r, &r->e->out[i], "", r->e->out[i].name, r->out[i], &t[n++]);
+    for (int i = 0; i < r->inputs; i++)
+        if (gradient_written(r, o, i)) result(r, &r->e->in[i], "grad/", r->given[i], r->grad[i], &t[n++]);
     const SafeMetadata metadata[] = {
         {"equation", r->e->name}, {"implementation", o->impl}, {"precision", o->precision}};
     return safetensors_write(o->out, t, n, metadata, 3, message, size);
+}
+
+/* ---- an example's inputs ---- */
+
+/* Inputs, and under the names of outputs, which no input has, their cotangents, 0 where kernels want that. */
+static int example_write(const Dims *d, const char *path, char *message, size_t size) {
+    const Equation *e = d->equation;
+    SafeTensor t[2 * EQUATION_ARGUMENTS];
+    double *data[2 * EQUATION_ARGUMENTS];
+    int64_t in[EQUATION_ARGUMENTS], out[EQUATION_ARGUMENTS];
+    int n = 0;
+    uint64_t seed = 1;
+    char dims[512];
+    dims_sizes(d, in, out);
+    for (int i = 0; e->in[i].name; i++, n++) {
+        data[n] = oracle_zeros(in[i]);
+        inputs_fill(d, i, in[i], data[n], &seed);
+        tensor_of(d, &e->in[i], data[n], &t[n]);
+    }
+    for (int i = 0; e->out[i].name; i++, n++) {
+        data[n] = oracle_zeros(out[i]);
+        for (int64_t j = 0; j < out[i] && !kernel_output_is_constant(e, i); j++)
+            data[n][j] = 2 * uniform(&seed) - 1;
+        tensor_of(d, &e->out[i], data[n], &t[n]);
+    }
+    dims_write(d, dims, sizeof dims);
+    const SafeMetadata metadata[] = {{"equation", e->name}, {"dims", dims}};
+    const int status = safetensors_write(path, t, n, metadata, 2, message, size);
+    for (int i = 0; i < n; i++) free(data[i]);
+    return status;
+}
+
+/* At the dimensions that are given, or those that --describe shows. */
+static int example(const EquationOptions *o, char *message, size_t size) {
+    const Equation *e = oracle_lookup(&reference_double, o->name);
+    char text[512] = "";
+    Dims d;
+    if (e && !o->dims) equation_example(e, text, sizeof text);
+    if (dims_read(&d, o->name, o->dims ? o->dims : text, message, size)) return -1;
+    const char *objection = dims_objection(&d);
+    if (!objection) return example_write(&d, o->example, message, size);
+    return snprintf(message, size, "%s: %s (titans equation --describe %s)", o->name, objection, o->name), -1;
+}
+
+static int run_and_write(Run *r, const EquationOptions *o, char *message, size_t size) {
+    const int status = strcmp(o->impl, "reference") ? run_kernel(r, o->impl, message, size)
+                                                    : run_reference(r, o->precision, message, size);
+    return status || run_check(r, message, size) ? -1 : run_write(r, o, message, size);
 }
 
 static int run(int argc, char **argv) {
@@ -416,12 +452,9 @@ static int run(int argc, char **argv) {
     if (o.list) return list();
     if (o.describe) return describe(o.describe);
     int status = run_files(&o, message, sizeof message);
-    if (!status) status = run_begin(&r, &o, message, sizeof message);
     if (!status)
-        status = strcmp(o.impl, "reference") ? run_kernel(&r, o.impl, message, sizeof message)
-                                             : run_reference(&r, o.precision, message, sizeof message);
-    if (!status) status = run_check(&r, message, sizeof message);
-    if (!status) status = run_write(&r, &o, message, sizeof message);
+        status = o.example ? example(&o, message, sizeof message) : run_begin(&r, &o, message, sizeof message);
+    if (!status && !o.example) status = run_and_write(&r, &o, message, sizeof message);
     if (status) say("titans equation", message);
     run_end(&r);
     return status ? 1 : 0;

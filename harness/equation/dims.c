@@ -5,7 +5,7 @@
 
 #include <stdarg.h>
 
-enum { MOST_SIZE = 1 << 20, MOST_NUMBERS = 1 << 28 }; /* 2 GiB of double */
+enum { SIZE_LARGEST = 1 << 20 }; /* what any dimension may be */
 
 Call dims_call(const Dims *d) { return (Call){d->equation, d->mixer, d->value, 0, 0}; }
 
@@ -15,6 +15,11 @@ void dims_sizes(const Dims *d, int64_t *in_size, int64_t *out_size) {
         in_size[i] = call_size(&call, &d->equation->in[i]);
     for (int i = 0; d->equation->out && d->equation->out[i].name; i++)
         out_size[i] = call_size(&call, &d->equation->out[i]);
+}
+
+int dims_shape(const Dims *d, const Argument *a, int64_t *shape) {
+    const Call call = dims_call(d);
+    return call_shape(&call, a, shape);
 }
 
 int64_t dims_get_or(const Dims *d, const char *name, int64_t otherwise) {
@@ -66,6 +71,22 @@ const Dimension *dims_at(const Dims *d, int i, int64_t *value) {
             if (shown++ == i) return each;
         }
     return 0;
+}
+
+/* ---- ranges ---------------------------------------------------------------------------------------------------- */
+
+static char objection[256];
+
+static int chooses_mixer(const Dimension *each) { return each->values && !strcmp(each->values, MIXERS); }
+
+void dims_range(const Dimension *each, char *text, size_t size) {
+    if (chooses_mixer(each))
+        snprintf(text, size, "a mixer");
+    else if (each->values)
+        snprintf(text, size, "%s (or %lld to %lld)", each->values, (long long)each->least,
+                 (long long)each->most);
+    else
+        snprintf(text, size, "%lld to %lld", (long long)each->least, (long long)each->most);
 }
 
 /* ---- texts ------------------------------------------------------------------------------------------------------- */
@@ -122,6 +143,13 @@ static void dims_names(const Dims *d, char *text, size_t size) {
     }
 }
 
+static const char *number_wanted(const Dimension *each, char *text, size_t size) {
+    char range[96];
+    dims_range(each, range, sizeof range);
+    snprintf(text, size, "%s%s", each->values ? "one of " : "a number from ", range);
+    return text;
+}
+
 /* One word; pass 0 reads the mixer, whose dimensions are then known to pass 1. */
 static int read_word(Dims *d, char *word, int pass, char *message, size_t size) {
     char *equals = strchr(word, '='), *end = 0;
@@ -130,7 +158,7 @@ static int read_word(Dims *d, char *word, int pass, char *message, size_t size) 
     const char *text = equals + 1;
     const Dimension *own = dimension_named(d->equation, word), *each = own;
     if (!each) each = dimension_named(d->mixer, word);
-    const int chooses = each && each->values && !strcmp(each->values, MIXERS);
+    const int chooses = each && chooses_mixer(each);
     if (chooses != (pass == 0)) return 0;
     if (!each && published_option(d->equation, word)) return 0;
     if (!each) {
@@ -148,11 +176,11 @@ static int read_word(Dims *d, char *word, int pass, char *message, size_t size) 
     }
     int64_t value = word_at(each->values, text);
     if (value < 0) value = strtoll(text, &end, 10);
-    if (end && (end == text || *end || value < 0 || value > MOST_SIZE))
-        return snprintf(message, size, "dimension %s: '%s' is not %s%s", word, text,
-                        each->values ? "one of " : "a number from 0 to 1048576",
-                        each->values ? each->values : ""),
-               -1;
+    if (end && (end == text || *end || value < 0 || value > SIZE_LARGEST)) {
+        char wanted[128];
+        number_wanted(each, wanted, sizeof wanted);
+        return snprintf(message, size, "dimension %s: '%s' is not %s", word, text, wanted), -1;
+    }
     /* published as its opposite */
     const int opposite = each->symbol && each->symbol[0] == '!' && !strcmp(word, each->symbol + 1);
     set_value(d, each->name, opposite ? 1 - value : value);
@@ -190,50 +218,96 @@ Dims dims_of(const char *equation, const char *format, ...) {
 
 /* ---- what cannot be ------------------------------------------------------------------------------------------------ */
 
-static char objection[256];
-
 static const char *each_in_range(const Dims *d) {
     const Dimension *each;
+    char range[96];
     int64_t value;
     for (int i = 0; (each = dims_at(d, i, &value)); i++) {
-        const int64_t most = each->values && !strcmp(each->values, MIXERS) ? 0 : each->most;
-        if (value >= each->least && value <= most) continue;
-        snprintf(objection, sizeof objection, "dimension %s (%s) is %lld; it may be %lld to %lld", each->name,
-                 dimension_symbol(each), (long long)value, (long long)each->least, (long long)most);
+        if (chooses_mixer(each) || (value >= each->least && value <= each->most)) continue;
+        dims_range(each, range, sizeof range);
+        snprintf(objection, sizeof objection, "dimension %s (%s) is %lld%s; it may be %s", each->name,
+                 dimension_symbol(each), (long long)value, value == each->initial ? " or not given" : "",
+                 range);
         return objection;
     }
     return 0;
 }
 
-/* Widths n0 .. nL of a memory, and the options that need equal ends. */
-static const char *memory_fits(const Dims *d) {
-    const int64_t L = dims_get_or(d, "memory_layers", 0), first = dims_get_or(d, "n0", 0);
-    int64_t last = first;
-    if (!first) return 0;
-    for (int64_t l = 1; l <= L; l++) {
-        char name[8];
-        snprintf(name, sizeof name, "n%d", (int)l);
-        last = dims_get_or(d, name, 1);
-        if (last > 0) continue;
-        snprintf(objection, sizeof objection, "a memory of %d layers needs widths n0 to n%d of at least 1",
-                 (int)L, (int)L);
-        return objection;
-    }
-    if ((dims_get_or(d, "memory_residual", 0) || dims_get_or(d, "channelwise", 0)) && first != last)
-        return "a residual or channelwise decay needs n0 equal to the last width";
+/* ---- rules between dimensions: told and checked from one table --------------------------------------------------- */
+
+/* Derived ones too; nothing is evaluated, since sizes may still be 0. */
+static int declares(const Equation *e, const char *name) {
+    for (const Dimension *each = e ? e->dims : 0; each && each->name; each++)
+        if (!strcmp(each->name, name)) return 1;
+    return 0;
+}
+static int has(const Dims *d, const char *name) {
+    return declares(d->equation, name) || declares(d->mixer, name);
+}
+static int is_equation(const Dims *d, const char *name) { return !strcmp(d->equation->name, name); }
+
+/* The width n_l of a memory whose widths are given one by one. */
+static int64_t memory_width(const Dims *d, int64_t l) {
+    char name[8];
+    snprintf(name, sizeof name, "n%d", (int)l);
+    return dims_get_or(d, name, 1);
+}
+static int memory_has_widths(const Dims *d) { return has(d, "memory_layers") && has(d, "n0"); }
+static int memory_lacks_width(const Dims *d) {
+    for (int64_t l = 0; l <= dims_get(d, "memory_layers"); l++)
+        if (memory_width(d, l) < 1) return 1;
+    return 0;
+}
+static int memory_ends_differ(const Dims *d) {
+    return dims_get(d, "memory_residual") &&
+           dims_get(d, "n0") != memory_width(d, dims_get(d, "memory_layers"));
+}
+
+static int has_heads(const Dims *d) { return has(d, "width") && has(d, "heads"); }
+static int heads_do_not_divide(const Dims *d) { return dims_get(d, "width") % dims_get(d, "heads") != 0; }
+static int has_positions(const Dims *d) { return has(d, "rotary_pairs"); }
+static int head_is_odd(const Dims *d) { return dims_get(d, "width") / dims_get(d, "heads") % 2 != 0; }
+static int is_rope(const Dims *d) { return is_equation(d, "rope"); }
+static int rope_is_odd(const Dims *d) { return dims_get(d, "head_width") % 2 != 0; }
+
+static int has_queries(const Dims *d) {
+    return is_equation(d, "attention") || is_equation(d, "window_attention");
+}
+static int keys_are_few(const Dims *d) { return dims_get(d, "keys") < dims_get(d, "tokens"); }
+static int has_prefix(const Dims *d) { return has(d, "prefix"); }
+static int prefix_is_long(const Dims *d) { return dims_get(d, "prefix") > dims_get(d, "keys"); }
+
+static int has_segment(const Dims *d) { return has(d, "segment") && has(d, "chunk"); }
+static int segment_cuts_chunk(const Dims *d) { return dims_get(d, "segment") % dims_get(d, "chunk") != 0; }
+
+static const struct {
+    int (*applies)(const Dims *), (*broken)(const Dims *);
+    const char *text;
+} rules[] = {
+    {memory_has_widths, memory_lacks_width,
+     "a memory of L layers needs widths n0 to nL of at least 1; those behind nL mean nothing"},
+    {memory_has_widths, memory_ends_differ,
+     "a residual (memory_residual) needs n0 equal to the last width, nL"},
+    {has_heads, heads_do_not_divide, "heads (H) must divide width (D)"},
+    {has_positions, head_is_odd, "width / heads (D / H) must be even: rotary positions turn pairs"},
+    {is_rope, rope_is_odd, "head_width (dh) must be even"},
+    {has_queries, keys_are_few,
+     "keys (S) must be at least tokens (T): the queries are the last T of S positions"},
+    {has_prefix, prefix_is_long, "the prefix cannot be longer than keys (S)"},
+    {has_segment, segment_cuts_chunk,
+     "segment must be a multiple of chunk (b): a segment is a whole number of chunks (docs/errata.md, E26)"},
+};
+enum { RULES = sizeof rules / sizeof *rules };
+
+const char *dims_rule(const Dims *d, int i) {
+    for (int k = 0; k < RULES; k++)
+        if (rules[k].applies(d) && i-- == 0) return rules[k].text;
     return 0;
 }
 
-static const char *heads_fit(const Dims *d) {
-    const int64_t D = dims_get_or(d, "width", 0), H = dims_get_or(d, "heads", 0),
-                  S = dims_get_or(d, "keys", 0);
-    if (D && H && D % H) return "heads (H) must divide width (D)";
-    if (D && H && D / H % 2) return "width / heads (D / H) must be even (rotary positions)";
-    if (!strcmp(d->equation->name, "rope") && dims_get(d, "head_width") % 2)
-        return "head_width (dh) must be even";
-    if (strstr(d->equation->name, "attention") && S && S < dims_get(d, "tokens"))
-        return "keys (S) must be at least tokens (T): the queries are the last T of S positions";
-    if (S && dims_get_or(d, "prefix", 0) > S) return "the prefix cannot be longer than keys (S)";
+static const char *broken_rule(const Dims *d) {
+    for (int k = 0; k < RULES; k++)
+        if (rules[k].applies(d) && rules[k].broken(d)) return rules[k].text;
     return 0;
 }
 
@@ -253,12 +327,12 @@ static const char *numbers_fit(const Dims *d) {
         return "these dimensions are far too large";
     dims_sizes(d, in, out);
     for (int i = 0; i < EQUATION_ARGUMENTS; i++) {
-        if (in[i] > MOST_NUMBERS || out[i] > MOST_NUMBERS) total = MOST_NUMBERS;
-        total += in[i] > 0 && in[i] <= MOST_NUMBERS ? in[i] : 0;
-        total += out[i] > 0 && out[i] <= MOST_NUMBERS ? out[i] : 0;
+        if (in[i] > DIMS_NUMBERS || out[i] > DIMS_NUMBERS) total = DIMS_NUMBERS;
+        total += in[i] > 0 && in[i] <= DIMS_NUMBERS ? in[i] : 0;
+        total += out[i] > 0 && out[i] <= DIMS_NUMBERS ? out[i] : 0;
     }
-    if (total < MOST_NUMBERS) return 0;
-    snprintf(objection, sizeof objection, "these dimensions mean more than %d numbers", MOST_NUMBERS);
+    if (total < DIMS_NUMBERS) return 0;
+    snprintf(objection, sizeof objection, "these dimensions mean more than %d numbers", DIMS_NUMBERS);
     return objection;
 }
 
@@ -267,9 +341,8 @@ const char *dims_objection(const Dims *d) {
     int64_t value;
     if (!d->equation->run) return "a stack of blocks runs in language_model only (mixer=NAME there)";
     for (int i = 0; (chooses = dims_at(d, i, &value)); i++)
-        if (chooses->values && !strcmp(chooses->values, MIXERS) && !d->mixer) return "mixer=NAME is missing";
+        if (chooses_mixer(chooses) && !d->mixer) return "mixer=NAME is missing";
     const char *text = each_in_range(d);
-    if (!text) text = memory_fits(d);
-    if (!text) text = heads_fit(d);
+    if (!text) text = broken_rule(d);
     return text ? text : numbers_fit(d);
 }

@@ -32,6 +32,18 @@ const char *dims_value_name(const Dims *dims, const Dimension *dimension, int64_
 Call dims_call(const Dims *dims);
 void dims_sizes(const Dims *dims, int64_t *in_size, int64_t *out_size);
 
+/* The shape of one argument, at most EQUATION_RANK numbers; returns how many. */
+int dims_shape(const Dims *dims, const Argument *argument, int64_t *shape);
+
+/* What a dimension may be: "1 to 1048576", "sigmoid hard (or 0 to 1)". */
+void dims_range(const Dimension *dimension, char *text, size_t size);
+
+/* The i-th rule between several dimensions that holds for the equation; NULL past the last. */
+const char *dims_rule(const Dims *dims, int i);
+
+/* All tensors of a call together have fewer numbers than this: 2 GiB of double. */
+enum { DIMS_NUMBERS = 1 << 28 };
+
 /* Why an equation cannot be run with these dimensions, or NULL: out of range, heads that do not divide the width,
  * more numbers than fit, .. The text lives until the next call. */
 const char *dims_objection(const Dims *dims);

@@ -1,5 +1,7 @@
 /* The binary as a user meets it: what it prints and how it ends on good and on bad command lines. */
 #include "base/dispatch.h"
+#include "equation/adapter.h"
+#include "equation/describe.h"
 #include "ledger.h"
 #include "file/safetensors.h"
 #include "test_reference.h"
@@ -238,6 +240,62 @@ static double read_number(const char *path, const char *name, int64_t i) {
     return x;
 }
 
+/* Tensors of a list of arguments are in the file, in the shape that is described; of a gradient those that are
+ * computed, and no other. */
+static int64_t check_written(const SafeFile *f, const Dims *d, const Argument *list, const char *prefix,
+                             int kernels) {
+    int64_t checks = 0;
+    for (int i = 0; list[i].name; i++, checks++) {
+        int64_t shape[EQUATION_RANK], size = 1;
+        char name[96];
+        const int rank = dims_shape(d, &list[i], shape);
+        for (int k = 0; k < rank; k++) size *= shape[k];
+        snprintf(name, sizeof name, "%s%s", prefix, list[i].name);
+        const SafeTensor *t = safetensors_find(f, name);
+        const int left_out =
+            size == 0 || (*prefix && (role_is_index(list[i].role) ||
+                                      (kernels && !kernel_gradient_is_computed(d->equation, i))));
+        cr_assert((t == NULL) == left_out, "%s: %s is %s", d->equation->name, name, t ? "there" : "missing");
+        cr_assert(!t || (t->dims == rank && !memcmp(t->shape, shape, (size_t)rank * sizeof *shape)),
+                  "%s: %s is in another shape", d->equation->name, name);
+    }
+    return checks;
+}
+
+/* One run on the example's file: outputs and, where there are some, gradients. */
+static int64_t check_example(const Dims *d, int kernels, int gradient) {
+    const Equation *e = d->equation;
+    char line[256], message[512];
+    SafeFile f;
+    snprintf(line, sizeof line, "equation %s --in e.safetensors --out o.safetensors %s --impl %s", e->name,
+             gradient ? "--grad e.safetensors" : "", kernels ? kernels_at(0)->isa : "reference");
+    const int limited = kernels && gradient && argument_find(e->in, "theta_max") >= 0;
+    expect(line, 0, limited ? "grad/theta_max is not computed by the kernels and left out" : "");
+    cr_assert(!safetensors_read(&f, "o.safetensors", message, sizeof message), "%s", message);
+    int64_t checks = check_written(&f, d, e->out, "", kernels);
+    if (gradient) checks += check_written(&f, d, e->in, "grad/", kernels);
+    safetensors_close(&f);
+    return checks;
+}
+
+Test(commands, every_equations_example_runs, .init = enter_folder, .fini = leave_folder) {
+    int64_t checks = 0;
+    for (int i = 0; oracle_at(i); i++) {
+        const Equation *e = oracle_at(i);
+        KernelAdapter adapter;
+        char line[128], text[512], message[512];
+        Dims d;
+        cr_assert(equation_example(e, text, sizeof text));
+        cr_assert(!dims_read(&d, e->name, text, message, sizeof message), "%s", message);
+        snprintf(line, sizeof line, "equation %s --example e.safetensors", e->name);
+        expect(line, 0, "");
+        checks += check_example(&d, 0, 1);
+        if (!kernel_adapter_find(e->name, &adapter)) continue;
+        checks += check_example(&d, 1, kernel_differentiable(&adapter, &d));
+    }
+    ledger_record("commands", "examples of equations", checks, 0);
+}
+
 Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini = leave_folder) {
     const double cotangent[] = {1, 10};
     const SafeTensor y = {
@@ -270,13 +328,13 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
            "'one' is not a number");
     static const char *const refused[][2] = {
         {"memory_read --dims L=9,n0=2,n1=2", "memory_layers (L) is 9"},
-        {"memory_read --dims L=2,n0=2,n1=2", "widths n0 to n2"},
+        {"memory_read --dims L=2,n0=2,n1=2", "widths n0 to nL"},
         {"memory_read --dims L=1,n0=2,n1=3,residual=1", "n0 equal"},
         {"memory_read --dims L=1,n0=100000,n1=100000", "more than"},
         {"memory_read --dims L=4,n0=1000000,n1=1000000,n2=1000000,n3=1000000,n4=1000000", "far too large"},
         {"mixer_lmm --dims T=4,D=6,H=0,b=1,L=1,e=1", "heads (H) is 0"},
         {"mixer_lmm --dims T=4,D=6,H=4,b=1,L=1,e=1", "heads (H) must divide width (D)"},
-        {"mixer_lmm --dims T=4,D=6,H=2,b=1,L=1,e=1", "even"},
+        {"mixer_mag --dims T=4,D=6,H=2,b=1,L=1,e=1", "even"},
         {"mixer_mac --dims T=4,D=4,H=2,b=1,L=1,e=1", "segment"},
         {"language_model --dims T=3,V=4,D=4,H=2,layers=1,F=3,mixer=9", "no mixer '9'"},
         {"window_attention --dims T=9,S=3,dh=2", "at least tokens"},
@@ -293,6 +351,12 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     expect("equation memory_read --in in.safetensors --out out.safetensors --impl mmx", 1, "mmx");
     write_read_case("nan.safetensors", NAN, 6);
     expect("equation memory_read --in nan.safetensors --out out.safetensors", 1, "not finite");
+    const double z[3] = {0.3, 0.5, -0.2}, theta_max = 0;
+    const SafeTensor gates[] = {
+        {.name = "z", .type = SAFE_F64, .dims = 1, .shape = {3}, .count = 3, .data = z},
+        {.name = "theta_max", .type = SAFE_F64, .dims = 1, .shape = {1}, .count = 1, .data = &theta_max}};
+    cr_assert(!safetensors_write("g.safetensors", gates, 2, 0, 0, message, sizeof message), "%s", message);
+    expect("equation gates --in g.safetensors --out out.safetensors --dims T=1,H=1", 1, "a number above 0");
     expect("equation", 2, "NAME, --in FILE");
     expect("info --config nothing.json", 1, "nothing.json");
     cr_assert(!system("echo '{\"preset\": \"neurips 170m\"}' > p.json"));
@@ -309,5 +373,5 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     expect("bench scaling r.json --mixers lmm", 2, "--mixers comes before");
     expect("bench training -c r.json --mixers lmm,mac --lengths 64 --tokens 64 --repeats 1 -o t.tsv", 0,
            "of FMA peak");
-    ledger_record("commands", "equation", 37, 0);
+    ledger_record("commands", "equation", 38, 0);
 }

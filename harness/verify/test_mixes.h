@@ -3,7 +3,7 @@
 #include "equation/cases.h"
 #include "test_reference.h"
 
-enum { D = 6, H = 2, DH = D / H, T = 7 };
+enum { D = 8, H = 2, DH = D / H, T = 7 };
 
 /* The i-th case whose wiring is checked; 0 past the end. */
 static inline int mix_at(int i, Dims *mix) {

@@ -87,7 +87,7 @@ static void check_sizes(const OracleEquation *o, const Dims *dims, uint64_t seed
     }
 }
 
-/* The options that a memory of these widths admits: a residual and channelwise decay need n0 = n_L. */
+/* The options that a memory of these widths admits: a residual needs n0 = n_L. */
 static void check_memory(const OracleEquation *o, Difference *d) {
     static const char *const option[] = {"activation", "memory_residual", "memory_norm", "gates_per_layer",
                                          "channelwise"};

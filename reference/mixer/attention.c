@@ -11,10 +11,12 @@ static void mixer_attention_run(const Call *c) {
     free(y);
 }
 
-static const Dimension mixer_attention_dims[] = {MIXER_SIZES, DIMENSION_END};
+static const Dimension mixer_attention_dims[] = {ROTARY_SIZES, DIMENSION_END};
 static const Argument mixer_attention_in[] = {MIXER_X, ATTENTION_PARAMETERS("", ""),
                                               SQUARE("wo", "Wo", "output map"), ARGUMENT_END};
-static const Equation mixer_attention_equations[] = {{"mixer_attention", "eqs 1-2, rotary positions",
-                                                      mixer_attention_dims, mixer_attention_in, mixer_out,
-                                                      mixer_attention_run, NULL},
-                                                     EQUATION_END};
+static const Equation mixer_attention_equations[] = {
+    {"mixer_attention", "eqs 1-2, rotary positions",
+     "(1)-(2) o = [attention of every head: q = rope(x W_Q), k = rope(x W_K), v = x W_V] W_O, positions from "
+     "0 on",
+     mixer_attention_dims, mixer_attention_in, mixer_out, mixer_attention_run, NULL},
+    EQUATION_END};

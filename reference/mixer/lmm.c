@@ -24,5 +24,7 @@ static const Argument mixer_lmm_in[] = {MIXER_X,
                                         MIXER_LIMIT,
                                         ARGUMENT_END};
 static const Equation mixer_lmm_equations[] = {{"mixer_lmm", "section 4, eqs 11-19, errata E10 E11 E12",
+                                                "(29) u = [p_1 .. p_Np] || x; o = norm_gate(memory(u), gain, "
+                                                "u W_z) W_O, the last rows of it\n" MEMORY_FORMULA,
                                                 mixer_lmm_dims, mixer_lmm_in, mixer_out, mixer_lmm_run, NULL},
                                                EQUATION_END};

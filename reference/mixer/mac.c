@@ -115,11 +115,12 @@ static void mixer_mac_run(const Call *call) {
 }
 
 static const Dimension mixer_mac_dims[] = {
-    MIXER_SIZES,
+    ROTARY_SIZES,
     MEMORY_OPTIONS,
     PERSISTENT,
-    SIZE("segment", NULL, "tokens attended over at a time, a multiple of chunk"),
-    CHOICE("mask", "literal", "causal paper", "paper: the literal reading, which leaks (E6, E7)"),
+    SIZE("segment", NULL, "tokens attended over at a time, whole chunks"),
+    CHOICE("mask", "literal", "causal paper",
+           "paper: all h_j are seen, and reads are those after the segment, which leaks (E6, E7)"),
     DIMENSION_END};
 static const Argument mixer_mac_in[] = {MIXER_X,
                                         PERSISTENT_TOKENS,
@@ -133,6 +134,15 @@ static const Argument mixer_mac_in[] = {MIXER_X,
                                         SQUARE("wo", "Wo", "output map"),
                                         MIXER_LIMIT,
                                         ARGUMENT_END};
-static const Equation mixer_mac_equations[] = {{"mixer_mac", "eqs 21-25, errata E6 E7 E8 E13", mixer_mac_dims,
-                                                mixer_mac_in, mixer_out, mixer_mac_run, NULL},
-                                               EQUATION_END};
+static const Equation mixer_mac_equations[] = {
+    {"mixer_mac", "eqs 21-25, errata E6 E7 E8 E13",
+     "segment by segment, S its n rows; r = l2_norm(silu(conv(x W_r))) of the whole sequence, norm per "
+     "head:\n"
+     "(21) h = rms_norm(M(r)) per head with gain_h, M before the segment   (22) S~ = [p_1 .. p_Np] || h || "
+     "S\n"
+     "(23) y = attention of S~, its last n rows: row i sees all p, and h_j and S_j for j <= i; rotary "
+     "positions Np + j of h_j and Np + segment + j of S_j in every segment\n"
+     "(24)-(25) o = titans_gate(y, memory(y), gain_y, gain_m) W_O; convolution, gates and M go on from "
+     "segment to segment\n" MEMORY_FORMULA,
+     mixer_mac_dims, mixer_mac_in, mixer_out, mixer_mac_run, NULL},
+    EQUATION_END};

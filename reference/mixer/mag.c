@@ -19,7 +19,7 @@ static void mixer_mag_run(const Call *c) {
     free(o);
 }
 
-static const Dimension mixer_mag_dims[] = {MIXER_SIZES, MEMORY_OPTIONS, PERSISTENT, WINDOW, DIMENSION_END};
+static const Dimension mixer_mag_dims[] = {ROTARY_SIZES, MEMORY_OPTIONS, PERSISTENT, WINDOW, DIMENSION_END};
 static const Argument mixer_mag_in[] = {MIXER_X,
                                         PERSISTENT_TOKENS,
                                         ATTENTION_PARAMETERS("attention.", "_a"),
@@ -30,5 +30,9 @@ static const Argument mixer_mag_in[] = {MIXER_X,
                                         MIXER_LIMIT,
                                         ARGUMENT_END};
 static const Equation mixer_mag_equations[] = {
-    {"mixer_mag", "eqs 26-28, erratum E13", mixer_mag_dims, mixer_mag_in, mixer_out, mixer_mag_run, NULL},
+    {"mixer_mag", "eqs 26-28, erratum E13",
+     "(26) u = [p_1 .. p_Np] || x   (27) y = window_attention of u with rotary positions, prefix = "
+     "persistent\n"
+     "(28) o = titans_gate(y, memory(u), gain_y, gain_m) W_O, the last rows of it\n" MEMORY_FORMULA,
+     mixer_mag_dims, mixer_mag_in, mixer_out, mixer_mag_run, NULL},
     EQUATION_END};

@@ -17,7 +17,8 @@ static void mixer_mal_h3_run(const Call *c) {
     free(o);
 }
 
-static const Dimension mixer_mal_h3_dims[] = {MIXER_SIZES, MEMORY_OPTIONS, PERSISTENT, WINDOW, DIMENSION_END};
+static const Dimension mixer_mal_h3_dims[] = {ROTARY_SIZES, MEMORY_OPTIONS, PERSISTENT, WINDOW,
+                                              DIMENSION_END};
 static const Argument mixer_mal_h3_in[] = {MIXER_X,
                                            PERSISTENT_TOKENS,
                                            MEMORY_PARAMETERS("memory."),
@@ -29,5 +30,9 @@ static const Argument mixer_mal_h3_in[] = {MIXER_X,
                                            MIXER_LIMIT,
                                            ARGUMENT_END};
 static const Equation mixer_mal_h3_equations[] = {
-    {"mixer_mal_h3", "eqs 29-31", mixer_mal_h3_dims, mixer_mal_h3_in, mixer_out, mixer_mal_h3_run, NULL},
+    {"mixer_mal_h3", "eqs 29-31",
+     "(29) u = [p_1 .. p_Np] || x   (30) y = norm_gate(memory(u), gain, u W_z) W_M\n"
+     "(31) o = window_attention of y with rotary positions, prefix = 0, its last rows times "
+     "W_O\n" MEMORY_FORMULA,
+     mixer_mal_h3_dims, mixer_mal_h3_in, mixer_out, mixer_mal_h3_run, NULL},
     EQUATION_END};

@@ -14,8 +14,12 @@ static void mixer_swa_run(const Call *c) {
     free(y);
 }
 
-static const Dimension mixer_swa_dims[] = {MIXER_SIZES, PERSISTENT, WINDOW, DIMENSION_END};
+static const Dimension mixer_swa_dims[] = {ROTARY_SIZES, PERSISTENT, WINDOW, DIMENSION_END};
 static const Argument mixer_swa_in[] = {MIXER_X, PERSISTENT_TOKENS, ATTENTION_PARAMETERS("", ""),
                                         SQUARE("wo", "Wo", "output map"), ARGUMENT_END};
-static const Equation mixer_swa_equations[] = {
-    {"mixer_swa", "eqs 26-27", mixer_swa_dims, mixer_swa_in, mixer_out, mixer_swa_run, NULL}, EQUATION_END};
+static const Equation mixer_swa_equations[] = {{"mixer_swa", "eqs 26-27",
+                                                "(26) u = [p_1 .. p_Np] || x   (27) o = window_attention of "
+                                                "u with rotary positions, prefix = persistent,\n"
+                                                "its last rows times W_O",
+                                                mixer_swa_dims, mixer_swa_in, mixer_out, mixer_swa_run, NULL},
+                                               EQUATION_END};

@@ -23,4 +23,6 @@ static const Argument mixer_ema_in[] = {MIXER_X,
                                         SQUARE("wo", NULL, "output map"),
                                         ARGUMENT_END};
 static const Equation mixer_ema_equations[] = {
-    {"mixer_ema", "a toy", mixer_ema_dims, mixer_ema_in, mixer_out, mixer_ema_run, NULL}, EQUATION_END};
+    {"mixer_ema", "a toy", "s_t = a s_{t-1} + (1 - a) x_t W_V, a = sigma(decay), s_0 = 0; o = s W_O",
+     mixer_ema_dims, mixer_ema_in, mixer_out, mixer_ema_run, NULL},
+    EQUATION_END};
