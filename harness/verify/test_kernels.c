@@ -174,8 +174,8 @@ static int64_t check_gradient(const KernelAdapter *a, const EquationCase *row, C
 }
 Test(kernels, gradient_equals_complex_step) { for_every_case("kernel gradient", "gradient", check_gradient); }
 
-/* What is known of an input's gradient after all rows: the largest of the complex step where it is compared, or of the
- * complex step and the kernel where it is named as not computed. */
+/* What is known of an input's gradient after all rows: how many numbers are compared, the largest of the complex step
+ * and of the kernel. */
 typedef struct {
     int64_t compared;
     double reference, kernel;
@@ -203,8 +203,14 @@ static void see_gradients(const KernelAdapter *a, const Case *c, GradientSeen *s
     run_free(&r, c);
 }
 
-/* Every input of every kernel: its gradient is compared with a complex step that is not 0 all over, or it is named as
- * not computed, and then the kernel leaves it alone although there is one; indices have none. Nothing else. */
+/* Compared, with neither side 0 all over; or named as not computed, and then the kernel leaves it alone although there
+ * is one; indices have none. */
+static int gradient_is_sound(const Equation *e, int i, const GradientSeen *seen) {
+    if (kernel_gradient_is_computed(e, i)) return seen->compared && seen->reference > 0 && seen->kernel > 0;
+    return seen->kernel == 0 && (seen->reference > 0) == !role_is_index(e->in[i].role);
+}
+
+/* Every input of every kernel. */
 Test(kernels, every_gradient_is_compared_or_named) {
     KernelAdapter a;
     kernel = kernels_at(0);
@@ -218,9 +224,7 @@ Test(kernels, every_gradient_is_compared_or_named) {
             case_free(&c);
         }
         for (int i = 0; e->in[i].name; i++)
-            cr_assert(kernel_gradient_is_computed(e, i) ? seen[i].compared && seen[i].reference > 0
-                      : role_is_index(e->in[i].role)    ? seen[i].kernel == 0 && seen[i].reference == 0
-                                                        : seen[i].kernel == 0 && seen[i].reference > 0,
+            cr_assert(gradient_is_sound(e, i, &seen[i]),
                       "%s: the gradient of %s: %lld numbers compared, largest %g, the kernel's %g", a.kernel,
                       e->in[i].name, (long long)seen[i].compared, seen[i].reference, seen[i].kernel);
         ledger_record("named gradients", a.kernel, argument_count(e->in), 0);
