@@ -453,7 +453,8 @@ static int run(int argc, char **argv) {
     if (o.describe) return describe(o.describe);
     int status = run_files(&o, message, sizeof message);
     if (!status)
-        status = o.example ? example(&o, message, sizeof message) : run_begin(&r, &o, message, sizeof message);
+        status =
+            o.example ? example(&o, message, sizeof message) : run_begin(&r, &o, message, sizeof message);
     if (!status && !o.example) status = run_and_write(&r, &o, message, sizeof message);
     if (status) say("titans equation", message);
     run_end(&r);
