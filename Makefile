@@ -72,7 +72,7 @@ help:
 	@echo 'make bench-full     trains every committed model again, needles to ten million tokens (hours)'
 	@echo 'make lint format clean deps deps-full'
 
-DEPS      := gcc g++ make git libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev pkg-config python3-numpy
+DEPS      := gcc g++ make git locales libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev pkg-config python3-numpy
 DEPS_FULL := $(DEPS) clang libclang-rt-dev clang-format clang-tidy cppcheck libomp-dev qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu \
              libc6-dev-arm64-cross libsimde-dev
 deps:      ; @harness/make/deps.sh $(DEPS)
@@ -139,7 +139,7 @@ uninstall:
 verify: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/verify $(BUILD)/titans library
 	@harness/verify/run.sh $(BUILD) $(JOBS) $(SUITES)
-	@$(if $(SUITES),:,harness/verify/figures.sh $(BUILD) && harness/verify/library.sh $(BUILD) $(JOBS) && harness/verify/dropin.sh $(BUILD) $(JOBS))
+	@$(if $(SUITES),:,harness/verify/others.sh $(BUILD) $(JOBS))
 
 # What the last whole `make verify` used of every bound becomes what the next is held against.
 ledger:

@@ -198,8 +198,14 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
 
 static int run(int argc, char **argv) {
     static const TableWork work = {"drift", "memory\ttokens\terror_of_reads\terror_of_weights", measure};
-    const struct argp argp = {
-        options, parse, 0, "Drift of float32 streaming from the double reference.", table_children, 0, 0};
+    const struct argp argp = {options,
+                              parse,
+                              0,
+                              "Drift of float32 streaming from the double reference."
+                              "\vExamples:\n  titans bench drift --tokens 64K -o drift.tsv",
+                              table_children,
+                              0,
+                              0};
     DriftOptions o = {{.out = "drift.tsv"}, 1 << 20};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);

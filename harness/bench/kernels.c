@@ -57,9 +57,14 @@ static int run(int argc, char **argv) {
     static const TableWork work = {
         "kernels", "kernel\tisa\tthreads\tshape\tgflops\tpercent_of_peak\tbar_name\tratio_to_bar\tgoal\tmet",
         measure};
-    const struct argp argp = {
-        options,        parse, 0, "Kernels against FMA peak, bandwidth, OpenBLAS and naive C.",
-        table_children, 0,     0};
+    const struct argp argp = {options,
+                              parse,
+                              0,
+                              "Kernels against FMA peak, bandwidth, OpenBLAS and naive C."
+                              "\vExamples:\n  titans bench kernels --rounds 3 -o kernels.tsv",
+                              table_children,
+                              0,
+                              0};
     KernelOptions o = {{.out = "kernels.tsv"}, 7};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);

@@ -230,9 +230,16 @@ static int run(int argc, char **argv) {
         "needle",
         "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\ttrain_seed\tcheckpoint",
         measure};
-    const struct argp argp = {
-        options, parse, "CHECKPOINT [--limit N] ...", "Exact match by length and depth.", table_children,
-        0,       0};
+    const struct argp argp = {options,
+                              parse,
+                              "CHECKPOINT [--limit N] ...",
+                              "Exact match by length and depth; depth is where the needles were in the mean."
+                              "\vExamples:\n  titans bench needle lmm.safetensors attention.safetensors "
+                              "--limit 16K \\\n    --lengths 1K,16K,128K --samples 20 -o needle.tsv\n  "
+                              "titans bench needle lmm.safetensors --lengths 1K,1M -o needle.tsv --resume",
+                              table_children,
+                              0,
+                              0};
     NeedleOptions o = {.table = {.out = "needle.tsv"},
                        .lengths = {1 << 10, 4 << 10, 16 << 10, 64 << 10, 128 << 10},
                        .length_count = 5,

@@ -20,8 +20,8 @@ train() {
     name=$1 config=$2
     shift 2
     say "training $name"
-    $titans train --config $recipe/$config.json "$@" --out $models/$name.full --log $out/training-$name.tsv
-    $titans export $models/$name.full --out $models/$name.safetensors
+    $titans train --force --config $recipe/$config.json "$@" --out $models/$name.full --log $out/training-$name.tsv
+    $titans export --force $models/$name.full --out $models/$name.safetensors
     rm $models/$name.full
 }
 
@@ -29,16 +29,16 @@ if [ "$out" = "$build/quick" ]; then
     train lmm-passkey-s0 lmm-passkey --steps 1100
     train attention-passkey-s0 attention-passkey --steps 800
     say "needles by length and depth"
-    $titans bench needle $models/lmm-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 1K \
+    $titans bench needle --force $models/lmm-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 1K \
         --lengths 256,512,1K,2K,4K --samples 10 -o $out/needle.tsv
     say "speed and memory against length"
-    $titans bench scaling --mixers attention,lmm $recipe/speed.json --lengths 1K,2K,4K,8K -o $out/scaling.tsv
+    $titans bench scaling --force --mixers attention,lmm $recipe/speed.json --lengths 1K,2K,4K,8K -o $out/scaling.tsv
     say "training throughput of every mixer"
-    $titans bench training -c $recipe/speed.json --lengths 1K --tokens 1K --repeats 1 -o $out/throughput-train.tsv
+    $titans bench training --force -c $recipe/speed.json --lengths 1K --tokens 1K --repeats 1 -o $out/throughput-train.tsv
     say "drift from double"
-    $titans bench drift --tokens 16K -o $out/drift.tsv
+    $titans bench drift --force --tokens 16K -o $out/drift.tsv
     say "kernels"
-    $titans bench kernels --rounds 3 -o $out/kernels.tsv
+    $titans bench kernels --force --rounds 3 -o $out/kernels.tsv
     say "figures"
     harness/plot/draw.sh $out
     say "done: tables in $out/*.tsv, figures in $out/figures"
@@ -61,7 +61,7 @@ needles() {
     shift
     set -- "$@" $(ls $models/*-$tasks-s?.safetensors | grep -v /attention-)
     for file in $models/attention-$tasks-s?.safetensors; do [ -f "$file" ] && set -- "$@" "$file" --limit 16K; done
-    $titans bench needle "$@"
+    $titans bench needle --force "$@"
 }
 say "passkey by length and depth"
 needles passkey --lengths 256,512,1K,2K,4K,8K,16K,128K --samples 40 -o $out/needle.tsv
@@ -70,28 +70,28 @@ say "S-NIAH on bytes"
 needles 'niah?' --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/needle-niah.tsv
 needles 'niah?' --lengths 64K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
 say "S-NIAH-1 by models that were trained on S-NIAH-2"
-$titans bench needle --task niah1 $models/[lm]??-niah2-s0.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 \
+$titans bench needle --force --task niah1 $models/[lm]??-niah2-s0.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 \
     -o $out/niah1-transfer.tsv
 say "S-NIAH after a longer training than the table's"
 needles 'niah?-more' --lengths 1K,2K,4K,8K,16K --samples $samples --batch 20 -o $out/niah-more.tsv
 say "what the memories write"
-$titans bench writes $(ls $models/*-niah?*-s?.safetensors | grep -v /attention-) -o $out/writes.tsv
+$titans bench writes --force $(ls $models/*-niah?*-s?.safetensors | grep -v /attention-) -o $out/writes.tsv
 if [ "$mode" = full ]; then
     say "needles to ten million tokens"
-    $titans bench needle $models/lmm-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long.tsv
-    $titans bench needle $models/mac-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long-mac.tsv
-    $titans bench needle $models/mac-niah2-s0.safetensors $models/mal-niah2-s0.safetensors --lengths 1M --samples 10 --batch 5 \
+    $titans bench needle --force $models/lmm-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long.tsv
+    $titans bench needle --force $models/mac-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long-mac.tsv
+    $titans bench needle --force $models/mac-niah2-s0.safetensors $models/mal-niah2-s0.safetensors --lengths 1M --samples 10 --batch 5 \
         -o $out/needle-niah-1M.tsv
     say "speed and memory to ten million tokens"
-    $titans bench scaling $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors --lengths 128K,1M,10M -o $out/scaling-long.tsv
+    $titans bench scaling --force $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors --lengths 128K,1M,10M -o $out/scaling-long.tsv
 fi
 # ablate NAME RECIPE [OPTION..]: a recipe with something changed, as rows of ablation.tsv.
 ablate() {
     name=$1 config=$2
     shift 2
     say "ablation: $name"
-    $titans train --config $recipe/$config.json "$@" --out $out/ablation.full
-    $titans bench needle $out/ablation.full --lengths 256,1K,4K,16K --samples 40 --batch 8 -o $out/ablation.tsv
+    $titans train --force --config $recipe/$config.json "$@" --out $out/ablation.full
+    $titans bench needle --force $out/ablation.full --lengths 256,1K,4K,16K --samples 40 --batch 8 -o $out/ablation.tsv
     [ -f $out/ablations.tsv ] || { grep '^#' $out/ablation.tsv; printf 'variant\tlength\tsamples\tcorrect\taccuracy\tlow\thigh\n'; } >$out/ablations.tsv
     awk -F'\t' -v OFS='\t' -v name="$name" '$4 == "all" { print name, $3, $5, $6, $7, $8, $9 }' $out/ablation.tsv >>$out/ablations.tsv
 }
@@ -108,16 +108,16 @@ if [ "$mode" = full ]; then
     rm $out/ablation.full
 fi
 say "speed and memory against length"
-$titans bench scaling --mixers attention,swa,lmm,mac,mag,mal $recipe/speed.json -o $out/scaling.tsv
+$titans bench scaling --force --mixers attention,swa,lmm,mac,mag,mal $recipe/speed.json -o $out/scaling.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
-$titans bench training -c $recipe/speed.json --repeats 3 -o $out/throughput-train.tsv
-$titans bench training -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 3 -o $out/throughput-depth.tsv
+$titans bench training --force -c $recipe/speed.json --repeats 3 -o $out/throughput-train.tsv
+$titans bench training --force -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 3 -o $out/throughput-depth.tsv
 say "surprise along a sequence"
-$titans bench surprise $models/lmm-passkey-s0.safetensors --length 512 -o $out/surprise.tsv
+$titans bench surprise --force $models/lmm-passkey-s0.safetensors --length 512 -o $out/surprise.tsv
 say "drift from double over a million tokens"
-$titans bench drift -o $out/drift.tsv
+$titans bench drift --force -o $out/drift.tsv
 say "kernels"
-$titans bench kernels -o $out/kernels.tsv
+$titans bench kernels --force -o $out/kernels.tsv
 say "figures"
 harness/plot/draw.sh $out
 say "done: tables in $out/*.tsv, figures in $out/figures"

@@ -297,7 +297,9 @@ static int run(int argc, char **argv) {
     const struct argp argp = {options,
                               parse,
                               "CHECKPOINT|CONFIG.json [--limit N] ...",
-                              "Speed and peak memory against length.",
+                              "Speed and peak memory against length."
+                              "\vExamples:\n  titans bench scaling --mixers attention,lmm recipe.json "
+                              "--lengths 1K,4K,16K\n  titans bench scaling m.safetensors --lengths 128K,1M",
                               table_children,
                               0,
                               0};

@@ -100,13 +100,15 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
 static int run(int argc, char **argv) {
     static const TableWork work = {"surprise", "layer\tposition\ttoken\tsurprise\talpha\ttheta\tneedle",
                                    measure};
-    const struct argp argp = {options,
-                              parse,
-                              "CHECKPOINT",
-                              "Gradient norm and gates of the memory along a sequence.",
-                              table_children,
-                              0,
-                              0};
+    const struct argp argp = {
+        options,
+        parse,
+        "CHECKPOINT",
+        "Gradient norm and gates of the memory along a sequence."
+        "\vExamples:\n  titans bench surprise m.safetensors --length 512 -o surprise.tsv",
+        table_children,
+        0,
+        0};
     SurpriseOptions o = {{.out = "surprise.tsv"}, 0, 512, 1, 0.4};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);

@@ -181,8 +181,14 @@ static int run(int argc, char **argv) {
         "mixer\tmemory_layers\tlength\tbatch\tthreads\tweights\ttokens_per_s\tgflops\tpercent_of_peak",
         measure_all};
     const struct argp argp = {
-        options,        parse, 0, "Training throughput by mixer, depth of the memory and length.",
-        table_children, 0,     0};
+        options,
+        parse,
+        0,
+        "Training throughput by mixer, depth of the memory and length."
+        "\vExamples:\n  titans bench training -c recipe.json --mixers lmm,mac --lengths 2K,8K",
+        table_children,
+        0,
+        0};
     TrainingOptions o = {.table = {.out = "throughput.tsv"},
                          .lengths = {2 << 10, 4 << 10, 8 << 10, 16 << 10, 32 << 10},
                          .length_count = 5,

@@ -158,7 +158,8 @@ static int run(int argc, char **argv) {
     const struct argp argp = {options,
                               parse,
                               "CHECKPOINT ...",
-                              "Tokens at which a trained memory writes and forgets.",
+                              "Tokens at which a trained memory writes and forgets."
+                              "\vExamples:\n  titans bench writes a.safetensors b.safetensors -o writes.tsv",
                               table_children,
                               0,
                               0};

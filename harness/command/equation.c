@@ -441,8 +441,15 @@ static int run_and_write(Run *r, const EquationOptions *o, char *message, size_t
 
 static int run(int argc, char **argv) {
     const struct argp argp = {
-        options, parse, "[NAME]", "Run an equation of the paper, forward and gradient, on your own inputs.",
-        0,       0,     0};
+        options,
+        parse,
+        "[NAME]",
+        "Run an equation of the paper, forward and gradient, on your own inputs."
+        "\vExamples:\n  titans equation --describe memory_chunk\n  titans equation memory_chunk --example "
+        "x.safetensors\n  titans equation memory_chunk --in x.safetensors --out y.safetensors",
+        0,
+        0,
+        0};
     EquationOptions o = {.impl = "reference", .precision = "double"};
     char message[MESSAGE];
     static Run r;

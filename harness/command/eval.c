@@ -150,7 +150,10 @@ static int run(int argc, char **argv) {
         "FILE",
         "Ask a trained model for the answers of a task. The last line of the output is\n"
         "correct=K total=N accuracy=A low=L high=H (95 % Clopper-Pearson interval); of a text model "
-        "bits_per_byte=B and what goes with it, in the mean over windows of --length bytes.",
+        "bits_per_byte=B and what goes with it, in the mean over windows of --length bytes."
+        "\vExamples:\n  titans eval m.safetensors --length 16K --samples 40\n  titans eval m.safetensors "
+        "--length 1M --samples 1 --save-state s.safetensors\n  titans eval m.safetensors --length 1M "
+        "--samples 1 --load-state s.safetensors",
         0,
         0,
         0};

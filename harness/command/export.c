@@ -41,8 +41,14 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 static int run(int argc, char **argv) {
-    const struct argp argp = {
-        options, parse, "CHECKPOINT", "Write a checkpoint's weights without the optimizer's state.", 0, 0, 0};
+    const struct argp argp = {options,
+                              parse,
+                              "CHECKPOINT",
+                              "Write a checkpoint's weights without the optimizer's state."
+                              "\vExamples:\n  titans export trained.safetensors --out weights.safetensors",
+                              0,
+                              0,
+                              0};
     ExportOptions o = {0};
     char message[MESSAGE];
     Model model;

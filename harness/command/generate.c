@@ -247,7 +247,9 @@ static int run(int argc, char **argv) {
     const struct argp argp = {options,
                               parse,
                               "CHECKPOINT",
-                              "Go on from a prompt with a byte-level checkpoint, in constant memory.",
+                              "Go on from a prompt with a byte-level checkpoint, in constant memory."
+                              "\vExamples:\n  titans generate m.safetensors --prompt 'It was' --tokens 200\n "
+                              " titans generate m.safetensors --prompt-file book.txt.gz --temperature 0",
                               0,
                               0,
                               0};

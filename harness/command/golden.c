@@ -92,7 +92,8 @@ static int run(int argc, char **argv) {
                               "tc0001/grad/k), in F64, F32, F16 or BF16. All "
                               "outputs and gradients of all cases of the family are wanted unless --only "
                               "says less. Exit code 1 when a case "
-                              "fails or a tensor was not judged.",
+                              "fails or a tensor was not judged.\nExamples:\n  titans golden check "
+                              "mine.safetensors\n  titans golden check mine.safetensors --only tc0001,out",
                               0,
                               0,
                               0};

@@ -1,7 +1,9 @@
 #include "command/command.h"
 #include "terminal/options.h"
 #include "task/shared/data.h"
+#include "base/hash.h"
 #include "file/checkpoint.h"
+#include "file/state.h"
 #include "learn/recipe.h"
 
 #include <argp.h>
@@ -10,7 +12,7 @@
 #include <string.h>
 
 typedef struct {
-    const char *file, *config;
+    const char *file, *other, *config;
 } InfoOptions;
 
 static const struct argp_option options[] = {
@@ -24,8 +26,8 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         o->config = arg;
         break;
     case ARGP_KEY_ARG:
-        if (o->file) argp_error(state, "more than one file: '%s'", arg);
-        o->file = arg;
+        if (o->other) argp_error(state, "more than two files: '%s'", arg);
+        *(o->file ? &o->other : &o->file) = arg;
         break;
     default:
         return ARGP_ERR_UNKNOWN;
@@ -88,17 +90,24 @@ static void about_program(void) {
     for (int i = 0; task_at(i); i++) printf("  %-10s %s\n", task_at(i)->name, task_at(i)->summary);
 }
 
-static int about_checkpoint(const char *path) {
+static int fail(const char *message) {
+    say("titans info", message);
+    return 1;
+}
+
+static int about_checkpoint(const char *path, const SafeFile *f) {
     Model model;
     Progress progress;
-    char message[MESSAGE], *train;
-    if (checkpoint_load(path, 0, &model, 0, &train, &progress, message, sizeof message)) {
-        say("titans info", message);
-        return 1;
+    char message[MESSAGE], hash[HASH_TEXT], *train;
+    if (checkpoint_read(f, 0, &model, 0, &train, &progress, message, sizeof message)) {
+        char named[2 * MESSAGE];
+        snprintf(named, sizeof named, "%s: %s", path, message);
+        return fail(named);
     }
     char *config = settings_of_model(&model.config);
-    printf("%s\nweights: %lld\nsteps: %lld\nrecent exact match: %.3f\nmodel: %s\ntraining: %s\n\n", path,
-           (long long)model.list.floats, (long long)progress.step, progress.match, config, train);
+    hash_text(hash, state_weights_hash(&model));
+    printf("%s\nweights: %lld, hash %s\nsteps: %lld\nrecent exact match: %.3f\nmodel: %s\ntraining: %s\n\n",
+           path, (long long)model.list.floats, hash, (long long)progress.step, progress.match, config, train);
     for (int i = 0; i < model.list.count; i++) {
         const Parameter *p = &model.list.items[i];
         printf("  %-24s %6lld x %-6lld\n", p->name, (long long)p->rows, (long long)p->cols);
@@ -109,14 +118,82 @@ static int about_checkpoint(const char *path) {
     return 0;
 }
 
+/* What a state says of itself; whether it is whole is seen when it is gone on from. */
+static int about_state(const char *path, const SafeFile *f) {
+    static const char *const keys[] = {"position", "batch", "capacity", "weights", "config", "evaluation"};
+    static const char *const names[] = {"tokens read", "sequences", "capacity", "of the weights with hash",
+                                        "model",       "evaluation"};
+    printf("%s\na state of sequences in progress\n", path);
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (safetensors_metadata(f, keys[i])) printf("%s: %s\n", names[i], safetensors_metadata(f, keys[i]));
+    for (int i = 0; i < f->tensor_count; i++)
+        printf("  %-24s %s, %lld numbers\n", f->tensors[i].name, safetensors_type(f->tensors[i].type),
+               (long long)f->tensors[i].count);
+    return 0;
+}
+
+static int about_tensors(const char *path) {
+    SafeFile f;
+    char message[MESSAGE];
+    if (safetensors_read(&f, path, message, sizeof message)) return fail(message);
+    const char *format = safetensors_metadata(&f, "format");
+    const int state = format && !strncmp(format, "titans.c state", 14);
+    const int status = state ? about_state(path, &f) : about_checkpoint(path, &f);
+    safetensors_close(&f);
+    return status;
+}
+
+/* Tensors of `a` that are not in `b` with the same type, shape and bits. */
+static int differences(const SafeFile *a, const SafeFile *b, const char *name) {
+    int count = 0;
+    for (int i = 0; i < a->tensor_count; i++) {
+        const SafeTensor *x = &a->tensors[i], *y = safetensors_find(b, x->name);
+        if (y && x->type == y->type && x->bytes == y->bytes && !memcmp(x->data, y->data, (size_t)x->bytes))
+            continue;
+        printf("  %-24s %s\n", x->name, y ? "differs" : name);
+        count++;
+    }
+    return count;
+}
+
+/* Two files of tensors: 0 when they hold the same bits, whatever their metadata say. */
+static int compare(const char *first, const char *second) {
+    SafeFile a, b;
+    char message[MESSAGE];
+    if (safetensors_read(&a, first, message, sizeof message)) return fail(message);
+    if (safetensors_read(&b, second, message, sizeof message)) return safetensors_close(&a), fail(message);
+    int count = differences(&a, &b, "only in the first");
+    for (int i = 0; i < b.tensor_count; i++)
+        if (!safetensors_find(&a, b.tensors[i].name)) {
+            printf("  %-24s only in the second\n", b.tensors[i].name);
+            count++;
+        }
+    if (count)
+        printf("%d tensors differ\n", count);
+    else
+        printf("the same %d tensors, bit for bit\n", a.tensor_count);
+    safetensors_close(&a);
+    safetensors_close(&b);
+    return count ? 1 : 0;
+}
+
 static int run(int argc, char **argv) {
-    const struct argp argp = {
-        options, parse, "[FILE]", "What this program can do, or what a checkpoint holds.", 0, 0, 0};
+    const struct argp argp = {options,
+                              parse,
+                              "[FILE [OTHER]]",
+                              "What this program can do, what a checkpoint or a state holds, or whether two "
+                              "files hold the same tensors."
+                              "\vExamples:\n  titans info\n  titans info m.safetensors\n  titans info "
+                              "a.safetensors b.safetensors\n  titans info --config recipe.json",
+                              0,
+                              0,
+                              0};
     InfoOptions o = {0};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     if (o.config) return about_config(o.config);
-    if (o.file) return about_checkpoint(o.file);
+    if (o.other) return compare(o.file, o.other);
+    if (o.file) return about_tensors(o.file);
     about_program();
     return 0;
 }

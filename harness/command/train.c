@@ -301,7 +301,10 @@ static int train(Trainer *t, const TrainOptions *o, Tsv *log, char *message, siz
 static int run(int argc, char **argv) {
     static char keys[65536] =
         "Train a model and write a checkpoint. A killed run goes on with --resume and ends in the same "
-        "bits.\vKeys of the configuration file:\n";
+        "bits.\vExamples:\n  titans train --out m.safetensors --config harness/recipe/lmm-passkey.json\n"
+        "  titans train --out m.safetensors --resume\n"
+        "  titans train -o b.safetensors -t text --haystack book.txt --set width=128\n\n"
+        "Keys of the configuration file, each also for --set KEY=VALUE:\n";
     config_describe(keys + strlen(keys), sizeof keys - strlen(keys));
     recipe_describe(keys + strlen(keys), sizeof keys - strlen(keys));
     const struct argp argp = {options, parse, 0, keys, 0, 0, 0};

@@ -5,24 +5,38 @@
 export LC_ALL=C
 results=$1 kinds=${2:-svg}
 data=${TITANS_DATA:-${XDG_CACHE_HOME:-$HOME/.cache}/titans}
-mkdir -p "$results/figures"
+mkdir -p "$results/figures" || exit 1
+# Figures name their tables in commands of gnuplot and awk: folders get names there that no shell or script misreads.
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+ln -s "$(realpath "$results")" "$work/results"
+ln -s "$data" "$work/data"
+rows() { # rows FILE: of a table, its comments and header left out
+    grep -vc '^#' "$1" | awk '{ print $1 - 1 }'
+}
 failed=0
 for script in harness/plot/*.gp; do
     name=$(basename "$script" .gp)
     missing=""
-    for file in $(sed -n 's/^# needs: //p' "$script"); do [ -f "$results/$file" ] || missing="$missing $results/$file"; done
+    for file in $(sed -n 's/^# needs: //p' "$script"); do
+        [ -f "$results/$file" ] || { missing="$missing $results/$file"; continue; }
+        [ "$(rows "$results/$file")" -gt 0 ] || missing="$missing row in $results/$file"
+    done
     for file in $(sed -n 's/^# data: //p' "$script"); do [ -f "$data/$file" ] || missing="$missing $data/$file"; done
     if [ -n "$missing" ]; then
         echo "plots: $name left out, there is no$missing" >&2
         continue
     fi
     for kind in $kinds; do
-        gnuplot -e "results='$results'; data='$data'; kind='$kind'; output='$results/figures/$name.$kind.tmp'" harness/plot/style/begin.gp "$script" 2>"$results/figures/messages.tmp" &&
-            mv "$results/figures/$name.$kind.tmp" "$results/figures/$name.$kind" || { echo "plots: $name failed" >&2; failed=1; }
+        if gnuplot -e "results='$work/results'; data='$work/data'; kind='$kind'; output='$work/figure'" harness/plot/style/begin.gp "$script" 2>"$work/messages" &&
+            cp "$work/figure" "$work/results/figures/.$name.$kind" && mv "$work/results/figures/.$name.$kind" "$work/results/figures/$name.$kind"; then
+            echo "plots: $results/figures/$name.$kind"
+        else
+            echo "plots: $name failed" >&2
+            failed=1
+        fi
         # a table without one of the mixers is no fault
-        grep -v -e 'Skipping data file' -e '^ *$' "$results/figures/messages.tmp" >&2
+        grep -v -e 'Skipping data file' -e '^ *$' "$work/messages" >&2
     done
-    echo "plots: $results/figures/$name.svg"
 done
-rm -f "$results/figures/messages.tmp"
 exit $failed

@@ -49,10 +49,18 @@ static const Known *clash(const Known *k) {
     return 0;
 }
 
+/* The file is known already, for the same use. */
+static int known(const Known *k) {
+    for (int i = 0; i < files.count; i++)
+        if (files.list[i].written == k->written && same(k, &files.list[i])) return 1;
+    return 0;
+}
+
 static int remember(const char *path, int written, char *message, size_t size) {
     Known k = {.written = written, .place = place_of(path), .path = strdup(path)};
     k.exists = !stat(path, &k.info);
     const Known *other = clash(&k);
+    if (!other && known(&k)) return free(k.place), free(k.path), 0;
     Known *list = other ? 0 : realloc(files.list, (size_t)(files.count + 1) * sizeof *list);
     if (list) {
         files.list = list;

@@ -87,6 +87,36 @@ const char *field_text(const Field *f, const void *at, char *text, size_t size) 
     return text;
 }
 
+/* Words of a text behind one another in lines of LINE characters, the ones after the first indented. */
+static size_t wrapped(const char *words, size_t column, char *text, size_t size) {
+    enum { LINE = 79, INDENT = 18 };
+    size_t used = 0;
+    while (*words && used < size) {
+        const size_t n = strcspn(words, " ");
+        const int breaks = column + 1 + n > LINE && column > INDENT;
+        const int wrote = snprintf(text + used, size - used, breaks ? "\n%*s%.*s" : "%*s%.*s",
+                                   breaks             ? INDENT
+                                   : column == INDENT ? 0
+                                                      : 1,
+                                   "", (int)n, words);
+        column = breaks ? INDENT + n : column + n + (column != INDENT);
+        used += wrote > 0 ? (size_t)wrote : 0;
+        words += n;
+        words += strspn(words, " ");
+    }
+    return used;
+}
+
+size_t field_line(const char *key, const char *meaning, const char *initial, char *text, size_t size) {
+    char words[1024];
+    const int head = snprintf(text, size, "  %-15s ", key);
+    size_t used = head > 0 ? (size_t)head : 0;
+    snprintf(words, sizeof words, *initial ? "%s [%s]" : "%s", meaning, initial);
+    if (used < size) used += wrapped(words, used, text + used, size - used);
+    if (used < size) used += (size_t)snprintf(text + used, size - used, "\n");
+    return used;
+}
+
 size_t field_describe(const Field *fields, char *text, size_t size) {
     size_t used = 0;
     for (const Field *f = fields; f && f->key && used < size; f++) {
@@ -97,8 +127,7 @@ size_t field_describe(const Field *fields, char *text, size_t size) {
             snprintf(initial, sizeof initial, "%.*s", (int)strcspn(f->values, " "), f->values);
         else
             snprintf(initial, sizeof initial, "%g", f->initial);
-        const int n = snprintf(text + used, size - used, "  %-15s %s [%s]\n", f->key, f->meaning, initial);
-        used += n > 0 ? (size_t)n : 0;
+        used += field_line(f->key, f->meaning, initial, text + used, size - used);
     }
     return used < size ? used : size - 1;
 }

@@ -46,6 +46,9 @@ int field_set_text(const Field *field, void *at, const char *text, char *message
 double field_number(const Field *field, const void *at);
 const char *field_text(const Field *field, const void *at, char *text, size_t size);
 
+/* One key: its name, meaning and default ("": none), wrapped to 79 characters. Returns the characters used. */
+size_t field_line(const char *key, const char *meaning, const char *initial, char *text, size_t size);
+
 /* One line per key: key, meaning, default. Returns the characters used. */
 size_t field_describe(const Field *fields, char *text, size_t size);
 

@@ -166,26 +166,33 @@ static int checkpoint_fill(const SafeFile *f, const Allocator *memory, Model *mo
                : 0;
 }
 
-int checkpoint_load(const char *path, const Allocator *memory, Model *model, Optimizer *optimizer,
+int checkpoint_read(const SafeFile *file, const Allocator *memory, Model *model, Optimizer *optimizer,
                     char **train, Progress *progress, char *message, size_t size) {
-    char reason[512];
-    SafeFile file;
     Progress unused;
     *model = (Model){0};
     if (optimizer) *optimizer = (Optimizer){0};
     if (train) *train = 0;
-    if (safetensors_read(&file, path, message, size)) return -1;
-    const char *text = safetensors_metadata(&file, "train");
-    int status = checkpoint_fill(&file, memory, model, optimizer, progress ? progress : &unused, reason,
-                                 sizeof reason);
+    const char *text = safetensors_metadata(file, "train");
+    int status =
+        checkpoint_fill(file, memory, model, optimizer, progress ? progress : &unused, message, size);
     if (!status && train && !(*train = text ? strdup(text) : 0)) {
-        snprintf(reason, sizeof reason, "metadata has no readable \"train\"");
+        snprintf(message, size, "metadata has no readable \"train\"");
         status = -1;
     }
-    safetensors_close(&file);
     if (!status) return 0;
-    snprintf(message, size, "%s: %s", path, reason);
     if (model->weights) model_free(model);
     if (optimizer) optimizer_free(optimizer);
     return -1;
+}
+
+int checkpoint_load(const char *path, const Allocator *memory, Model *model, Optimizer *optimizer,
+                    char **train, Progress *progress, char *message, size_t size) {
+    char reason[512];
+    SafeFile file;
+    if (safetensors_read(&file, path, message, size)) return -1;
+    const int status =
+        checkpoint_read(&file, memory, model, optimizer, train, progress, reason, sizeof reason);
+    safetensors_close(&file);
+    if (status) snprintf(message, size, "%s: %s", path, reason);
+    return status;
 }

@@ -1,4 +1,5 @@
 #pragma once
+#include "file/safetensors.h"
 #include "train/optimizer.h"
 
 /* A training run on disk: weights, optimizer state, the model's configuration, what the trainer says of itself (a JSON
@@ -17,5 +18,9 @@ int checkpoint_save(const char *path, const Model *model, const Optimizer *optim
 
 /* Creates the model, and the optimizer unless NULL, which wants a file that has one; *train becomes the trainer's text
  * (malloc), progress what it was, unless NULL. memory: of the model, NULL the system's. Refuses files whose tensors do not fit the configuration. */
+int checkpoint_read(const SafeFile *file, const Allocator *memory, Model *model, Optimizer *optimizer,
+                    char **train, Progress *progress, char *message, size_t size);
+
+/* The same of the file at a path. */
 int checkpoint_load(const char *path, const Allocator *memory, Model *model, Optimizer *optimizer,
                     char **train, Progress *progress, char *message, size_t size);

@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 1 << 24 };
+enum { MOST_BYTES = 1 << 24, MOST_SETS = 8 };
+
+/* Keys that are no field of a table: they choose one. */
+static const Field names[] = {{.key = "mixer"}, {.key = "preset"}, FIELD_END};
 
 cJSON *settings_parse(const char *text, char *message, size_t size) {
     return json_object(text, (int64_t)strlen(text), message, size);
@@ -78,20 +81,21 @@ static int read_items(const cJSON *object, const FieldSet *sets, int count, cons
     cJSON_ArrayForEach(item, object) {
         const Field *f = 0;
         int i = 0;
-        if (!strcmp(item->string, "preset") || !strcmp(item->string, "mixer")) continue;
+        if (field_find(names, item->string)) continue;
         while (i < count && !(f = field_find(sets[i].fields, item->string))) i++;
         if (f ? item_set(f, sets[i].at, item, message, size) : 0) return -1;
         if (f) continue;
         const int known = config_known(item->string) || (source->foreign && source->foreign(item->string));
         if (source->shared && known) continue;
-        field_unknown(sets, count, item->string, message, size);
+        FieldSet all[MOST_SETS + 1] = {{"a configuration", names, 0}};
+        memcpy(all + 1, sets, (size_t)count * sizeof *sets);
+        field_unknown(all, count + 1, item->string, message, size);
         return -1;
     }
     return 0;
 }
 
 int settings_read(const cJSON *object, Config *c, const SettingsSource *source, char *message, size_t size) {
-    enum { MOST_SETS = 8 };
     FieldSet sets[MOST_SETS];
     const cJSON *mixer = cJSON_GetObjectItemCaseSensitive(object, "mixer");
     if (mixer && !settings_text(mixer)) return snprintf(message, size, "\"mixer\" must be a name"), -1;

@@ -10,7 +10,7 @@
 #define FORMAT "titans.c state 2"
 enum { OWN_METADATA = 7, MOST_METADATA = 24 };
 
-static uint64_t weights_hash(const Model *m) {
+uint64_t state_weights_hash(const Model *m) {
     return hash_bytes(HASH_START, m->weights, (size_t)m->list.floats * sizeof(float));
 }
 
@@ -67,7 +67,7 @@ int state_save(const char *path, const State *state, const Model *m, const SafeM
         const int count = state_tensors(state, m, tensors);
         const int64_t numbers[] = {state->position, state->batch, state->capacity};
         for (int i = 0; i < 3; i++) snprintf(text[i], sizeof text[i], "%lld", (long long)numbers[i]);
-        hash_text(text[3], weights_hash(m));
+        hash_text(text[3], state_weights_hash(m));
         hash_text(text[4], contents_hash(numbers, tensors, count));
         for (int i = 0; i < OWN_METADATA - 2; i++) {
             snprintf(all[i + 2].key, sizeof all->key, "%s", keys[i]);
@@ -156,7 +156,7 @@ int state_load(const SafeFile *f, State *state, const Model *m, char *message, s
     const char *format = safetensors_metadata(f, "format"), *weights = safetensors_metadata(f, "weights");
     char hash[HASH_TEXT];
     int64_t position, batch, capacity;
-    hash_text(hash, weights_hash(m));
+    hash_text(hash, state_weights_hash(m));
     if (!format || strcmp(format, FORMAT))
         return snprintf(message, size,
                         "not a state of this program (format \"%s\", \"" FORMAT "\" is wanted)",

@@ -7,6 +7,9 @@
  * contents. A stream that goes on from it has the same bits as one that never stopped, on any instruction set and number
  * of threads. A state with a number that is not finite is not written. */
 
+/* Of all weights of a model: what a state names as its own. */
+uint64_t state_weights_hash(const Model *model);
+
 /* metadata: the caller's own, kept beside. 0, or -1 with a message. */
 int state_save(const char *path, const State *state, const Model *model, const SafeMetadata *metadata,
                int metadata_count, char *message, size_t size);

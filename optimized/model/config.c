@@ -124,9 +124,8 @@ int config_settle(Config *c, char *message, size_t size) {
 void config_describe(char *text, size_t size) {
     size_t used = field_describe(model_fields, text, size);
     const char *names = "arxiv, neurips, 170m, 340m, 400m, 760m, 1.3b, in turn; other keys override";
-    used += (size_t)snprintf(text + used, size - used, "  %-15s %s\n", "preset", names);
-    used += (size_t)snprintf(text + used, size - used, "  %-15s sequence mixer, one of those below [lmm]\n",
-                             "mixer");
+    used += field_line("preset", names, "", text + used, size - used);
+    used += field_line("mixer", "sequence mixer, one of those below", "lmm", text + used, size - used);
     for (int i = 0; mixer_at(i) && used < size; i++) {
         used += (size_t)snprintf(text + used, size - used, "of %s, %s:\n", mixer_at(i)->name,
                                  mixer_at(i)->summary);

@@ -3,6 +3,8 @@
 #include "base/check.h"
 #include "command/command.h"
 #include "task/shared/data.h"
+#include "task/shared/needle.h"
+#include "equation/dims.h"
 #include "golden/golden.h"
 #include "file/checkpoint.h"
 #include "file/state.h"
@@ -13,10 +15,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char path[64];
-extern const Command command_equation;
+extern const Command command_equation, command_generate;
 static int fd = -1;
 static Model small;
 
@@ -80,13 +83,73 @@ static void read_golden(void) {
     golden_check("results/golden", path, 0, &totals, message, sizeof message);
 }
 
-/* Some equation on the file's tensors and its metadata "dims"; what it writes cannot be written. */
+/* Some equation on the file's tensors and its metadata "dims". */
 static void read_equation(void) {
     static const char *const names[] = {"memory_chunk", "language_model", "mixer_mac", "window_attention"};
     static int next;
-    char *argv[] = {"equation", (char *)(uintptr_t)names[next++ % 4], "--in", path, "--out", "/proc/nowhere",
-                    0};
+    char *argv[] = {"equation", (char *)(uintptr_t)names[next++ % 4], "--in", path, "--out", "/dev/null", 0};
     command_equation.run(6, argv);
+}
+
+/* The file as both word lists of a data folder. */
+static void read_words(void) {
+    static char folder[] = "/tmp/titans-fuzz-XXXXXX";
+    static int made;
+    char message[1024] = "";
+    NeedleWords words;
+    if (!made) {
+        char list[96];
+        CHECK(mkdtemp(folder) && !setenv("TITANS_DATA", folder, 1), "a folder in /tmp");
+        snprintf(list, sizeof list, "%s/wordlists", folder);
+        CHECK(!mkdir(list, 0700), "%s", list);
+        for (int i = 0; i < 2; i++) {
+            snprintf(list, sizeof list, "%s/wordlists/%s.txt", folder, i ? "nounlist" : "adjectivelist");
+            CHECK(!symlink(path, list), "%s", list);
+        }
+        made = 1;
+    }
+    if (needle_words_open(&words, message, sizeof message)) {
+        CHECK(*message, "refused without a message");
+        return;
+    }
+    NeedleText text;
+    for (uint64_t i = 0; i < 4; i++) needle_text(&words, 1, i, i % 2 ? NEEDLE_UUID : NEEDLE_NUMBER, &text);
+    needle_words_close(&words);
+}
+
+/* A few bytes generated behind the file as a prompt, by the tiny byte-level model that TINY names. */
+static void read_prompt(void) {
+    char *argv[] = {"generate", getenv("TINY"), "-f", path, "-n", "3", 0};
+    CHECK(argv[1], "TINY names no checkpoint");
+    command_generate.run(6, argv);
+}
+
+/* Lines of the file as assignments of --set, and each as the curriculum and the dimensions of an equation. */
+static void read_options(void) {
+    enum { MOST = 16 };
+    static Recipe recipe;
+    static char text[4096];
+    const char *line[MOST];
+    char message[1024] = "", *rest = text;
+    int count = 0;
+    const ssize_t n = pread(fd, text, sizeof text - 1, 0);
+    text[n > 0 ? n : 0] = 0;
+    while (count < MOST && rest) line[count++] = strsep(&rest, "\n");
+    if (recipe_open(&recipe, 0, line, count, 0, message, sizeof message))
+        CHECK(*message, "refused without a message");
+    for (int i = 0; i < count; i++) {
+        Dims dims;
+        int64_t shortest, longest;
+        const int64_t steps = curriculum_steps(line[i]);
+        if (steps > 0) {
+            curriculum_bounds(line[i], &shortest, &longest);
+            CHECK(shortest >= 1 && longest <= CURRICULUM_LENGTH, "lengths from %ld to %ld", shortest,
+                  longest);
+            CHECK(curriculum_length(line[i], steps - 1, steps) <= longest, "a length beyond the longest");
+            CHECK(curriculum_tokens(line[i], 0, steps) >= steps, "fewer tokens than steps");
+        }
+        if (!dims_read(&dims, "mixer_mac", line[i], message, sizeof message)) dims_objection(&dims);
+    }
 }
 
 static void read_weights(void) { read_checkpoint(0); }
@@ -95,9 +158,10 @@ static void read_training(void) { read_checkpoint(1); }
 static const struct {
     const char *name;
     void (*read)(void);
-} readers[] = {{"weights", read_weights},  {"training", read_training}, {"state", read_state},
-               {"config", read_config},    {"text", read_text},         {"golden", read_golden},
-               {"equation", read_equation}};
+} readers[] = {{"weights", read_weights},   {"training", read_training}, {"state", read_state},
+               {"config", read_config},     {"text", read_text},         {"golden", read_golden},
+               {"equation", read_equation}, {"gzip", read_text},         {"words", read_words},
+               {"prompt", read_prompt},     {"options", read_options}};
 static void (*reader)(void);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -6,9 +6,15 @@ build=$1 seconds=$2
 shift 2
 tiny=$build/tiny corpus=harness/verify/fuzz/corpus
 "$build/titans" train --set width=4 --set heads=2 --set layers=1 --set ffn=4 --set vocab=174 --set chunk=2 --set taps=2 --steps 1 \
-    --set batch=1 --task passkey --out "$tiny.full" 2>/dev/null
-"$build/titans" export "$tiny.full" --out "$tiny.weights" >/dev/null
+    --set batch=1 --task passkey --force --out "$tiny.full" 2>/dev/null
+"$build/titans" export "$tiny.full" --force --out "$tiny.weights" >/dev/null
 "$build/titans" eval "$tiny.weights" --length 64 --samples 1 --save-state "$tiny.state" -q >/dev/null
+export TINY="$tiny.bytes"
+"$build/titans" train --set width=4 --set heads=2 --set layers=1 --set ffn=4 --set chunk=2 --set taps=2 --steps 1 --set batch=1 \
+    --task text --haystack README.md --force --out "$TINY" 2>/dev/null
+gzip -n -c README.md >"$tiny.gz"
+printf 'calm\nbold\nquiet\n' >"$tiny.words"
+printf 'curriculum=64:5 128:7\nwidth=16\n64:3 32:1\ntokens=4,chunk=2\nhaystack=2024\n' >"$tiny.options"
 # two tokens of a memory of one number: header and eight tensors
 header='{"__metadata__":{"dims":"T=2,b=1,L=1,n0=1,n1=1"}'
 at=0
@@ -28,15 +34,21 @@ seeds() {
     text) echo README.md ;;
     golden) echo results/golden/eq19_20_persistent.safetensors ;;
     equation) echo "$tiny.equation" ;;
+    gzip) echo "$tiny.gz" ;;
+    words) echo "$tiny.words" ;;
+    prompt) echo LICENSE "$tiny.gz" ;;
+    options) echo "$tiny.options" ;;
     esac
 }
 failed=0
-for reader in ${*:-weights training state config text golden equation}; do
+for reader in ${*:-weights training state config text golden equation gzip words prompt options}; do
     found=$build/corpus/$reader
+    longest=65536
+    [ "$reader" = prompt ] && longest=512 # a token of an instrumented model takes a tenth of a millisecond
     mkdir -p "$found" "$corpus/$reader"
     cp $(seeds "$reader") "$found"
     READER=$reader ASAN_OPTIONS=allocator_may_return_null=1:max_allocation_size_mb=512 "$build/fuzz" -max_total_time="$seconds" \
-        -max_len=65536 -rss_limit_mb=4096 -print_final_stats=1 -close_fd_mask=3 -artifact_prefix="$build/$reader-" "$found" "$corpus/$reader" \
+        -max_len=$longest -rss_limit_mb=4096 -print_final_stats=1 -close_fd_mask=3 -artifact_prefix="$build/$reader-" "$found" "$corpus/$reader" \
         >/dev/null 2>"$build/fuzz-$reader.log"
     if [ $? -eq 0 ]; then
         printf 'fuzz: %-9s clean for %s s, %s executions\n' "$reader" "$seconds" \

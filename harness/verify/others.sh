@@ -1,0 +1,16 @@
+#!/bin/sh
+# What a whole `make verify` checks besides the suites: figures, locales, hostile input under the sanitizers, the checkers in
+# Python, the library, additions as files. Usage: others.sh BUILD JOBS
+set -e
+export LC_ALL=C
+build=$1 jobs=$2
+harness/verify/figures.sh "$build"
+harness/verify/locale.sh "$build"
+make -s -j"$jobs" BUILD="$build/asan" OPT=-O1 REF_OPT=-O1 ISAS=scalar EXTRA="-fsanitize=address,undefined -fno-sanitize-recover=undefined" "$build/asan/titans" >/dev/null
+harness/verify/hostile.sh "$build/asan/titans" "$jobs"
+if python3 -c 'import numpy' 2>/dev/null; then
+    python3 -B harness/golden/interop/test_checkers.py 2>"$build/checkers.log" | tail -1 | sed 's/^/checkers in Python: /'
+    tail -1 "$build/checkers.log" | grep -q '^OK' || { cat "$build/checkers.log" >&2; exit 1; }
+fi
+harness/verify/library.sh "$build" "$jobs"
+harness/verify/dropin.sh "$build" "$jobs"
