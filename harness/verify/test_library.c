@@ -1,6 +1,7 @@
 /* The library's front door: every mistake a caller can make is answered, memory that is refused at any moment leaks
  * nothing and ends nothing, going back and going on change no bit, and the bare memory is the reference's. */
 #include "ledger.h"
+#include "file/checkpoint.h"
 #include "library/library.h"
 #include "test_reference.h"
 
@@ -279,4 +280,127 @@ Test(library, the_bare_memory_refuses_what_cannot_be) {
     cr_assert(!memcmp(before, after, sizeof before), "a refused token was written");
     titans_memory_free(memory);
     ledger_record("library", "memory's mistakes", 10, 0);
+}
+
+/* ---- numbers that are not finite ---- */
+
+/* The committed model with one weight of a parameter made as large as float32 goes. */
+static void spoil(Model *model, const char *parameter, float value) {
+    for (int i = 0; i < model->list.count; i++)
+        if (!strcmp(model->list.items[i].name, parameter)) {
+            model->weights[model->list.items[i].offset] = value;
+            return;
+        }
+    cr_assert(0, "no parameter %s", parameter);
+}
+
+typedef struct {
+    const char *parameter, *says;
+} Spoilt;
+
+/* Reads tokens in calls and segments of any size; the message is the same, no logits are given, and nothing but a rollback
+ * is answered afterwards. */
+static void expect_stop(titans_model *model, const Spoilt *c, int64_t segment, int64_t call) {
+    titans_error error = {TITANS_OK, ""};
+    const titans_stream_options options = {.segment = segment};
+    int32_t tokens[TOKENS];
+    float logits[VOCAB];
+    titans_status status = TITANS_OK;
+    fill_tokens(TOKENS, 9, tokens);
+    titans_stream *stream = titans_stream_new(model, &options, &error);
+    titans_snapshot *shot = titans_stream_snapshot(stream, &error);
+    for (int64_t at = 0; !status && at < TOKENS; at += call) {
+        for (int i = 0; i < VOCAB; i++) logits[i] = -7.0f;
+        status = titans_read(stream, tokens + at, TOKENS - at < call ? TOKENS - at : call, logits, &error);
+    }
+    expect_status(status, TITANS_NOT_FINITE, &error, c->says);
+    for (int i = 0; i < VOCAB; i++) cr_assert(logits[i] == -7.0f, "%s: a logit was given", c->parameter);
+    expect_status(titans_read(stream, tokens, 1, logits, &error), TITANS_BAD_ARGUMENT, &error, "not finite");
+    cr_assert(titans_stream_save(stream, "/tmp/never", 0, 0, 0) == TITANS_BAD_ARGUMENT &&
+              access("/tmp/never", F_OK));
+    cr_assert(!titans_stream_snapshot(stream, 0) && !titans_stream_rollback(stream, shot, 0) &&
+              titans_stream_position(stream) == 0);
+    titans_snapshot_free(shot);
+    titans_stream_free(stream);
+}
+
+Test(library, a_number_that_is_not_finite_stops_a_stream) {
+    static const Spoilt cases[] = {
+        {"layer.0.mixer.wv", "layer 0, output of the mixer: a number is not finite at token 0 of"},
+        {"layer.1.mixer.wo", "layer 1, output of the mixer: a number is not finite at token"},
+        {"layer.0.ffn.w2", "layer 0, output of the layer: a number is not finite at token"},
+        {"head", "logits: a number is not finite at token"}};
+    static const int64_t sizes[] = {1, 7, 512};
+    int64_t checks = 0;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        Model model;
+        char message[512];
+        cr_assert(!checkpoint_load(model_path, 0, &model, 0, 0, 0, message, sizeof message), "%s", message);
+        for (int k = 0; k < model.list.count; k++)
+            if (!strcmp(model.list.items[k].name, cases[i].parameter))
+                for (int64_t j = 0; j < model.list.items[k].rows * model.list.items[k].cols; j++)
+                    model.weights[model.list.items[k].offset + j] = 3e38f;
+        titans_model library = library_model(&model);
+        for (int s = 0; s < 3; s++)
+            for (int c = 0; c < 3; c++, checks++) expect_stop(&library, &cases[i], sizes[s], sizes[c]);
+        model_free(&model);
+    }
+    ledger_record("library", "not finite", checks, 0);
+}
+
+/* Weights that are not numbers are met when a file is read, a state that holds such when it would be written. */
+Test(library, a_state_that_is_not_finite_is_not_saved) {
+    char message[512], path[] = "/tmp/titans-state-XXXXXX";
+    titans_error error;
+    Model model;
+    int32_t tokens[TOKENS];
+    close(mkstemp(path));
+    fill_tokens(TOKENS, 9, tokens);
+    cr_assert(!checkpoint_load(model_path, 0, &model, 0, 0, 0, message, sizeof message), "%s", message);
+    State state = {.batch = 1};
+    state_start(&state, &model, 1, 0);
+    cr_assert(!state_save(path, &state, &model, 0, 0, message, sizeof message), "%s", message);
+    state.layers[1].slot[0]->data[5] = INFINITY;
+    cr_assert(state_save(path, &state, &model, 0, 0, message, sizeof message) &&
+                  strstr(message, "layer.1.slot.0") && strstr(message, "at 5"),
+              "%s", message);
+    titans_model library = library_model(&model);
+    titans_stream *stream = titans_stream_resume(&library, path, 0, &error);
+    cr_assert(stream != NULL, "the good state is gone: %s", error.message);
+    titans_stream_free(stream);
+    /* another configuration with the same weights */
+    cr_assert(!config_set(&model.config, "theta_max", "0.25", message, sizeof message), "%s", message);
+    cr_assert(!titans_stream_resume(&library, path, 0, &error));
+    expect_status(error.status, TITANS_BAD_FILE, &error, "\"theta_max\" is");
+    spoil(&model, "head", 1.0f);
+    cr_assert(!titans_stream_resume(&library, path, 0, &error));
+    expect_status(error.status, TITANS_BAD_FILE, &error, "other weights");
+    state_free(&state);
+    model_free(&model);
+    unlink(path);
+    ledger_record("library", "states", 5, 0);
+}
+
+Test(library, a_memory_that_is_not_finite_answers_nothing) {
+    const titans_memory_shape shape = {.key_width = 2, .value_width = 2};
+    titans_error error = {TITANS_OK, ""};
+    const float large[] = {3e38f, 3e38f}, zero[2] = {0}, half[] = {0.5f}, one[] = {1.0f}, nan[] = {NAN, 0};
+    const float weights[] = {1, 0, 0, 1}, infinite[] = {1, 0, INFINITY, 1};
+    float y[2] = {-7, -7};
+    cr_assert(!titans_memory_new(&shape, infinite, 0, &error));
+    expect_status(error.status, TITANS_BAD_ARGUMENT, &error, "weights[2] is inf");
+    titans_memory *memory = titans_memory_new(&shape, weights, 0, &error);
+    const titans_tokens good = {large, zero, zero, half, one, half, 1, y};
+    expect_status(titans_memory_read(memory, nan, 1, y, &error), TITANS_BAD_ARGUMENT, &error, "q[0] is nan");
+    expect_status(titans_memory_write(memory, &good, &error), TITANS_NOT_FINITE, &error, "not finite");
+    cr_assert(y[0] == -7 && y[1] == -7, "a read was given");
+    expect_status(titans_memory_write(memory, &good, &error), TITANS_BAD_ARGUMENT, &error,
+                  "titans_memory_set");
+    expect_status(titans_memory_read(memory, zero, 1, y, &error), TITANS_BAD_ARGUMENT, &error,
+                  "titans_memory_set");
+    const float momenta[4] = {0};
+    titans_memory_set(memory, weights, momenta);
+    cr_assert(!titans_memory_read(memory, large, 1, y, &error) && y[0] == 3e38f, "%s", error.message);
+    titans_memory_free(memory);
+    ledger_record("library", "memories", 7, 0);
 }

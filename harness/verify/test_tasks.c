@@ -189,6 +189,88 @@ static void expect_prose_needles(const char *name, const char *what) {
 Test(tasks, niah2_hides_the_needle_between_sentences) { expect_prose_needles("niah2", "number"); }
 Test(tasks, niah3_hides_a_uuid_between_sentences) { expect_prose_needles("niah3", "uuid"); }
 
+/* A haystack that says one sentence again and again. */
+static void write_haystack(const char *path, const char *sentence, int times) {
+    FILE *f = fopen(path, "w");
+    cr_assert(f != NULL);
+    for (int i = 0; i < times; i++) fputs(sentence, f);
+    fclose(f);
+}
+
+/* The needle lies where the sample says, which is near where it was wanted, whatever the script. */
+static void expect_depths(const char *path, double reach) {
+    char message[512];
+    OpenTask open;
+    cr_assert(!try_open(&open, "niah2", path, message, sizeof message), "%s", message);
+    for (int i = 0; i <= 10; i++)
+        for (uint64_t index = 0; index < 5; index++) {
+            static Sample s;
+            const double wanted = i / 10.0;
+            task_sample(&open, 3, index, 3000, wanted, &s);
+            char *text = read_text(&s);
+            const char *begin = strchr(text, '\n') + 1, *end = strstr(text, "\nWhat is the special");
+            const char *needle = text + s.needle, *behind = strchr(strchr(needle, ':'), '.') + 1;
+            const double room = (double)((needle - begin) + (end - behind)),
+                         place = (double)(needle - begin) / room;
+            cr_assert(fabs(place - s.depth) < 2.0 / room && fabs(s.depth - wanted) <= reach,
+                      "depth %g: the sample says %g, the needle is at %g", wanted, s.depth, place);
+            cr_assert(((unsigned char)*begin & 192) != 128 && ((unsigned char)*behind & 192) != 128,
+                      "a character was cut");
+            free(text);
+        }
+    task_close(&open);
+}
+
+Test(tasks, a_needle_lies_where_it_is_wanted_in_any_script) {
+    static const char *const
+        sentences[] = {"It was a quiet day. ",
+                       "\u4eca\u5929\u662f\u4e00\u500b\u5b89\u975c\u7684\u65e5\u5b50\u3002", /* Chinese */
+                       "\u092f\u0939 \u090f\u0915 \u0936\u093e\u0902\u0924 \u0926\u093f\u0928 "
+                       "\u0925\u093e\u0964 ", /* Hindi */
+                       "x1 = f(y2) + 3;\n",   /* no sentences */
+                       "\u00e4\u00f6\u00fc"}; /* no blanks */
+    char path[] = "/tmp/titans-script-XXXXXX";
+    close(mkstemp(path));
+    for (size_t i = 0; i < sizeof sentences / sizeof *sentences; i++) {
+        write_haystack(path, sentences[i], 2000);
+        expect_depths(path, 0.03);
+    }
+    unlink(path);
+    ledger_record("tasks", "depths", 5 * 55, 0);
+}
+
+Test(tasks, a_text_keeps_its_lines_and_a_haystack_does_not) {
+    char path[] = "/tmp/titans-lines-XXXXXX", message[512];
+    static const char verse[] = "ROMEO:\r\n  But soft,\twhat light\n\n";
+    OpenTask text, prose;
+    static Sample s;
+    close(mkstemp(path));
+    write_haystack(path, verse, 100);
+    cr_assert(!try_open(&text, "text", path, message, sizeof message), "%s", message);
+    for (uint64_t index = 0; index < 50; index++) {
+        task_sample(&text, 3, index, 100, -1.0, &s);
+        char *window = read_text(&s);
+        int found = 0;
+        for (size_t at = 0; at < sizeof verse - 1 && !found; at++) {
+            found = 1;
+            for (size_t t = 0; found && t < 100; t++)
+                found = window[t] == verse[(at + t) % (sizeof verse - 1)];
+        }
+        cr_assert(found, "'%s' is not of the text", window);
+        free(window);
+    }
+    cr_assert(!try_open(&prose, "niah2", path, message, sizeof message), "%s", message);
+    task_sample(&prose, 3, 0, 2000, 0.5, &s);
+    char *sample = read_text(&s);
+    cr_assert(strstr(sample, "light ROMEO: But soft, what light") && !strstr(sample, "\r"));
+    cr_assert(task_data(&text).prose != task_data(&prose).prose && task_data(&prose).words);
+    free(sample);
+    task_close(&text);
+    task_close(&prose);
+    unlink(path);
+    ledger_record("tasks", "lines", 53, 0);
+}
+
 Test(tasks, text_held_out_is_not_in_the_training_part) {
     OpenTask parts[2];
     char path[] = "/tmp/titans-text-XXXXXX", message[512];

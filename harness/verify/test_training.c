@@ -107,6 +107,41 @@ static void kill_and_resume(const char *mixer, int first_ms) {
     expect_same_files("killed.safetensors", "whole.safetensors");
 }
 
+static void write_lines(const char *path, const char *line, int times) {
+    FILE *f = fopen(path, "w");
+    cr_assert(f != NULL);
+    for (int i = 0; i < times; i++) fputs(line, f);
+    fclose(f);
+}
+
+/* A run belongs to its texts, by what they are and not by their name, and to the task's version. */
+Test(training, a_run_goes_on_with_its_own_texts_only, .init = enter_folder, .fini = leave_folder) {
+    static const char *const word[] = {"task=niah2", "haystack=prose.txt", "curriculum=512:2", "width=8",
+                                       "ffn=8",      "layers=1",           "batch=1"};
+    static Recipe recipe;
+    static Trainer t;
+    char message[8192];
+    write_lines("prose.txt", "A quiet day. ", 200);
+    write_lines("moved.txt", "A quiet day. ", 200);
+    write_lines("other.txt", "A quiet day! ", 200);
+    cr_assert(!recipe_open(&recipe, 0, word, sizeof word / sizeof *word, 0, message, sizeof message), "%s",
+              message);
+    cr_assert(!trainer_create(&t, &recipe, message, sizeof message), "%s", message);
+    cr_assert(!trainer_save(&t, "a.st", message, sizeof message), "%s", message);
+    trainer_free(&t);
+    cr_assert(!trainer_load(&t, "a.st", "moved.txt", message, sizeof message), "%s", message);
+    trainer_free(&t);
+    cr_assert(trainer_load(&t, "a.st", "other.txt", message, sizeof message) &&
+              strstr(message, "not those of"));
+    cr_assert(!unlink("prose.txt") && trainer_load(&t, "a.st", 0, message, sizeof message) &&
+              strstr(message, "prose.txt"));
+    cr_assert(!rename("other.txt", "prose.txt") && trainer_load(&t, "a.st", 0, message, sizeof message));
+    recipe.task_version = recipe.task->version + 2;
+    snprintf(recipe.prose_hash, sizeof recipe.prose_hash, "%s", "");
+    cr_assert(trainer_create(&t, &recipe, message, sizeof message) && strstr(message, "version"));
+    ledger_record("training", "texts", 5, 0);
+}
+
 Test(training, a_killed_run_resumes_to_the_same_bits, .init = enter_folder, .fini = leave_folder) {
     int runs = 0;
     for (int i = 0; mixer_at(i); i++)

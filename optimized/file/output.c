@@ -113,7 +113,7 @@ int output_open(Output *o, const char *path, char *message, size_t size) {
     if (own == STDERR_FILENO && S_ISREG(old.st_mode)) FAIL("cannot write %s: messages go there", path);
     if (own >= 0 || (exists && !S_ISREG(old.st_mode))) return open_through(o, path, own, message, size);
     if (exists && access(path, W_OK)) FAIL("cannot write %s: %m", path);
-    if (*path && path[strlen(path) - 1] == '/') FAIL("cannot write %s: a file's name is wanted", path);
+    if (!*path || path[strlen(path) - 1] == '/') FAIL("cannot write '%s': a file's name is wanted", path);
     o->target = follow(path);
     char *folder = o->target ? folder_of(o->target) : 0;
     const int fd = folder ? open_beside(o, folder) : -1, reason = errno;
@@ -211,7 +211,8 @@ static int output_move(Output *o) {
 }
 
 int output_commit(Output *o, const char *path, char *message, size_t size) {
-    int failed = fflush(o->file) || ferror(o->file);
+    const int failed_write = fflush(o->file) || ferror(o->file);
+    int failed = failed_write;
     if (!failed && fsync(fileno(o->file))) failed = errno != EINVAL && errno != EROFS && errno != ENOTSUP;
     if (!failed && !o->through) failed = output_move(o);
     if (!failed && o->through) failed = fclose(o->file), o->file = 0;
