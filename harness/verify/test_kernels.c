@@ -51,8 +51,9 @@ static int64_t bounds_of(const KernelAdapter *a, const Case *c, const double *co
 
 static void shrink(Case *c, int powers) {
     for (int i = 0; powers != 0 && i < c->inputs; i++)
-        for (int64_t j = 0; j < c->in_size[i] && !role_is_gate(c->e->in[i].role); j++)
-            c->in[i][j] = ldexp(c->in[i][j], -powers);
+        for (int64_t j = 0; j < c->in_size[i]; j++)
+            if (!role_is_gate(c->e->in[i].role) && !role_is_index(c->e->in[i].role))
+                c->in[i][j] = ldexp(c->in[i][j], -powers);
 }
 
 /* Whether the row of an adapter's equation is tried with that word of `use`. */
