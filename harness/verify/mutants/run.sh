@@ -3,7 +3,9 @@
 # Usage: run.sh COUNT|all|FILE SEED JOBS
 #   COUNT mutants drawn at random by SEED from all there are, or those of FILE (lines "source number", as build/mutants/drawn
 #   has them). A mutant that the compiler refuses (warnings are errors) or turns into the same machine code is none; one that
-#   equivalent.tsv explains cannot be noticed. Of the others 98 % must be killed.
+#   equivalent.tsv explains cannot be noticed and is not run. What the suites let pass they get once more, its unit built with
+#   the sanitizers of `make verify-full`: a loop that reads past an end seldom changes a number. Of the others 98 % must be
+#   killed.
 export LC_ALL=C
 count=$1 seed=$2 jobs=$3
 work=$(pwd)/build/mutants here=harness/verify/mutants
@@ -21,15 +23,35 @@ if [ -f "$count" ]; then
     cp "$count" "$work/list" && mv "$work/list" "$work/drawn"
     count=$(wc -l <"$work/drawn")
 else
-    awk -v seed="$seed" 'BEGIN { srand(seed) } { printf "%.9f %s\n", rand(), $0 }' "$work/all" | sort | head -n "$count" | cut -d' ' -f2- >"$work/drawn"
+    # Mutants of one unit come one after the other: it is all that is built anew.
+    awk -v seed="$seed" 'BEGIN { srand(seed) } { printf "%.9f %s\n", rand(), $0 }' "$work/all" | sort | head -n "$count" |
+        cut -d' ' -f2- | sort -k1,1 -k2,2n >"$work/drawn"
 fi
 
-make_in() { # make_in DIR TARGETS
-    (cd "$1/src" && make -s -j1 BUILD=../out OPT=-O1 REF_OPT=-O0 ISAS=$isa $2) </dev/null
+sanitized="-fsanitize=address,undefined -fno-sanitize-recover=all -w"
+make_in() { # make_in DIR TARGETS [EXTRA]
+    (cd "$1/src" && make -s -j1 BUILD=../out OPT=-O1 REF_OPT=-O1 ISAS=$isa EXTRA="$3" $2) </dev/null
 }
-suites() { # suites DIR SECONDS FILTER: a loop without end is noticed by the clock
-    (cd "$1/src" && ulimit -v 16000000 && export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 &&
+suites() { # suites DIR SECONDS FILTER [ADDRESSES]: a loop without end is noticed by the clock
+    (cd "$1/src" && ulimit -v "${4:-16000000}" &&
+        export OMP_WAIT_POLICY=passive OMP_NUM_THREADS=1 ASAN_OPTIONS=detect_leaks=0 &&
         timeout -s KILL "$2" ../out/verify -j1 --fail-fast --filter "$3") >"$1/check" 2>&1 </dev/null
+}
+# The object of the unit that FILE belongs to; of the reference the arithmetic that most suites use.
+object() { # object FILE
+    case $1 in
+    reference/*) echo reference_double.o ;;
+    optimized/kernel/memory/*) echo kernel/$isa/memory.o ;;
+    *) echo "kernel/$isa/$(basename "$1" .c).o" ;;
+    esac
+}
+# Whether the suites pass with that unit, and no other, under the sanitizers.
+passes_sanitized() { # passes_sanitized DIR FILE
+    rm -f "$1/out/$(object "$2")" "$1/out/verify"
+    make_in "$1" ../out/verify "$sanitized" >"$1/log" 2>&1 || return 0
+    for filter in $(sanitized_filters "$2"); do
+        suites "$1" 600 "$filter" unlimited || return 1
+    done
 }
 # The machine code of the unit that FILE belongs to, without debugging information.
 machine_code() { # machine_code DIR FILE
@@ -49,35 +71,54 @@ explained() { # explained FILE MUTATION LINE: the reason, if equivalent.tsv has 
 # The suites that can see the file, those that are fast and see most first.
 filters() {
     case $1 in
-    reference/*) echo 'reference_*/* kernels/forward* oracle/* golden/committed* gauge/* kernels/gradient*' ;;
-    *) echo 'kernels/@(forward*|are*|gates*) gauge/* kernels/gradient* model/@(split*|no_output*|batch*) functions/* training/*' \
-        'golden/our* kernels/every_number* model/* commands/*' ;;
+    reference/*) echo 'kernels/forward* @(reference_*|edges)/* oracle/* golden/committed* gauge/* kernels/gradient*' ;;
+    *) echo '@(edges|kernels)/!(every*|gradient_eq*|error*|a_slightly*) model/@(split*|no_output*|batch*|the_outer*)' \
+        'gauge/* kernels/gradient_eq* functions/* kernels/@(every_number*|error*|a_slightly*) golden/our* library/*' \
+        'model/!(split*|no_output*|batch*|the_outer*) training/* commands/*' ;;
     esac
 }
+sanitized_filters() {
+    case $1 in
+    reference/*) echo 'kernels/forward* @(reference_*|edges)/* oracle/*' ;;
+    *) echo '@(edges|kernels)/!(every*|error*|a_slightly*) gauge/* functions/* model/@(split*|batch*|the_outer*)' ;;
+    esac
+}
+# "patience FILTER": five times what it took without a mutant, and ten seconds.
+patience() { # patience FILTER
+    awk -F '\t' -v filter="$1" '$1 == filter { print int(5 * $2 + 10); exit }' "$work/seconds"
+}
+verdict() { # verdict DIR FILE MUTATION LINE: of the mutant that stands in DIR/src
+    reason=$(explained "$2" "$3" "$4")
+    [ -z "$reason" ] || { echo "explained	$reason" && return; }
+    make_in "$1" ../out/verify >"$1/log" 2>&1 || { echo invalid && return; }
+    first=yes
+    set -f
+    for filter in $(filters "$2"); do
+        [ "$filter" != 'commands/*' ] || make_in "$1" ../out/titans >"$1/log" 2>&1
+        suites "$1" "$(patience "$filter")" "$filter" || { echo "killed	$filter" && return; }
+        [ $first = no ] || [ "$(machine_code "$1" "$2")" != "$(machine_code "$work/clean" "$2")" ] || { echo "same code" && return; }
+        first=no
+    done
+    if passes_sanitized "$1" "$2"; then echo survived; else echo "killed	sanitizers, $filter"; fi
+}
 examine() { # examine DIR FILE N: one line of the result
-    dir=$1 file=$2 n=$3
+    dir=$1 file=$2 n=$3 begin=$(date +%s)
     "$work/mutate" "$work/clean/src/$file" "$n" >"$dir/src/$file" 2>"$dir/what"
-    what=$(cat "$dir/what") verdict=
+    what=$(cat "$dir/what")
     line=$(echo "$what" | cut -f1) mutation=$(echo "$what" | cut -f2) source=$(echo "$what" | cut -f3)
-    if ! make_in "$dir" ../out/verify >"$dir/log" 2>&1; then
-        verdict=invalid
-    else
-        set -f
-        patience=60
-        for filter in $(filters "$file"); do
-            [ "$filter" != 'commands/*' ] || make_in "$dir" ../out/titans >"$dir/log" 2>&1
-            suites "$dir" $patience "$filter" || { verdict="killed	$filter" && break; }
-            patience=300
-        done
-        set +f
-        if [ -z "$verdict" ] && [ "$(machine_code "$dir" "$file")" = "$(machine_code "$work/clean" "$file")" ]; then
-            verdict="same code"
-        elif [ -z "$verdict" ]; then
-            verdict="survived	$(explained "$file" "$mutation" "$source")"
-        fi
-    fi
+    result=$(verdict "$dir" "$file" "$mutation" "$source")
     cp "$work/clean/src/$file" "$dir/src/$file"
-    printf '%s\t%s\t%s\t%s\t%s\t%s\n' "$file" "$n" "$line" "$mutation" "$source" "$verdict"
+    printf '%s\t%s\t%s\t%s\t%s\t%d\t%s\n' "$file" "$n" "$line" "$mutation" "$source" $(($(date +%s) - begin)) "$result"
+}
+# The suites pass without a mutant; how long they take.
+time_suites() { # time_suites DIR
+    set -f
+    for filter in $(filters reference/) $(filters optimized/); do
+        begin=$(date +%s)
+        suites "$1" 900 "$filter" || { tail -5 "$1/check" >&2 && echo "mutants: $filter fails without any" >&2 && exit 1; }
+        printf '%s\t%d\n' "$filter" $(($(date +%s) - begin))
+    done >"$work/seconds"
+    set +f
 }
 prepare() { # prepare DIR
     rm -rf "$1"
@@ -94,7 +135,7 @@ worker() { # worker INDEX
 
 rm -f "$work"/result.*
 prepare "$work/clean"
-suites "$work/clean" 900 '*/!(every_isa_gives_the_same_bits)' || { tail -5 "$work/clean/check"; echo "mutants: the suites fail without any"; exit 1; }
+time_suites "$work/clean"
 for i in $(seq 0 $((jobs - 1))); do
     rm -rf "$work/$i"
     cp -r "$work/clean" "$work/$i"
@@ -102,18 +143,18 @@ for i in $(seq 0 $((jobs - 1))); do
 done
 wait
 {
-    printf '# %s of %s mutants drawn with seed %s\nfile\tnumber\tline\tmutation\tsource\tverdict\tby\n' "$count" "$total" "$seed"
+    printf '# %s of %s mutants drawn with seed %s\nfile\tnumber\tline\tmutation\tsource\tseconds\tverdict\tby\n' "$count" "$total" "$seed"
     sort -t "$(printf '\t')" -k1,1 -k3,3n "$work"/result.*
 } >"$work/mutants.tsv"
 awk -F '\t' '
     /^#/ || $1 == "file" { next }
-    { n[$6]++ }
-    $6 == "survived" && $7 != "" { explained++ }
-    $6 == "survived" && $7 == "" { print "mutants: survived " $1 " " $2 " (line " $3 "): " $4 " in: " $5 }
+    { n[$7]++; seconds += $6 }
+    $8 ~ /^sanitizers/ { sanitized++ }
+    $7 == "survived" { print "mutants: survived " $1 " " $2 " (line " $3 "): " $4 " in: " $5 }
     END {
-        valid = n["killed"] + n["survived"] - explained
+        valid = n["killed"] + n["survived"]
         score = valid ? 100 * n["killed"] / valid : 0
-        printf "mutants: %d killed of %d valid: %.1f %%; %d refused by the compiler, %d the same machine code, %d explained as equivalent\n",
-            n["killed"], valid, score, n["invalid"], n["same code"], explained
+        printf "mutants: %d killed of %d valid: %.1f %%, %d of them by the sanitizers; %d refused by the compiler, %d the same machine code, %d explained as equivalent; %d s\n",
+            n["killed"], valid, score, sanitized, n["invalid"], n["same code"], n["explained"], seconds
         exit score < 98
     }' "$work/mutants.tsv"
