@@ -4,6 +4,7 @@
 #include "equation/kernel/model.h"
 
 #include "kernel_adapters.h"
+#include <math.h>
 #include <string.h>
 
 int kernel_adapter_at(int i, KernelAdapter *adapter) {
@@ -60,8 +61,14 @@ float *run_cotangent(const KernelRun *r, const char *output) {
 int run_backward(const KernelRun *r) { return r->grad[0] != 0; }
 
 float *run_zeros(int64_t n) {
-    float *p = calloc((size_t)n + 16, sizeof *p);
+    float *p = calloc(n > 0 ? (size_t)n : 1, sizeof *p);
     CHECK(p, "no memory for %ld floats", n);
+    return p;
+}
+
+float *run_scratch(int64_t n) {
+    float *p = run_zeros(n);
+    for (int64_t j = 0; j < n; j++) p[j] = NAN;
     return p;
 }
 

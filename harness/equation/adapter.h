@@ -56,6 +56,7 @@ float *run_grad(const KernelRun *run, const char *input);
 float *run_cotangent(const KernelRun *run, const char *output);
 int run_backward(const KernelRun *run); /* gradients are wanted */
 
-/* n zeros, and room behind them; to be given to free(). */
+/* n zeros; n floats that a kernel must write before it reads them, NaN. To be given to free(). */
 float *run_zeros(int64_t n);
+float *run_scratch(int64_t n);
 int32_t *run_integers(int64_t n, const float *x);

@@ -504,7 +504,7 @@ static void attend_run(Attend *a) {
     const AttendShape *s = &a->shape;
     const struct attend_kernel *attend = kernel->attend;
     const int64_t heads = s->batch * s->heads;
-    float **x = a->x, *cache = run_zeros(heads * attend->cache_floats(s)),
+    float **x = a->x, *cache = run_scratch(heads * attend->cache_floats(s)),
           *workspace = run_array(parallel_threads() * attend->workspace_floats(s), NAN);
     x[ASTATISTICS] = run_array(heads * s->tokens * 2, NAN);
     attend->append_prefix(s, x[AKP], x[AVP], cache);
@@ -684,6 +684,21 @@ Test(edges, sums_of_any_length_are_exact_on_integers) {
             checks += n + 1;
         }
     ledger_record("edges", "sums", checks, 0);
+}
+
+/* Blocks of 4096 are summed in float32, where 2^24 + 1 is 2^24, and then in double. */
+Test(edges, squares_are_summed_in_blocks_of_4096) {
+    enum { BLOCK = 4096 };
+    int64_t checks = 0;
+    for (int k = 0; next_isa(&k); checks += 2) {
+        float *x = run_array(2 * BLOCK, 0.0f);
+        x[0] = 0x1p12f, x[BLOCK] = 1;
+        cr_assert(kernel->act->square_sum(2 * BLOCK, x) == 0x1p24 + 1, "%s: two blocks", kernel->isa);
+        x[BLOCK] = 0, x[BLOCK - 16] = 1; /* in the same lane */
+        cr_assert(kernel->act->square_sum(2 * BLOCK, x) == 0x1p24, "%s: one block", kernel->isa);
+        run_array_free(x);
+    }
+    ledger_record("edges", "blocks of squares", checks, 0);
 }
 
 /* Both gates and what their backward passes add, from deep saturation to the other: sigma to 4 u, and a few products. */

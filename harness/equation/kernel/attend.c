@@ -14,8 +14,8 @@ static void attend(KernelRun *r, int64_t window, int64_t prefix) {
     AttendShape s = attend_plain(1, 1, T, past, attend_round(S - prefix), d);
     first.prefix = s.prefix = prefix;
     first.window = s.window = window;
-    float *cache = run_zeros(kernel->attend->cache_floats(&s)), *statistics = run_zeros(2 * T);
-    float *workspace = run_zeros(parallel_threads() * kernel->attend->workspace_floats(&s));
+    float *cache = run_scratch(kernel->attend->cache_floats(&s)), *statistics = run_scratch(2 * T);
+    float *workspace = run_scratch(parallel_threads() * kernel->attend->workspace_floats(&s));
     kernel->attend->append_prefix(&s, kp, vp, cache);
     if (past) kernel->attend->append(&first, k, v, cache);
     kernel->attend->append(&s, k + past * d, v + past * d, cache);

@@ -7,7 +7,7 @@ static void conv(KernelRun *r, int l2) {
     const float *x = run_in(r, "x"), *weight = run_in(r, "weight"), *tail = run_in(r, "tail");
     kernel->conv->forward(&s, x, tail, weight, run_out(r, "y"));
     if (!run_backward(r)) return;
-    float *workspace = run_zeros(run_size(r, "x"));
+    float *workspace = run_scratch(run_size(r, "x"));
     kernel->conv->backward(&s, x, tail, weight, run_cotangent(r, "y"), run_grad(r, "x"), run_grad(r, "tail"),
                            run_grad(r, "weight"), workspace);
     free(workspace);

@@ -24,7 +24,7 @@ static MemoryShape memory_shape(const Dims *d, int64_t tokens, int64_t chunk) {
 static void memory_read(KernelRun *r) {
     const MemoryShape s = memory_shape(r->dims, 1, 1);
     const float *M = run_in(r, "M"), *q = run_in(r, "q");
-    float *workspace = run_zeros(parallel_threads() * kernel->memory->workspace_floats(&s));
+    float *workspace = run_scratch(parallel_threads() * kernel->memory->workspace_floats(&s));
     kernel->memory->read(&s, q, M, 0, run_out(r, "y"), workspace);
     if (run_backward(r))
         kernel->memory->read_backward(&s, q, M, 0, run_cotangent(r, "y"), run_grad(r, "q"), run_grad(r, "M"),
@@ -51,8 +51,8 @@ static MemoryRun memory_run_begin(const KernelRun *r) {
     for (int64_t i = 0; i < m.gates; i++)
         m.keep[i] = 1.0f - alpha[i]; /* exact: alpha is a multiple of 2^-12 */
     m.state = run_zeros(3 * P);
-    m.snapshots = run_zeros(chunks * 2 * P);
-    m.workspace = run_zeros(parallel_threads() * kernel->memory->workspace_floats(&m.shape));
+    m.snapshots = run_scratch(chunks * 2 * P);
+    m.workspace = run_scratch(parallel_threads() * kernel->memory->workspace_floats(&m.shape));
     memcpy(m.state, run_in(r, "M0"), (size_t)P * sizeof(float));
     memcpy(m.state + P, run_in(r, "M0"), (size_t)P * sizeof(float));
     memcpy(m.state + 2 * P, run_in(r, "S0"), (size_t)P * sizeof(float));
