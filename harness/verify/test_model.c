@@ -385,6 +385,40 @@ Test(model, the_outer_gradient_reaches_every_parameter) {
     ledger_record("model", "gradient reaches parameters", checks, 0);
 }
 
+/* The gradient of a batch's mean loss is the mean of its members' gradients: the same sums, scaled before or after. Allowed:
+ * 128 units of float32 of a tensor's largest. */
+Test(model, the_gradient_of_a_batch_is_the_mean_of_its_members) {
+    int64_t checks = 0;
+    double worst = 0;
+    Model m;
+    for (int i = 0; small_model(i, &m); i++) {
+        int32_t tokens[BATCH * TOKENS];
+        float *sum = calloc((size_t)m.list.floats, sizeof *sum);
+        random_tokens(BATCH * TOKENS, 5, tokens);
+        model_gradients(&m);
+        for (int b = 0; b < BATCH; b++) model_backward(&m, tokens + b * TOKENS, 1);
+        memcpy(sum, m.grads, (size_t)m.list.floats * sizeof *sum);
+        memset(m.grads, 0, (size_t)m.list.floats * sizeof *sum);
+        model_backward(&m, tokens, BATCH);
+        for (int p = 0; p < m.list.count; p++) {
+            const Parameter *item = &m.list.items[p];
+            const float *one = sum + item->offset, *all = m.grads + item->offset;
+            double size = 0, error = 0;
+            for (int64_t j = 0; j < parameter_count(item); j++) {
+                size = fmax(size, fabs((double)one[j]));
+                error = fmax(error, fabs((double)one[j] - BATCH * (double)all[j]));
+            }
+            cr_assert(error <= 128 * 0x1p-24 * size, "variant %d, %s: off by %g of %g", i, item->name, error,
+                      size);
+            worst = fmax(worst, error / (128 * 0x1p-24 * size));
+            checks += parameter_count(item);
+        }
+        free(sum);
+        model_free(&m);
+    }
+    ledger_record("model", "gradient of a batch", checks, worst);
+}
+
 /* Weights after a few whole steps: sampling, forward, backward, clipping, AdamW, schedule. */
 static float *trained_weights(int variant, int64_t *n) {
     Config config;
