@@ -420,8 +420,8 @@ Test(edges, memories_of_a_batch_are_those_of_each_head_alone) {
 
 /* Reading many queries, chunk rows at a time, and its gradient: the bits of one query after the other. */
 Test(edges, memory_is_read_by_many_as_by_one) {
-    enum { HEADS = 2, QUERIES = 7 };
-    static const int64_t chunks[] = {1, 3, 7, 20};
+    enum { HEADS = 2, QUERIES = 16 };
+    static const int64_t chunks[] = {1, 3, 16, 20};
     int64_t checks = 0;
     for (int k = 0; next_isa(&k);)
         for (int i = 0; i < 4 * MEMORY_SHAPES; i++) {
