@@ -1,6 +1,6 @@
 /* Small believable mistakes in a C file, one at a time. `mutate FILE` prints how many there are; `mutate FILE N` writes
- * FILE with the N-th (from 0) to stdout and "line<TAB>mutation<TAB>source line" to stderr. The sources are formatted, so
- * that a blank on both sides marks a binary operator and a statement fills a line. */
+ * FILE with the N-th (from 0) to stdout and "line<TAB>mutation<TAB>source line<TAB>mutated line" to stderr. The sources are
+ * formatted, so that a blank on both sides marks a binary operator and a statement fills a line. */
 #include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -86,8 +86,9 @@ static void mutation(size_t at, size_t size, const char *to) {
     fwrite(text + at + size, 1, length - at - size, stdout);
     size_t first = start;
     while (first < end && text[first] == ' ') first++;
-    fprintf(stderr, "%ld\t%.*s -> %s\t%.*s\n", line, (int)size, text + at, *to ? to : "(nothing)",
-            (int)(end - first), text + first);
+    fprintf(stderr, "%ld\t%.*s -> %s\t%.*s\t%.*s%s%.*s\n", line, (int)size, text + at, *to ? to : "(nothing)",
+            (int)(end - first), text + first, (int)(at - first), text + first, to, (int)(end - at - size),
+            text + at + size);
 }
 
 static void mutate_operator(size_t at) {

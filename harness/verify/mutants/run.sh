@@ -65,7 +65,7 @@ machine_code() { # machine_code DIR FILE
     case $2 in optimized/*) flags="$vector -Ioptimized -I../out/gen -DVEC_ISA=$isa -DVEC_HEADER=\"vec/$isa.h\"" ;; esac
     (cd "$1/src" && gcc -std=c11 -D_GNU_SOURCE -O2 -w -ffp-contract=off -fopenmp $flags -c $unit -o ../code.o && cksum <../code.o)
 }
-explained() { # explained FILE MUTATION LINE: the reason, if equivalent.tsv has one
+explained() { # explained FILE MUTATION "LINE => MUTATED": the reason, if equivalent.tsv has one
     awk -F '\t' -v file="$1" -v mutation="$2" -v line="$3" '
         !/^#/ && file ~ $1 && line ~ $2 && mutation ~ $3 { print $4; exit }' $here/equivalent.tsv
 }
@@ -88,7 +88,7 @@ sanitized_filters() {
 patience() { # patience FILTER
     awk -F '\t' -v filter="$1" '$1 == filter { print int(5 * $2 + 10); exit }' "$work/seconds"
 }
-verdict() { # verdict DIR FILE MUTATION LINE: of the mutant that stands in DIR/src
+verdict() { # verdict DIR FILE MUTATION "LINE => MUTATED": of the mutant that stands in DIR/src
     reason=$(explained "$2" "$3" "$4")
     [ -z "$reason" ] || { echo "explained	$reason" && return; }
     make_in "$1" ../out/verify >"$1/log" 2>&1 || { echo invalid && return; }
@@ -110,7 +110,7 @@ examine() { # examine DIR FILE N: one line of the result
     "$work/mutate" "$work/clean/src/$file" "$n" >"$dir/src/$file" 2>"$dir/what"
     what=$(cat "$dir/what")
     line=$(echo "$what" | cut -f1) mutation=$(echo "$what" | cut -f2) source=$(echo "$what" | cut -f3)
-    result=$(verdict "$dir" "$file" "$mutation" "$source")
+    result=$(verdict "$dir" "$file" "$mutation" "$source => $(echo "$what" | cut -f4)")
     cp "$work/clean/src/$file" "$dir/src/$file"
     printf '%s\t%s\t%s\t%s\t%s\t%d\t%s\n' "$file" "$n" "$line" "$mutation" "$source" $(($(date +%s) - begin)) "$result"
 }
