@@ -10,7 +10,7 @@ tests=$("$build/verify" --list 2>/dev/null | sed 's/\x1b\[[0-9;]*m//g' |
 bad=0 checked=0
 complain() { echo "docs: $1 is named in $docs and does not exist" >&2; bad=$((bad + 1)); }
 suites=$(echo "$tests" | sed 's#/.*##' | sort -u | tr '\n' '|' | sed 's/|$//')
-for name in $(grep -ohE "\b($suites)/[A-Za-z0-9_*]+" $docs | grep -vE '\.[ch]$' | sort -u); do
+for name in $(sed 's#harness/[^ ]*##g' $docs | grep -ohE "\b($suites)/[A-Za-z0-9_*]+" | grep -vE '\.[ch]$' | sort -u); do
     checked=$((checked + 1))
     echo "$tests" | grep -qxF "$name" || complain "test $name"
 done

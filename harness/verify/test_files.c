@@ -133,11 +133,11 @@ Test(files, that_cannot_be_read_say_why, .init = enter_folder, .fini = leave_fol
     static const char large[1025];
     char message[512];
     int64_t length;
-    cr_assert(!mkdir("folder", 0700) && !symlink("b", "a") && !symlink("a", "b"));
+    cr_assert(!mkdir("place", 0700) && !symlink("b", "a") && !symlink("a", "b"));
     put("large", large, sizeof large);
     put("edge", large, sizeof large - 1);
     expect_unreadable("nowhere", "No such file");
-    expect_unreadable("folder", "folder");
+    expect_unreadable("place", "is a folder");
     expect_unreadable("a", "symbolic links");
     expect_unreadable("/dev/zero", "device");
     expect_unreadable("large", "too large");
