@@ -58,8 +58,8 @@ $(shell harness/make/generate.sh $(GEN) "$(ISAS)" $(EMULATED_AVX512) \
 all: $(BUILD)/titans
 
 help:
-	@echo 'make verify         every numerical check (two minutes; JOBS=n)'
-	@echo 'make bench          find needles with the committed models, measure speed, memory, kernels, draw (QUICK=1: two minutes)'
+	@echo 'make verify         every check (three to six minutes with what it builds; JOBS=n)'
+	@echo 'make bench          find needles, measure speed, memory, kernels, draw (about 25 minutes; QUICK=1: two)'
 	@echo 'make install        program, library, header, man pages under PREFIX (DESTDIR honoured); make uninstall'
 	@echo 'make plots          redraw results/figures from results/*.tsv (KINDS="svg png": pictures too)'
 	@echo 'make publish        copy what make bench has measured into results/ (for maintainers)'
@@ -70,7 +70,7 @@ help:
 	@echo 'make golden         writes results/golden again: inputs, outputs and gradients for other implementations'
 	@echo 'make verify-full    gcc and clang, sanitizers, NEON under qemu, AVX-512 source, all 2^32 floats of exp'
 	@echo 'make bench-full     trains every committed model again, needles to ten million tokens (hours)'
-	@echo 'make lint format clean deps deps-full'
+	@echo 'make lint format clean deps deps-full    (NODEPS=1: nothing is installed)'
 
 DEPS      := gcc g++ make git locales libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev pkg-config python3-numpy
 DEPS_FULL := $(DEPS) clang libclang-rt-dev clang-format clang-tidy cppcheck libomp-dev qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu \

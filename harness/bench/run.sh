@@ -25,6 +25,12 @@ train() {
     rm $models/$name.full
 }
 
+case $mode in
+1) say "two small models are trained and measured: about two minutes on two cores" ;;
+full) say "every committed model is trained again: many hours" ;;
+*) say "the committed models are asked and measured: about 25 minutes on two cores" ;;
+esac
+
 if [ "$out" = "$build/quick" ]; then
     train lmm-passkey-s0 lmm-passkey --steps 1100
     train attention-passkey-s0 attention-passkey --steps 800

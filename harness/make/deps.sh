@@ -23,6 +23,12 @@ if [ "$(id -u)" -ne 0 ]; then
     fi
     root=sudo
 fi
+# Someone who sits there is asked.
+if [ -t 0 ] && [ -t 2 ]; then
+    printf 'make deps: apt-get install%s ? [Y/n] ' "$missing" >&2
+    read -r answer
+    case $answer in n* | N*) echo "make deps: nothing was installed; NODEPS=1 goes on without" >&2; exit 1 ;; esac
+fi
 echo "make deps: installing$missing"
 # shellcheck disable=SC2086
 $root apt-get update -qq && $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing

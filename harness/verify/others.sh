@@ -11,6 +11,14 @@ harness/verify/hostile.sh "$build/asan/titans" "$jobs"
 if python3 -c 'import numpy' 2>/dev/null; then
     python3 -B harness/golden/interop/test_checkers.py 2>"$build/checkers.log" | tail -1 | sed 's/^/checkers in Python: /'
     tail -1 "$build/checkers.log" | grep -q '^OK' || { cat "$build/checkers.log" >&2; exit 1; }
+    python3 -B harness/golden/interop/test_safetensors.py "$build/titans"
 fi
 harness/verify/library.sh "$build" "$jobs"
 harness/verify/dropin.sh "$build" "$jobs"
+
+# The verdict, in one line.
+tests=$("$build/verify" --list 2>/dev/null | sed 's/\x1b\[[0-9;]*m//g' | awk '/: [0-9]+ tests?$/ { n += $2 } END { print n }')
+seconds=$(($(date +%s) - $(stat -c %Y "$build/began")))
+awk -F '\t' -v tests="$tests" -v seconds="$seconds" '
+    NR > 1 { checks += $3; if ($4 > most) { most = $4; of = $2 } }
+    END { printf "verify: all passed: %d tests, %.1f million checks, at most %.2f of a bound (%s), %d s\n", tests, checks / 1e6, most, of, seconds }' "$build/ledger.tsv"

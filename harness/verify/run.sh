@@ -5,6 +5,7 @@ export LC_ALL=C
 build=$1 jobs=$2 filter=${3:-*/*}
 lines=$build/ledger.lines
 rm -f "$lines"
+: >"$build/began"
 # Tests run side by side: threads that wait should not spin on the cores of the others.
 export TITANS_LEDGER="$(realpath "$build")/ledger.lines" OMP_WAIT_POLICY="${OMP_WAIT_POLICY:-passive}"
 $RUN "$build/verify" -j"$jobs" --filter "$filter"
