@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_THREADS = 1024 };
 
@@ -42,6 +43,13 @@ static void open_standard_streams(void) {
         if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", fd ? O_WRONLY : O_RDONLY) != fd) exit(1);
 }
 
+/* However the program ends: what was printed must have arrived. */
+static void check_output(void) {
+    if (!fflush(stdout) && !ferror(stdout)) return;
+    perror("titans: standard output");
+    _exit(1);
+}
+
 static const char *command_name(int i) { return commands[i] ? commands[i]->name : 0; }
 
 static int unknown(const char *name) {
@@ -53,6 +61,7 @@ static int unknown(const char *name) {
 
 int main(int argc, char **argv) {
     open_standard_streams();
+    atexit(check_output);
     signal(SIGXFSZ, SIG_IGN); /* a file beyond the limit is an error of writing, and said */
     keep_freed_memory();
     if (argc < 2) return usage(stderr);
@@ -77,12 +86,7 @@ int main(int argc, char **argv) {
             char name[64];
             snprintf(name, sizeof name, "titans %s", argv[1]);
             argv[1] = name;
-            const int status = commands[i]->run(argc - 1, argv + 1);
-            if (fflush(stdout) || ferror(stdout)) {
-                perror("titans: standard output");
-                return 1;
-            }
-            return status;
+            return commands[i]->run(argc - 1, argv + 1);
         }
     return unknown(argv[1]);
 }

@@ -3,16 +3,22 @@
 #include "bench/bench.h"
 #include "bench/shared/table.h"
 #include "terminal/interrupt.h"
+#include "base/check.h"
+#include "base/hash.h"
+#include "file/settings.h"
+#include "file/state.h"
 #include "learn/evaluate.h"
 #include "terminal/files.h"
 #include "terminal/options.h"
 #include "terminal/stats.h"
 
 #include <argp.h>
+#include <cjson/cJSON.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { MOST = 64, MOST_DEPTHS = 100 };
+static const char IDENTITY[] = "# rows of "; /* before a checkpoint's name and what they depend on */
 typedef struct {
     TableOptions table;
     const char *files[MOST], *haystack, *task;
@@ -154,22 +160,19 @@ static int fields_of(char *line, char **field, int most) {
     return n;
 }
 
-/* Whether an old row is one of this run: length, seed and checkpoint, and of "all" rows the samples. */
+/* Whether an old row is of this checkpoint and length; that it is of the same weights and texts is checked before. */
 static int row_belongs(const NeedleOptions *o, int i, int64_t length, char **field) {
-    const int64_t wanted = length > (128 << 10) && o->long_samples ? o->long_samples : o->samples;
-    if (strtoll(field[2], 0, 10) != length || strcmp(field[11], o->files[i])) return 0;
-    if (o->task && strcmp(field[1], o->task)) return 0;
-    return strcmp(field[3], "all") ||
-           (strtoll(field[4], 0, 10) == wanted && strtoll(field[9], 0, 10) == o->seed);
+    return strtoll(field[2], 0, 10) == length && !strcmp(field[11], o->files[i]);
 }
 
 /* Copies the rows of one checkpoint and length from the table as it was; 1 if they are all there. */
-static int keep_length(const NeedleOptions *o, int i, int64_t length, FILE *to) {
+static int keep_length(const NeedleOptions *o, int i, int64_t length, const Tsv *table) {
     enum { COLUMNS = 12 };
     char *line = 0, *rows = 0, *field[COLUMNS];
     size_t room = 0, all = 0;
     int whole = 0;
-    FILE *old = o->table.resume ? fopen(o->table.out, "r") : 0, *kept = open_memstream(&rows, &all);
+    FILE *old = o->table.resume && !table->output.through ? fopen(o->table.out, "r") : 0,
+         *kept = open_memstream(&rows, &all);
     while (old && kept && getline(&line, &room, old) > 0) {
         char *copy = strdup(line);
         if (*line != '#' && copy && fields_of(copy, field, COLUMNS) == COLUMNS &&
@@ -181,10 +184,61 @@ static int keep_length(const NeedleOptions *o, int i, int64_t length, FILE *to) 
     }
     if (kept) fclose(kept);
     if (old) fclose(old);
-    if (whole) fwrite(rows, 1, all, to);
+    if (whole) fwrite(rows, 1, all, table->file);
     free(rows);
     free(line);
     return whole;
+}
+
+/* What the rows of a checkpoint depend on besides their length (malloc). */
+static char *identity(const Trained *t, const NeedleOptions *o) {
+    const TaskData data = task_data(&t->task);
+    char hash[3][HASH_TEXT], *config = settings_of_model(&t->model.config);
+    cJSON *about = cJSON_CreateObject();
+    hash_text(hash[0], state_weights_hash(&t->model));
+    hash_text(hash[1], data.prose);
+    hash_text(hash[2], data.words);
+    cJSON_AddStringToObject(about, "weights", hash[0]);
+    cJSON_AddStringToObject(about, "configuration", config ? config : "");
+    cJSON_AddStringToObject(about, "task", t->recipe.task->name);
+    cJSON_AddNumberToObject(about, "task version", t->recipe.task->version);
+    cJSON_AddStringToObject(about, "prose", hash[1]);
+    cJSON_AddStringToObject(about, "word lists", hash[2]);
+    cJSON_AddNumberToObject(about, "seed", (double)o->seed);
+    cJSON_AddNumberToObject(about, "depths", (double)o->depths);
+    cJSON_AddNumberToObject(about, "samples", (double)o->samples);
+    cJSON_AddNumberToObject(about, "long samples", (double)o->long_samples);
+    char *text = cJSON_PrintUnformatted(about);
+    cJSON_Delete(about);
+    free(config);
+    CHECK(text, "no memory to describe a checkpoint");
+    return text;
+}
+
+/* "# rows of FILE: {..}"; of the table as it was, if it has one, it must say the same. */
+static int identify(const Trained *t, const NeedleOptions *o, int i, const Tsv *table, char *message,
+                    size_t size) {
+    char *own = identity(t, o), *line = 0, difference[512];
+    size_t room = 0, n;
+    int status = 0;
+    FILE *old = o->table.resume && !table->output.through ? fopen(o->table.out, "r") : 0;
+    fputs(IDENTITY, table->file);
+    tsv_text(table->file, o->files[i]);
+    fprintf(table->file, ": %s\n", own);
+    while (!status && old && getline(&line, &room, old) > 0) {
+        n = strlen(IDENTITY) + strlen(o->files[i]);
+        if (strncmp(line, IDENTITY, strlen(IDENTITY)) || strlen(line) < n + 2) continue;
+        if (strncmp(line + strlen(IDENTITY), o->files[i], strlen(o->files[i])) || line[n] != ':') continue;
+        line[strcspn(line, "\n")] = 0;
+        if (!settings_differ(line + n + 1, own, difference, sizeof difference)) continue;
+        snprintf(message, size, "%s has rows of %s that are others: %s; --force begins anew", o->table.out,
+                 o->files[i], difference);
+        status = -1;
+    }
+    if (old) fclose(old);
+    free(line);
+    free(own);
+    return status;
 }
 
 static int evaluate_file(const NeedleOptions *o, int i, Tsv *table, int64_t *rows, char *message,
@@ -192,20 +246,19 @@ static int evaluate_file(const NeedleOptions *o, int i, Tsv *table, int64_t *row
     static Trained t;
     if (trained_open(&t, o->files[i], o->task, o->haystack, shortest(o), message, size)) return -1;
     const TaskData data = task_data(&t.task);
-    int status = 0;
+    int status = identify(&t, o, i, table, message, size);
     if (data.origin) {
         fputs("# prose of ", table->file);
         tsv_text(table->file, o->files[i]);
         fputs(": ", table->file);
         tsv_text(table->file, data.origin);
-        fprintf(table->file, ", hash %016llx, word lists %016llx\n", (unsigned long long)data.prose,
-                (unsigned long long)data.words);
+        fputc('\n', table->file);
     }
     for (int k = 0; !status && k < o->length_count; k++) {
         const Row row = {&t, o->files[i], o->lengths[k], table->file};
         if (o->lengths[k] > o->limits[i]) continue;
         ++*rows;
-        if (keep_length(o, i, o->lengths[k], table->file)) continue;
+        if (keep_length(o, i, o->lengths[k], table)) continue;
         status = evaluate_depths(&t, o, &row, message, size);
         if (!status) status = tsv_save(table, message, size);
     }

@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "bench/bench.h"
 #include "bench/shared/table.h"
+#include "terminal/interrupt.h"
 #include "learn/evaluate.h"
 #include "terminal/files.h"
 #include "terminal/options.h"
@@ -10,6 +11,8 @@
 #include <argp.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { SEGMENT = 512 };
 
 typedef struct {
     TableOptions table;
@@ -51,34 +54,68 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-static int show_layers(Trained *t, const Sample *s, FILE *to, char *message, size_t size) {
-    const int64_t n = s->length;
-    titans_error error;
-    const titans_stream_options options = {.capacity = n};
-    titans_stream *stream = titans_stream_new(&t->library, &options, &error);
-    const int64_t memories = stream ? titans_stream_memories(stream) : 0,
-                  floats = memories * n * t->model.config.heads;
-    int32_t *tokens = calloc((size_t)n, sizeof *tokens);
-    float *shown = calloc((size_t)(3 * floats) + 1, sizeof *shown);
-    CHECK(tokens && shown, "no memory for %ld tokens", n);
-    const titans_input in = {.tokens = tokens,
+/* What the memories show along a sample: memories x length x heads each. */
+typedef struct {
+    int32_t *tokens;
+    float *surprise, *alpha, *theta;
+    int64_t memories, heads, length, read;
+} Shown;
+
+/* The next tokens, at most SEGMENT, into their places. */
+static titans_status read_on(titans_stream *stream, Shown *s, float *part, titans_error *error) {
+    const int64_t left = s->length - s->read, n = left < SEGMENT ? left : SEGMENT,
+                  floats = s->memories * n * s->heads;
+    const titans_input in = {.tokens = s->tokens + s->read,
                              .count = n,
-                             .surprise = shown,
-                             .alpha = shown + floats,
-                             .theta = shown + 2 * floats};
-    sample_read(s, 0, n, tokens, 0);
-    const int status = !stream || titans_read_input(stream, &in, &error) ? -1 : 0;
-    for (int64_t r = 0; !status && r < memories * n; r++)
-        fprintf(to, "%lld\t%lld\t%d\t%.6g\t%.6g\t%.6g\t%d\n",
-                (long long)(r / n * t->model.mixer->memory_every), (long long)(r % n), tokens[r % n],
-                trained_head_mean(t, in.surprise, r), trained_head_mean(t, in.alpha, r),
-                trained_head_mean(t, in.theta, r),
-                r % n >= s->needle && r % n < s->needle + s->answers[0].length + 2);
-    if (status) snprintf(message, size, "%s", error.message);
-    titans_stream_free(stream);
-    free(shown);
-    free(tokens);
+                             .surprise = part,
+                             .alpha = part + floats,
+                             .theta = part + 2 * floats};
+    float *const to[] = {s->surprise, s->alpha, s->theta};
+    const titans_status status = titans_read_input(stream, &in, error);
+    for (int k = 0; !status && k < 3; k++)
+        for (int64_t m = 0; m < s->memories; m++)
+            memcpy(to[k] + (m * s->length + s->read) * s->heads, part + k * floats + m * n * s->heads,
+                   (size_t)(n * s->heads) * sizeof *part);
+    if (!status) s->read += n;
     return status;
+}
+
+static void write_rows(const Trained *t, const Sample *sample, const Shown *s, FILE *to) {
+    for (int64_t r = 0; r < s->memories * s->length; r++)
+        if (r % s->length < s->read)
+            fprintf(to, "%lld\t%lld\t%d\t%.6g\t%.6g\t%.6g\t%d\n",
+                    (long long)(r / s->length * t->model.mixer->memory_every), (long long)(r % s->length),
+                    s->tokens[r % s->length], trained_head_mean(t, s->surprise, r),
+                    trained_head_mean(t, s->alpha, r), trained_head_mean(t, s->theta, r),
+                    r % s->length >= sample->needle &&
+                        r % s->length < sample->needle + sample->answers[0].length + 2);
+}
+
+static int show_layers(Trained *t, const Sample *sample, FILE *to, char *message, size_t size) {
+    titans_error error;
+    const titans_stream_options options = {.capacity = sample->length};
+    titans_stream *stream = titans_stream_new(&t->library, &options, &error);
+    if (!stream) return snprintf(message, size, "%s", error.message), -1;
+    Shown s = {
+        .memories = titans_stream_memories(stream), .heads = t->model.config.heads, .length = sample->length};
+    const int64_t floats = s.memories * s.length * s.heads;
+    s.tokens = calloc((size_t)s.length, sizeof *s.tokens);
+    s.surprise = calloc((size_t)(3 * floats) + 1, sizeof *s.surprise);
+    float *part = calloc((size_t)(3 * s.memories * SEGMENT * s.heads) + 1, sizeof *part);
+    CHECK(s.tokens && s.surprise && part, "no memory for %ld tokens", s.length);
+    s.alpha = s.surprise + floats, s.theta = s.alpha + floats;
+    sample_read(sample, 0, s.length, s.tokens, 0);
+    titans_status status = TITANS_OK;
+    while (!status && s.read < s.length && !interrupt_requested()) status = read_on(stream, &s, part, &error);
+    if (status)
+        snprintf(message, size, "%s", error.message);
+    else
+        write_rows(t, sample, &s, to);
+    titans_stream_free(stream);
+    free(part);
+    free(s.surprise);
+    free(s.tokens);
+    return status ? -1 : s.read < s.length;
 }
 
 static int measure(void *options, Tsv *table, char *message, size_t size) {

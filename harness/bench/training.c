@@ -127,20 +127,22 @@ static int measure(const TrainingOptions *o, const Recipe *recipe, int64_t lengt
         timing_measure((Work){step_once, &s}, (Work){0, 0}, omp_get_max_threads(), (int)o->repeats, 0.0);
     const char *bad = s.bad;
     const double tokens = (double)(s.batch * length);
+    const int stopped = interrupt_requested();
     const double flop = 3.0 * tokens * model_flops(&s.model, mean_context(length), 1);
     const double percent = 100.0 * flop / t.seconds / t.peak;
     const char *mixer = s.model.mixer->name;
     depth_text(&recipe->model, depth, sizeof depth);
-    fprintf(to, "%s\t%s\t%lld\t%lld\t%d\t%lld\t%.0f\t%.1f\t%.1f\n", mixer, depth, (long long)length,
-            (long long)s.batch, omp_get_max_threads(), (long long)s.model.list.floats, tokens / t.seconds,
-            flop / t.seconds * 1e-9, percent);
-    fflush(to);
-    fprintf(stderr, "training: %-9s L_M %s length %6lld x %-3lld %8.0f tokens/s  %5.1f %% of FMA peak\n",
-            mixer, depth, (long long)length, (long long)s.batch, tokens / t.seconds, percent);
+    if (!stopped)
+        fprintf(to, "%s\t%s\t%lld\t%lld\t%d\t%lld\t%.0f\t%.1f\t%.1f\n", mixer, depth, (long long)length,
+                (long long)s.batch, omp_get_max_threads(), (long long)s.model.list.floats, tokens / t.seconds,
+                flop / t.seconds * 1e-9, percent);
+    if (!stopped)
+        fprintf(stderr, "training: %-9s L_M %s length %6lld x %-3lld %8.0f tokens/s  %5.1f %% of FMA peak\n",
+                mixer, depth, (long long)length, (long long)s.batch, tokens / t.seconds, percent);
     optimizer_free(&s.optimizer);
     model_free(&s.model);
     arena_free(&s.arena);
-    if (!bad) return 0;
+    if (!bad) return stopped;
     return snprintf(message, size, "%s, length %lld: the gradient of %s is not finite", mixer,
                     (long long)length, bad),
            -1;
@@ -157,7 +159,8 @@ static int measure_mixer(const TrainingOptions *o, const char *mixer, FILE *to, 
         if (!recipe.model.vocab) recipe.model.vocab = 256;
         for (int k = 0; k < o->length_count; k++) {
             if (interrupt_requested()) return 1;
-            if (measure(o, &recipe, o->lengths[k], to, message, size)) return -1;
+            const int status = measure(o, &recipe, o->lengths[k], to, message, size);
+            if (status) return status;
         }
     }
     return 0;

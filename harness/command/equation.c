@@ -19,7 +19,7 @@
 
 typedef struct {
     const char *name, *in, *out, *cotangent, *impl, *precision, *dims, *describe, *example;
-    int list;
+    int list, force;
 } EquationOptions;
 
 enum {
@@ -29,6 +29,7 @@ enum {
     OPTION_PRECISION,
     OPTION_GRAD,
     OPTION_LIST,
+    OPTION_FORCE,
     OPTION_DESCRIBE,
     OPTION_EXAMPLE,
     OPTION_DIMS
@@ -46,6 +47,7 @@ static const struct argp_option options[] = {
      0},
     {"grad", OPTION_GRAD, "FILE", 0,
      "safetensors with a cotangent per output: adds the gradient of every input", 0},
+    {"force", OPTION_FORCE, 0, 0, "over a file that holds something else than tensors", 0},
     {"list", OPTION_LIST, 0, 0, "all equations", 0},
     {"describe", OPTION_DESCRIBE, "NAME", 0, "formula, dimensions, tensors and an example of one", 0},
     {"example", OPTION_EXAMPLE, "FILE", 0,
@@ -72,6 +74,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPTION_GRAD:
         o->cotangent = arg;
+        break;
+    case OPTION_FORCE:
+        o->force = 1;
         break;
     case OPTION_LIST:
         o->list = 1;
@@ -348,10 +353,10 @@ static int run_check(const Run *r, char *message, size_t size) {
 
 /* What is read and what is written, before anything is done. */
 static int run_files(const EquationOptions *o, char *message, size_t size) {
-    if (o->example) return files_writes(o->example, FILES_REPLACE, message, size);
+    if (o->example) return files_writes(o->example, o->force ? FILES_REPLACE : FILES_TENSORS, message, size);
     if (files_reads(o->in, message, size) || (o->cotangent && files_reads(o->cotangent, message, size)))
         return -1;
-    return files_writes(o->out, FILES_REPLACE, message, size);
+    return files_writes(o->out, o->force ? FILES_REPLACE : FILES_TENSORS, message, size);
 }
 
 /* x under its name and in its shape. */

@@ -15,7 +15,7 @@ typedef struct {
     const char *file, *task, *haystack;
     int64_t length, samples, seed, batch, segment, threads;
     double depth;
-    int quiet;
+    int quiet, force;
     EvaluateState state;
 } EvalOptions;
 
@@ -26,7 +26,8 @@ enum {
     OPTION_LOAD_STATE,
     OPTION_SAVE_STATE,
     OPTION_SAVE_EVERY,
-    OPTION_STOP_AT
+    OPTION_STOP_AT,
+    OPTION_FORCE
 };
 static const struct argp_option options[] = {
     {"task", 't', "T", 0, "task; \"needle\" (the default) is the one trained on", 0},
@@ -42,6 +43,7 @@ static const struct argp_option options[] = {
     {"save-every", OPTION_SAVE_EVERY, "N", 0, "and every N tokens of a sample", 0},
     {"stop-at", OPTION_STOP_AT, "N", 0, "stop after N tokens of a sample", 0},
     {"load-state", OPTION_LOAD_STATE, "FILE", 0, "go on from such a file (changes no bit of the result)", 0},
+    {"force", OPTION_FORCE, 0, 0, "save the state over a file that is no state", 0},
     {"threads", 'k', "K", 0, "threads", 0},
     {"quiet", 'q', 0, 0, "no progress line", 0},
     {0}};
@@ -88,6 +90,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPTION_STOP_AT:
         o->state.stop_at = option_integer("stop-at", arg, 1, (int64_t)1 << 40);
         break;
+    case OPTION_FORCE:
+        o->force = 1;
+        break;
     case OPTION_SEGMENT:
         o->segment = option_integer("segment", arg, 1, 1 << 20);
         break;
@@ -116,7 +121,8 @@ static int fail(const char *message) {
 static int files(const EvalOptions *o, char *message, size_t size) {
     if (files_reads(o->file, message, size)) return -1;
     if (o->state.load && files_reads(o->state.load, message, size)) return -1;
-    return o->state.save ? files_writes(o->state.save, FILES_REPLACE, message, size) : 0;
+    return o->state.save ? files_writes(o->state.save, o->force ? FILES_REPLACE : FILES_STATE, message, size)
+                         : 0;
 }
 
 /* Sums of the task's own measure, then the line that programs read. */
@@ -169,19 +175,19 @@ static int run(int argc, char **argv) {
     const EvaluateOptions e = {(uint64_t)o.seed, o.length, o.samples, o.batch, o.segment, o.depth, o.quiet};
     const char *origin = task_data(&t.task).origin;
     if (origin && !o.quiet)
-        fprintf(stderr, "titans eval: prose: %s%s\n", origin,
-                t.other_text ? " (not the text of the training)" : "");
+        say_prose("titans eval: ", origin, t.other_text ? " (not the text of the training)" : "");
     interrupt_catch();
     Evaluated result = {0};
-    const int status = evaluate(&t, &e, &o.state, &result, message, sizeof message);
+    int status = evaluate(&t, &e, &o.state, &result, message, sizeof message);
     if (status < 0) fail(message);
     if (status > 0 && o.state.save)
         fprintf(stderr, "titans eval: stopped; go on with --load-state %s\n", o.state.save);
     else if (status > 0)
         fprintf(stderr, "titans eval: stopped, nothing is kept (--save-state FILE would)\n");
     if (!status) report(&result, t.recipe.task, &o);
+    if (!status && result.unsaved) status = -1, fail(message);
     trained_close(&t);
-    return status > 0 && interrupt_requested() ? interrupt_status() : status ? 1 : 0;
+    return interrupt_status(status);
 }
 
 const Command command_eval = {"eval", "accuracy of a checkpoint on its task at any length", run};

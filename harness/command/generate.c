@@ -163,7 +163,7 @@ static int prompt_hold(Prompt *p, char *message, size_t size) {
 static int prompt_open(Prompt *p, const GenerateOptions *o, char *message, size_t size) {
     *p = (Prompt){.text = (char *)(uintptr_t)o->prompt, .length = o->prompt ? (int64_t)strlen(o->prompt) : 0};
     if (o->prompt) return 0;
-    p->reader = data_open(o->prompt_file ? o->prompt_file : "-", interrupt_requested, message, size);
+    p->reader = data_open(o->prompt_file ? o->prompt_file : "-", message, size);
     return p->reader ? 0 : -1;
 }
 
@@ -269,7 +269,7 @@ static int run(int argc, char **argv) {
         trained_close(&g.t);
     }
     if (status < 0) say("titans generate", message);
-    return status > 0 ? interrupt_status() : status ? 1 : 0;
+    return interrupt_status(status);
 }
 
 const Command command_generate = {"generate", "text from a byte-level checkpoint", run};

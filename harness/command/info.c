@@ -95,6 +95,13 @@ static int fail(const char *message) {
     return 1;
 }
 
+static void print_entry(const char *name, const char *value) {
+    if (!value) return;
+    printf("%s: ", name);
+    print_plain(stdout, value);
+    putchar('\n');
+}
+
 static int about_checkpoint(const char *path, const SafeFile *f) {
     Model model;
     Progress progress;
@@ -106,8 +113,12 @@ static int about_checkpoint(const char *path, const SafeFile *f) {
     }
     char *config = settings_of_model(&model.config);
     hash_text(hash, state_weights_hash(&model));
-    printf("%s\nweights: %lld, hash %s\nsteps: %lld\nrecent exact match: %.3f\nmodel: %s\ntraining: %s\n\n",
-           path, (long long)model.list.floats, hash, (long long)progress.step, progress.match, config, train);
+    print_plain(stdout, path);
+    printf("\nweights: %lld, hash %s\nsteps: %lld\nrecent exact match: %.3f\n", (long long)model.list.floats,
+           hash, (long long)progress.step, progress.match);
+    print_entry("model", config);
+    print_entry("training", train);
+    putchar('\n');
     for (int i = 0; i < model.list.count; i++) {
         const Parameter *p = &model.list.items[i];
         printf("  %-24s %6lld x %-6lld\n", p->name, (long long)p->rows, (long long)p->cols);
@@ -125,7 +136,7 @@ static int about_state(const char *path, const SafeFile *f) {
                                         "model",       "evaluation"};
     printf("%s\na state of sequences in progress\n", path);
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (safetensors_metadata(f, keys[i])) printf("%s: %s\n", names[i], safetensors_metadata(f, keys[i]));
+        print_entry(names[i], safetensors_metadata(f, keys[i]));
     for (int i = 0; i < f->tensor_count; i++)
         printf("  %-24s %s, %lld numbers\n", f->tensors[i].name, safetensors_type(f->tensors[i].type),
                (long long)f->tensors[i].count);
@@ -143,13 +154,18 @@ static int about_tensors(const char *path) {
     return status;
 }
 
+static int same_tensor(const SafeTensor *x, const SafeTensor *y) {
+    return !strcmp(x->dtype, y->dtype) && x->dims == y->dims &&
+           !memcmp(x->shape, y->shape, sizeof x->shape) && x->bytes == y->bytes &&
+           !memcmp(x->data, y->data, (size_t)x->bytes);
+}
+
 /* Tensors of `a` that are not in `b` with the same type, shape and bits. */
 static int differences(const SafeFile *a, const SafeFile *b, const char *name) {
     int count = 0;
     for (int i = 0; i < a->tensor_count; i++) {
         const SafeTensor *x = &a->tensors[i], *y = safetensors_find(b, x->name);
-        if (y && x->type == y->type && x->bytes == y->bytes && !memcmp(x->data, y->data, (size_t)x->bytes))
-            continue;
+        if (y && same_tensor(x, y)) continue;
         printf("  %-24s %s\n", x->name, y ? "differs" : name);
         count++;
     }

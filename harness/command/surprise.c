@@ -227,7 +227,7 @@ static int run(int argc, char **argv) {
         trained_close(&t);
     }
     if (status < 0) say("titans surprise", message);
-    return status > 0 ? interrupt_status() : status ? 1 : 0;
+    return interrupt_status(status);
 }
 
 const Command command_surprise = {"surprise", "where in a text the memory is surprised", run};

@@ -135,9 +135,9 @@ static int claim_output(const TrainOptions *o, char *message, size_t size) {
     Model model;
     Progress progress;
     char unused[MESSAGE];
-    if (!files_writes(o->out, o->resume || o->force ? FILES_REPLACE : FILES_NEW, message, size)) return 0;
-    if (o->force || o->resume || checkpoint_load(o->out, 0, &model, 0, 0, &progress, unused, sizeof unused))
-        return -1;
+    const int status = files_writes(o->out, o->resume || o->force ? FILES_REPLACE : FILES_NEW, message, size);
+    if (status != FILES_THERE || checkpoint_load(o->out, 0, &model, 0, 0, &progress, unused, sizeof unused))
+        return status;
     snprintf(message, size, "%s holds a training of %lld steps; --resume goes on, --force starts again",
              o->out, (long long)progress.step);
     model_free(&model);
@@ -211,9 +211,10 @@ typedef struct {
 
 static int is_text(const Trainer *t) { return t->recipe.task->metric == METRIC_LOSS; }
 
+/* The log first: rows beyond the checkpoint's step are dropped by --resume, missing ones could not be made again. */
 static int save(Training *r) {
-    if (trainer_save(r->t, r->o->out, r->message, r->size)) return -1;
-    return r->log->file ? tsv_save(r->log, r->message, r->size) : 0;
+    if (r->log->file && tsv_save(r->log, r->message, r->size)) return -1;
+    return trainer_save(r->t, r->o->out, r->message, r->size);
 }
 
 static void show(Training *r, const StepReport *step) {
@@ -268,7 +269,7 @@ static int loop(Training *r) {
     int status = 0;
     while (!status && t->progress.step < t->steps && !interrupt_requested()) status = one_step(r);
     progress_end(&r->progress);
-    if (!status) status = trainer_save(t, r->o->out, r->message, r->size);
+    if (!status) status = save(r);
     if (status) return -1;
     if (t->progress.step < t->steps) {
         fprintf(stderr, "titans train: stopped at step %lld of %lld; go on with --resume\n",
@@ -290,7 +291,7 @@ static int train(Trainer *t, const TrainOptions *o, Tsv *log, char *message, siz
             t->recipe.task_name, (long long)t->model.list.floats, (long long)t->steps, kernel->isa);
     if (*t->recipe.from)
         fprintf(stderr, "model and weights of %s; other keys of the model are not used\n", t->recipe.from);
-    if (origin) fprintf(stderr, "prose: %s\n", origin);
+    if (origin) say_prose("", origin, "");
     if (log->file && o->resume) tsv_keep(log, COLUMN_STEP, (double)t->progress.step);
     if (validation_open(&r.validation, t, message, size)) return -1;
     const int status = loop(&r);
@@ -335,7 +336,7 @@ static int run(int argc, char **argv) {
     } else
         fail(message);
     trainer_free(&t);
-    return status > 0 ? interrupt_status() : status ? 1 : 0;
+    return interrupt_status(status);
 }
 
 const Command command_train = {"train", "train a model and write a checkpoint", run};

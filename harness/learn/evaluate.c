@@ -184,13 +184,17 @@ static const char *next_number(const char *text, double *value) {
     return text && end != text && (*end == ' ' || *end == ';') ? end + 1 : 0;
 }
 
+static int is_count(double n) { return n >= 0.0 && n <= 0x1p53 && n == floor(n); }
+
 static const char *score_parse(const char *text, Score *s) {
     enum { NUMBERS = 8 };
     double n[NUMBERS];
     for (int i = 0; i < NUMBERS; i++) text = next_number(text, &n[i]);
-    for (int i = 0; text && i < NUMBERS; i++)
-        if (!isfinite(n[i]) || fabs(n[i]) > 0x1p53) return 0;
-    if (!text || n[0] < 0 || n[1] < 0 || n[1] > n[0] || n[4] < 0 || n[6] < 0 || n[6] > INT32_MAX) return 0;
+    if (!text || !is_count(n[0]) || !is_count(n[1]) || n[1] > n[0] || !is_count(n[4]) || !is_count(n[6]))
+        return 0;
+    for (int i = 0; i < NUMBERS; i++)
+        if (isnan(n[i])) return 0;
+    if (n[6] > INT32_MAX) return 0;
     *s = (Score){(int64_t)n[0], (int64_t)n[1], n[2], n[3], (int64_t)n[4], n[5], (int)n[6], n[7]};
     return text;
 }
@@ -273,7 +277,9 @@ static int batch_read(Evaluation *e, const EvaluateState *files) {
         const int stopped = (at == files->stop_at || interrupt_requested()) && at < length;
         const int due = files->save_every && at - saved >= files->save_every;
         if (files->save && (stopped || due || at == length)) {
-            if (evaluation_save(e, files->save)) return -1;
+            const int failed = evaluation_save(e, files->save);
+            if (failed && stopped) return -1;
+            e->result->unsaved |= failed != 0; /* what has been read is not thrown away for it */
             saved = at;
         }
         if (stopped) return 1;

@@ -24,6 +24,7 @@ typedef struct {
     int64_t right; /* samples */
     Score sum;
     unsigned char *correct;
+    int unsaved; /* a state could not be saved on the way; the message says why */
 } Evaluated;
 
 /* files may be NULL. 0 done, 1 stopped with the state saved, -1 with a message. */

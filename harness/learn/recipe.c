@@ -11,7 +11,7 @@
 enum { CURRICULUM_STEPS = 1000000000, RECIPE_REASON = 6144 };
 
 static const Field training_fields[] = {
-    TEXT_FIELD(Recipe, task_name, "task", "passkey", "task: a name from harness/task/"),
+    TEXT_FIELD(Recipe, task_name, "task", DEFAULT_TASK, "task: a name from harness/task/"),
     INTEGER_FIELD(Recipe, seed, "seed", 0, 9007199254740992.0, 0, "seed of weights and samples"),
     INTEGER_FIELD(Recipe, batch, "batch", 1, 1 << 16, 32, "sequences per step"),
     INTEGER_FIELD(Recipe, steps, "steps", 0, 1e9, 0, "optimizer steps; 0: the sum of the curriculum"),
@@ -67,14 +67,15 @@ int recipe_defaults(Recipe *r, const char *mixer, const char *task, char *messag
     *r = (Recipe){.task = 0};
     field_defaults(training_fields, r);
     if (config_defaults(&r->model, mixer, message, size)) return -1;
-    return recipe_set_task(r, *task ? task : "passkey", message, size);
+    return recipe_set_task(r, task, message, size);
 }
 
 int recipe_read(const cJSON *object, Recipe *r, int shared, char *message, size_t size) {
     FieldSet sets[2];
     const cJSON *task = cJSON_GetObjectItemCaseSensitive(object, "task");
     if (task && !settings_text(task)) return snprintf(message, size, "\"task\" must be a name"), -1;
-    if (recipe_defaults(r, "", task ? settings_text(task) : "", message, size)) return -1;
+    if (recipe_defaults(r, DEFAULT_MIXER, task ? settings_text(task) : DEFAULT_TASK, message, size))
+        return -1;
     recipe_sets(r, sets);
     const SettingsSource source = {sets, 2, shared, known};
     return settings_read(object, &r->model, &source, message, size);

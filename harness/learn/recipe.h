@@ -19,7 +19,9 @@ typedef struct {
     double penalty, penalty_from, lm_weight;
 } Recipe;
 
-/* Everything at its default, for the named mixer and task ("" for the defaults). 0, or -1 with a message. */
+#define DEFAULT_TASK "passkey"
+
+/* Everything at its default, for the named mixer and task. 0, or -1 with a message. */
 int recipe_defaults(Recipe *recipe, const char *mixer, const char *task, char *message, size_t size);
 
 /* From an object of settings over the defaults of its mixer and task. shared: keys that only other mixers or tasks

@@ -3,7 +3,10 @@
 # "svg png" makes pictures as well, which depend on the machine's fonts. Figures that show the paper's own numbers beside
 # ours read them from the data folder ($TITANS_DATA). Usage: draw.sh RESULTS [KINDS]
 export LC_ALL=C
-results=$1 kinds=${2:-svg}
+[ -n "$1" ] || { echo "usage: draw.sh RESULTS [KINDS]" >&2; exit 2; }
+[ -d "$1" ] || { echo "plots: $1: no such folder" >&2; exit 1; }
+results=$(realpath "$1") kinds=${2:-svg}
+cd "$(dirname "$0")/../.." || exit 1
 data=${TITANS_DATA:-${XDG_CACHE_HOME:-$HOME/.cache}/titans}
 mkdir -p "$results/figures" || exit 1
 # Figures name their tables in commands of gnuplot and awk: folders get names there that no shell or script misreads.

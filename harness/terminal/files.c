@@ -1,5 +1,6 @@
 #include "terminal/files.h"
 #include "file/output.h"
+#include "file/safetensors.h"
 
 #include <libgen.h>
 #include <limits.h>
@@ -20,9 +21,11 @@ static struct {
     int count;
 } files;
 
-/* The folder as it really is, and the name in it (malloc); NULL when there is no such folder. */
+/* Where links lead: the folder as it really is, and the name in it (malloc); NULL when there is no such folder. */
 static char *place_of(const char *path) {
-    char folder[PATH_MAX], *copy = strdup(path), *name = strdup(path), *place = 0;
+    char *target = output_target(path);
+    char folder[PATH_MAX], *copy = target ? strdup(target) : 0, *name = copy ? strdup(target) : 0, *place = 0;
+    free(target);
     if (copy && name && realpath(dirname(copy), folder)) {
         const char *last = basename(name);
         const size_t size = strlen(folder) + strlen(last) + 2;
@@ -81,15 +84,26 @@ static int remember(const char *path, int written, char *message, size_t size) {
 }
 
 int files_reads(const char *path, char *message, size_t size) {
-    return strcmp(path, "-") ? remember(path, 0, message, size) : 0;
+    return remember(strcmp(path, "-") ? path : "/dev/stdin", 0, message, size);
+}
+
+static int replaceable(const char *path, FilesMode mode) {
+    SafeFile file;
+    char message[512];
+    if (mode == FILES_REPLACE || mode == FILES_NEW) return mode == FILES_REPLACE;
+    if (safetensors_read(&file, path, message, sizeof message)) return 0;
+    const char *format = safetensors_metadata(&file, "format");
+    const int fits = mode == FILES_STATE ? format && !strncmp(format, "titans.c state", 14) : !format;
+    safetensors_close(&file);
+    return fits;
 }
 
 int files_writes(const char *path, FilesMode mode, char *message, size_t size) {
     struct stat info;
     if (remember(path, 1, message, size)) return -1;
-    if (mode == FILES_NEW && !stat(path, &info) && S_ISREG(info.st_mode) && info.st_size > 0) {
+    if (!stat(path, &info) && S_ISREG(info.st_mode) && info.st_size > 0 && !replaceable(path, mode)) {
         snprintf(message, size, "%s is there already; --force writes it anew", path);
-        return -1;
+        return FILES_THERE;
     }
     return output_check(path, message, size);
 }

@@ -3,5 +3,5 @@
 void interrupt_catch(void);
 int interrupt_requested(void);
 
-/* What a program that was stopped so ends with: 128 + the signal's number. */
-int interrupt_status(void);
+/* What a program ends with: 128 + the signal's number when one has stopped it, else 0 for status 0 and 1 for others. */
+int interrupt_status(int status);

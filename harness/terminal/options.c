@@ -62,9 +62,23 @@ void option_threads(int64_t threads) {
     if (threads > 0) omp_set_num_threads((int)threads);
 }
 
+void print_plain(FILE *to, const char *text) {
+    for (; *text; text++) {
+        const unsigned char c = (unsigned char)*text;
+        const int c1 = c == 0xc2 && (unsigned char)text[1] < 0xa0 && text[1]; /* U+0080 to U+009F in UTF-8 */
+        fputc(c < 32 || c == 127 || c1 ? '?' : c, to);
+        text += c1;
+    }
+}
+
 void say(const char *who, const char *message) {
     fprintf(stderr, "%s: ", who);
-    for (; *message; message++)
-        fputc((unsigned char)*message < 32 || *message == 127 ? '?' : *message, stderr);
+    print_plain(stderr, message);
     fputc('\n', stderr);
+}
+
+void say_prose(const char *who, const char *origin, const char *remark) {
+    fprintf(stderr, "%sprose: ", who);
+    print_plain(stderr, origin);
+    fprintf(stderr, "%s\n", remark);
 }

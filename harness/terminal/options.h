@@ -1,5 +1,6 @@
 #pragma once
 #include <stdint.h>
+#include <stdio.h>
 
 /* Characters of a message: a path of any length, and what is wrong with it. */
 enum { MESSAGE = 8192 };
@@ -17,5 +18,11 @@ int option_word(const char *name, const char **list, char *word, int64_t size);
 /* Sets the number of OpenMP threads for the process; 0 leaves the default. */
 void option_threads(int64_t threads);
 
-/* A message on standard error, "who: ..". It may hold names out of files: what would move the cursor is shown as '?'. */
+/* A text out of a file, or a file's name: what would move the cursor is shown as '?'. */
+void print_plain(FILE *to, const char *text);
+
+/* "WHO prose: ORIGIN REMARK". */
+void say_prose(const char *who, const char *origin, const char *remark);
+
+/* A message on standard error, "who: ..". It may hold names out of files (print_plain). */
 void say(const char *who, const char *message);

@@ -7,6 +7,7 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -58,10 +59,36 @@ static void tsv_head(FILE *to, int argc, char **argv, const char *columns) {
     fprintf(to, "\n%s\n", columns);
 }
 
+/* Whether a file can be gone on with: there is none, it is no regular file, or it is a table with these columns. */
+static int tsv_alike(const char *path, const char *columns, char *message, size_t size) {
+    struct stat info;
+    char *line = 0;
+    size_t room = 0;
+    int alike = 0, first = 1;
+    if (stat(path, &info) || !S_ISREG(info.st_mode) || !info.st_size) return 1;
+    FILE *file = fopen(path, "r");
+    while (file && getline(&line, &room, file) > 0) {
+        if (first && strncmp(line, "# machine:", 10)) break;
+        first = 0;
+        if (*line == '#') continue;
+        line[strcspn(line, "\n")] = 0;
+        alike = !strcmp(line, columns);
+        break;
+    }
+    if (!alike)
+        snprintf(message, size,
+                 "%s is not a table that can be gone on with (its columns are others); name another file",
+                 path);
+    if (file) fclose(file);
+    free(line);
+    return alike;
+}
+
 int tsv_open(Tsv *t, const char *path, TsvMode mode, int argc, char **argv, const char *columns,
              char *message, size_t size) {
     *t = (Tsv){.path = strdup(path)};
     if (!t->path) return snprintf(message, size, "no memory"), -1;
+    if (mode == TSV_RESUME && !tsv_alike(path, columns, message, size)) return free(t->path), -1;
     if (!files_writes(path, mode == TSV_NEW ? FILES_NEW : FILES_REPLACE, message, size) &&
         !output_open(&t->output, path, message, size)) {
         t->file = t->output.file;
@@ -77,7 +104,7 @@ void tsv_keep(Tsv *t, int key, double last) {
     size_t room = 0;
     int header = 1;
     double value;
-    FILE *old = fopen(t->path, "r");
+    FILE *old = t->output.through ? 0 : fopen(t->path, "r"); /* nothing stays on a device or in a pipe */
     while (old && getline(&line, &room, old) > 0) {
         const char *field = line;
         if (*line == '#' || header) {

@@ -28,6 +28,10 @@ results() {
 }
 results "$work/plain" C
 count=$(find "$work/plain" -type f | wc -l)
+for file in ledger.tsv a.st plots/figures/accuracy.svg plots/figures/crossover.svg; do
+    [ -s "$work/plain/$file" ] || complain "$file was not made: nothing to compare"
+done
+grep -q '^correct=' "$work/plain/eval.txt" || complain "the evaluation failed: $(cat "$work/plain/eval.txt")"
 for name in $made; do
     results "$work/results.$name" "$name"
     diff -rq "$work/plain" "$work/results.$name" || complain "results under $name differ"

@@ -12,6 +12,8 @@ if python3 -c 'import numpy' 2>/dev/null; then
     python3 -B harness/golden/interop/test_checkers.py 2>"$build/checkers.log" | tail -1 | sed 's/^/checkers in Python: /'
     tail -1 "$build/checkers.log" | grep -q '^OK' || { cat "$build/checkers.log" >&2; exit 1; }
     python3 -B harness/golden/interop/test_safetensors.py "$build/titans"
+else
+    echo "checkers in Python: NOT CHECKED, there is no numpy for python3"
 fi
 harness/verify/library.sh "$build" "$jobs"
 harness/verify/dropin.sh "$build" "$jobs"

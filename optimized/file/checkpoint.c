@@ -1,5 +1,6 @@
 #include "file/checkpoint.h"
 #include "base/number.h"
+#include "base/size.h"
 #include "file/safetensors.h"
 #include "file/settings.h"
 
@@ -106,8 +107,8 @@ static int checkpoint_copy(const SafeFile *f, const Model *model, int group, flo
 static int checkpoint_weights(const SafeFile *f, const Config *config, char *message, size_t size) {
     int64_t wanted, held = 0;
     if (model_count(config, &wanted, message, size)) return -1;
-    for (int i = 0; i < f->tensor_count; i++) held += f->tensors[i].count;
-    if (held == wanted || held == GROUPS * wanted) return 0;
+    for (int i = 0; i < f->tensor_count; i++) held = size_plus(held, f->tensors[i].count);
+    if (held == wanted || held == size_times(GROUPS, wanted)) return 0;
     snprintf(message, size, "%lld numbers, the configuration wants %lld, or %lld with the optimizer's",
              (long long)held, (long long)wanted, (long long)(GROUPS * wanted));
     return -1;

@@ -12,6 +12,8 @@
 
 enum { WRITER_MILLISECONDS = 10000, FIRST_BYTES = 1 << 16, ALIGN = 64 };
 
+int (*input_stop)(void);
+
 #define FAIL(...) return snprintf(message, size, __VA_ARGS__), -1
 
 static int refuse(Input *in, const char *why, char *message, size_t size) {
@@ -24,7 +26,7 @@ static int await_writer(Input *in, char *message, size_t size) {
     struct pollfd fd = {in->fd, POLLIN, 0};
     int ready;
     while ((ready = poll(&fd, 1, WRITER_MILLISECONDS)) < 0 && errno == EINTR)
-        if (in->stop && in->stop()) return refuse(in, "interrupted", message, size);
+        if (input_stop && input_stop()) return refuse(in, "interrupted", message, size);
     if (!ready) return refuse(in, "no one writes into this pipe", message, size);
     fcntl(in->fd, F_SETFL, fcntl(in->fd, F_GETFL) & ~O_NONBLOCK);
     return 0;
@@ -41,7 +43,7 @@ static int endless(int fd, const struct stat *info) {
 int input_open(Input *in, const char *path, char *message, size_t size) {
     struct stat info;
     const int standard = !strcmp(path, "-");
-    *in = (Input){.path = standard ? "standard input" : path, .stop = in->stop};
+    *in = (Input){.path = standard ? "standard input" : path};
     in->owned = !standard;
     in->size = -1;
     in->fd = standard ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -61,8 +63,8 @@ int input_open(Input *in, const char *path, char *message, size_t size) {
 /* Waiting ends at a signal, whether or not reading would. 1: give up. */
 static int interrupted(const Input *in) {
     struct pollfd fd = {in->fd, POLLIN, 0};
-    if (!in->stop || in->size >= 0) return 0;
-    while (!in->stop())
+    if (!input_stop || in->size >= 0) return 0;
+    while (!input_stop())
         if (poll(&fd, 1, -1) >= 0 || errno != EINTR) return 0;
     return 1;
 }
@@ -98,7 +100,7 @@ static char *grow(char *text, int64_t used, int64_t *room) {
 }
 
 char *input_all(const char *path, int64_t most, int64_t *length, char *message, size_t size) {
-    Input in = {.stop = 0};
+    Input in;
     int64_t used = 0, n = 0, room = FIRST_BYTES;
     if (input_open(&in, path, message, size)) return 0;
     if (in.size >= room && in.size <= most) room = (in.size / ALIGN + 2) * ALIGN;

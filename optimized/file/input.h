@@ -8,9 +8,11 @@ typedef struct {
     int fd;
     int64_t
         size; /* of a regular file, -1 of others (pipes, terminals) and where the system does not say (/proc) */
-    int owned;         /* the descriptor is closed with it */
-    int (*stop)(void); /* asked when a signal interrupts the reading: 1 gives up; NULL: never */
+    int owned; /* the descriptor is closed with it */
 } Input;
+
+/* Asked when a signal interrupts the waiting for a pipe or a terminal: 1 gives up. NULL (as in the library): never. */
+extern int (*input_stop)(void);
 
 /* path "-": standard input, from where it stands. A pipe that no one opens for writing is given up after some seconds.
  * 0, or -1 with a message. */

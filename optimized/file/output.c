@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -30,8 +31,7 @@ static char *path_join(const char *folder, const char *name) {
     return path;
 }
 
-/* Where a chain of symbolic links ends (malloc), which need not exist; NULL with errno. */
-static char *follow(const char *path) {
+char *output_target(const char *path) {
     char *at = strdup(path);
     for (int i = 0; at && i < MOST_LINKS; i++) {
         char link[PATH_MAX];
@@ -114,7 +114,7 @@ int output_open(Output *o, const char *path, char *message, size_t size) {
     if (own >= 0 || (exists && !S_ISREG(old.st_mode))) return open_through(o, path, own, message, size);
     if (exists && access(path, W_OK)) FAIL("cannot write %s: %m", path);
     if (!*path || path[strlen(path) - 1] == '/') FAIL("cannot write '%s': a file's name is wanted", path);
-    o->target = follow(path);
+    o->target = output_target(path);
     char *folder = o->target ? folder_of(o->target) : 0;
     const int fd = folder ? open_beside(o, folder) : -1, reason = errno;
     free(folder);
@@ -136,7 +136,11 @@ void output_discard(Output *o) {
 int output_check(const char *path, char *message, size_t size) {
     struct stat info;
     Output o;
-    if (!stat(path, &info) && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) return 0;
+    if (!stat(path, &info) && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) {
+        if (S_ISSOCK(info.st_mode)) FAIL("cannot write %s: it is a socket", path);
+        if (own_stream(&info) < 0 && access(path, W_OK)) FAIL("cannot write %s: %m", path);
+        return 0;
+    }
     if (output_open(&o, path, message, size)) return -1;
     output_discard(&o);
     return 0;
@@ -176,11 +180,17 @@ static int copy_bytes(int from, int to) {
     return n < 0 || ftruncate(to, total) || fsync(to) ? -1 : 0;
 }
 
-/* A file with several names is written over, so that all of them see it. */
-static int copy_over(const Output *o) {
+/* A file with several names is written over, so that all of them see it: by one writer at a time, and only when there is
+ * room for all of it. *begun: the old contents are gone. */
+static int copy_over(const Output *o, int *begun) {
+    struct stat size;
     const int from = open(o->temporary, O_RDONLY | O_CLOEXEC),
               to = open(o->target, O_WRONLY | O_CLOEXEC | O_NOFOLLOW);
-    int status = from < 0 || to < 0 ? -1 : copy_bytes(from, to);
+    int status = from < 0 || to < 0 || flock(to, LOCK_EX) || fstat(from, &size) ? -1 : 0;
+    if (!status && fallocate(to, FALLOC_FL_KEEP_SIZE, 0, size.st_size + 1) && errno != EOPNOTSUPP)
+        status = -1;
+    *begun = !status;
+    if (!status) status = copy_bytes(from, to);
     if (from >= 0) close(from);
     if (to >= 0) status |= close(to);
     if (!status) unlink(o->temporary);
@@ -197,13 +207,14 @@ static void sync_folder(const char *path) {
     close(fd);
 }
 
-static int output_move(Output *o) {
+/* *begun: the old file was written into. */
+static int output_move(Output *o, int *begun) {
     struct stat old;
     if (name_it(o)) return -1;
     if (fclose(o->file)) return o->file = 0, -1;
     o->file = 0;
     const int several = !lstat(o->target, &old) && S_ISREG(old.st_mode) && old.st_nlink > 1;
-    if (several ? copy_over(o) : rename(o->temporary, o->target)) return -1;
+    if (several ? copy_over(o, begun) : rename(o->temporary, o->target)) return -1;
     free(o->temporary);
     o->temporary = 0;
     sync_folder(o->target);
@@ -212,13 +223,18 @@ static int output_move(Output *o) {
 
 int output_commit(Output *o, const char *path, char *message, size_t size) {
     const int failed_write = fflush(o->file) || ferror(o->file);
-    int failed = failed_write;
+    int failed = failed_write, begun = 0;
     if (!failed && fsync(fileno(o->file))) failed = errno != EINVAL && errno != EROFS && errno != ENOTSUP;
-    if (!failed && !o->through) failed = output_move(o);
+    if (!failed && !o->through) failed = output_move(o, &begun);
     if (!failed && o->through) failed = fclose(o->file), o->file = 0;
-    const int reason = errno, through = o->through;
+    const int reason = errno;
+    if (!failed) return output_discard(o), 0;
+    snprintf(message, size, "cannot write %s: %s%s%s", path, strerror(reason),
+             o->through ? ""
+             : begun    ? "; it is damaged, the whole new file is "
+                        : "; the previous file, if any, is untouched",
+             begun ? o->temporary : "");
+    if (begun) free(o->temporary), o->temporary = 0; /* stays */
     output_discard(o);
-    if (!failed) return 0;
-    FAIL("cannot write %s: %s%s", path, strerror(reason),
-         through ? "" : "; the previous file, if any, is untouched");
+    return -1;
 }

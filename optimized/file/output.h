@@ -13,6 +13,9 @@ typedef struct {
     int through;              /* not a regular file, or standard output */
 } Output;
 
+/* Where a chain of symbolic links ends (malloc), which need not exist; NULL with errno. */
+char *output_target(const char *path);
+
 /* 0, or -1 with a message that names the path. */
 int output_open(Output *output, const char *path, char *message, size_t size);
 

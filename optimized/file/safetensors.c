@@ -107,10 +107,14 @@ static int read_shape(const cJSON *entry, SafeTensor *t, char *message, size_t s
 /* Names are shown and compared: what cannot be seen is refused. One that no buffer of ours holds is kept cut, behind a
  * character that no name has, so that nothing finds it. */
 static int read_name(const char *name, SafeTensor *t, char *message, size_t size) {
-    for (const char *c = name; *c; c++)
-        if ((unsigned char)*c < ' ' || *c == 127) FAIL("a tensor's name holds the control character %d", *c);
+    for (const char *c = name; *c; c++) {
+        const unsigned char first = (unsigned char)c[0], second = (unsigned char)c[1];
+        /* in UTF-8 U+0080 to U+009F, which terminals obey too, begin with C2 */
+        if (first < ' ' || first == 127 || (first == 0xc2 && second < 0xa0))
+            FAIL("a tensor's name holds the control character %d", first == 0xc2 ? second : first);
+    }
     const int cut = strlen(name) >= sizeof t->name;
-    snprintf(t->name, sizeof t->name, "%s%.200s", cut ? "\001" : "", name);
+    snprintf(t->name, sizeof t->name, cut ? "\001%.200s" : "%s", name);
     return 0;
 }
 
@@ -128,6 +132,9 @@ static int read_offsets(const cJSON *entry, SafeTensor *t, const char *data, int
         FAIL("tensor '%s': data_offsets do not fit its shape: %lld bytes, dtype %s wants %lld", t->name,
              (long long)t->bytes, types[t->type].name,
              (long long)size_times(t->count, types[t->type].bits / 8));
+    if (!types[t->type].bits && !t->bytes && t->count)
+        FAIL("tensor '%s': data_offsets do not fit its shape: no bytes for %lld numbers", t->name,
+             (long long)t->count);
     t->data = data + begin;
     return 0;
 }
@@ -138,6 +145,7 @@ static int read_entry(const cJSON *entry, SafeTensor *t, const char *data, int64
     *t = (SafeTensor){.dims = 0};
     if (read_name(entry->string, t, message, size)) return -1;
     if (!cJSON_IsString(dtype)) FAIL("tensor '%s': there is no dtype", t->name);
+    snprintf(t->dtype, sizeof t->dtype, "%s", dtype->valuestring);
     while (t->type < SAFE_OTHER && strcmp(dtype->valuestring, types[t->type].name)) t->type++;
     if (read_shape(entry, t, message, size)) return -1;
     return read_offsets(entry, t, data, data_size, message, size);

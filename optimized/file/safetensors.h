@@ -28,6 +28,7 @@ typedef struct {
     SafeType type;
     int dims;                               /* of which shape has the first SAFE_DIMS */
     int64_t shape[SAFE_DIMS], count, bytes; /* bytes: of tensors that were read */
+    char dtype[16];                         /* of tensors that were read: the type's name */
     const void *data;                       /* of tensors that were read: at any address */
 } SafeTensor;
 

@@ -99,7 +99,7 @@ int settings_read(const cJSON *object, Config *c, const SettingsSource *source, 
     FieldSet sets[MOST_SETS];
     const cJSON *mixer = cJSON_GetObjectItemCaseSensitive(object, "mixer");
     if (mixer && !settings_text(mixer)) return snprintf(message, size, "\"mixer\" must be a name"), -1;
-    if (config_defaults(c, mixer ? settings_text(mixer) : "", message, size)) return -1;
+    if (config_defaults(c, mixer ? settings_text(mixer) : DEFAULT_MIXER, message, size)) return -1;
     if (presets_read(cJSON_GetObjectItemCaseSensitive(object, "preset"), c, message, size)) return -1;
     config_sets(c, sets);
     int count = 2;

@@ -85,6 +85,14 @@ int state_save(const char *path, const State *state, const Model *m, const SafeM
     return status;
 }
 
+int state_key_is_own(const char *key) {
+    static const char *const own[] = {"format",   "config",  "position", "batch",
+                                      "capacity", "weights", "contents", 0};
+    for (int i = 0; own[i]; i++)
+        if (!strcmp(own[i], key)) return 1;
+    return 0;
+}
+
 static int state_number(const SafeFile *f, const char *key, int64_t low, int64_t *value, char *message,
                         size_t size) {
     const char *text = safetensors_metadata(f, key);

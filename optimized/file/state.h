@@ -10,7 +10,10 @@
 /* Of all weights of a model: what a state names as its own. */
 uint64_t state_weights_hash(const Model *model);
 
-/* metadata: the caller's own, kept beside. 0, or -1 with a message. */
+/* A key of metadata that a state has itself. */
+int state_key_is_own(const char *key);
+
+/* metadata: the caller's own, kept beside, none of them state_key_is_own, none twice. 0, or -1 with a message. */
 int state_save(const char *path, const State *state, const Model *model, const SafeMetadata *metadata,
                int metadata_count, char *message, size_t size);
 

@@ -47,7 +47,7 @@ static titans_status stream_no_memory(titans_stream *s, int before, titans_error
 
 static int64_t stream_segment(const Model *m, int64_t wanted) {
     const int64_t grain = m->mixer->grain ? m->mixer->grain(&m->config) : 1;
-    const int64_t segment = wanted > 0 ? wanted : STREAM_SEGMENT;
+    const int64_t segment = wanted <= 0 ? STREAM_SEGMENT : wanted < INT32_MAX ? wanted : INT32_MAX;
     return (segment + grain - 1) / grain * grain;
 }
 
@@ -273,7 +273,7 @@ titans_status titans_read(titans_stream *s, const int32_t *tokens, int64_t count
                           titans_error *error) {
     int32_t rows[STREAM_BATCH];
     titans_input in = {.tokens = tokens, .count = count};
-    for (int64_t b = 0; logits && count > 0 && b < s->state.batch; b++)
+    for (int64_t b = 0; logits && count > 0 && count <= INT32_MAX && b < s->state.batch; b++)
         rows[b] = (int32_t)((b + 1) * count - 1);
     if (logits && count > 0) in.rows = rows, in.row_count = s->state.batch, in.logits = logits;
     return titans_read_input(s, &in, error);
@@ -343,6 +343,11 @@ titans_status titans_stream_save(const titans_stream *s, const char *path, const
         if (strlen(notes[i].key) >= sizeof metadata->key)
             return library_fail(error, TITANS_BAD_ARGUMENT, "note \"%.60s\": the name is too long",
                                 notes[i].key);
+        int taken = state_key_is_own(notes[i].key);
+        for (int k = 0; k < i; k++) taken |= !strcmp(notes[k].key, notes[i].key);
+        if (taken)
+            return library_fail(error, TITANS_BAD_ARGUMENT,
+                                "note \"%s\": the file has one of that name already", notes[i].key);
         snprintf(metadata[i].key, sizeof metadata[i].key, "%s", notes[i].key);
         metadata[i].value = notes[i].value;
     }

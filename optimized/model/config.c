@@ -27,7 +27,7 @@ void config_sets(Config *c, FieldSet sets[2]) {
 static const char *mixer_name(int i) { return mixer_at(i) ? mixer_at(i)->name : 0; }
 
 int config_defaults(Config *c, const char *mixer, char *message, size_t size) {
-    *c = (Config){.mixer = mixer_find(*mixer ? mixer : "lmm")};
+    *c = (Config){.mixer = mixer_find(mixer)};
     if (!c->mixer) {
         word_unknown("mixer", mixer, mixer_name, message, size);
         return -1;

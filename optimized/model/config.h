@@ -13,7 +13,9 @@ typedef struct {
     _Alignas(16) unsigned char options[CONFIG_OPTIONS];
 } Config;
 
-/* Everything at its default, of the named mixer ("" is lmm). 0, or -1 with a message that lists the mixers. */
+#define DEFAULT_MIXER "lmm"
+
+/* Everything at its default, of the named mixer. 0, or -1 with a message that lists the mixers. */
 int config_defaults(Config *config, const char *mixer, char *message, size_t size);
 
 /* The tables of a configuration, its own and the mixer's: 2 sets. */

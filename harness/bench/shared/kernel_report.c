@@ -2,6 +2,7 @@
 #include "base/check.h"
 #include "base/dispatch.h"
 #include "base/random.h"
+#include "terminal/interrupt.h"
 
 #include <omp.h>
 #include <stdlib.h>
@@ -11,6 +12,7 @@ const Work KERNEL_NO_BAR = {0, 0};
 
 void report_row(KernelReport *r, const KernelRow *row, const Timing *t) {
     const double rate = row->flop / t->seconds;
+    if (interrupt_requested()) return;
     fprintf(r->file, "%s\t%s\t%d\t%s\t%.2f\t%.1f\t%s\t%.3f\t%s\t%s\n", row->kernel, kernel->isa, row->threads,
             row->shape, rate / 1e9, 100.0 * rate / t->peak, row->bar_name, row->ratio, row->goal,
             row->met < 0 ? "-"
@@ -27,6 +29,7 @@ void report_row(KernelReport *r, const KernelRow *row, const Timing *t) {
 
 void report_goal(KernelReport *r, const char *name, const char *shape, double value, const char *goal,
                  int met) {
+    if (interrupt_requested()) return;
     fprintf(r->file, "%s\t%s\t%d\t%s\t-\t-\t%s\t%.3f\t%s\t%s\n", name, kernel->isa, omp_get_max_threads(),
             shape, "summary", value, goal, met ? "yes" : "no");
     fprintf(stderr, "kernels: goal %s: %s %s = %.3f  %s\n", goal, name, shape, value, met ? "met" : "MISSED");

@@ -40,5 +40,5 @@ int table_run(const TableWork *work, void *own, const TableOptions *o, int argc,
     if (status < 0) say(who, message);
     if (status > 0)
         fprintf(stderr, "titans bench %s: interrupted; %s has what was measured\n", work->name, o->out);
-    return status > 0 ? interrupt_status() : status ? 1 : 0;
+    return interrupt_status(status);
 }

@@ -1,6 +1,7 @@
 #include "bench/shared/timing.h"
 #include "base/check.h"
 #include "base/dispatch.h"
+#include "terminal/interrupt.h"
 #include "terminal/progress.h"
 #include "terminal/stats.h"
 
@@ -44,13 +45,14 @@ Timing timing_measure(Work ours, Work bar, int threads, int rounds, double least
     CHECK(rounds > 0 && rounds <= MOST_ROUNDS, "%d rounds", rounds);
     const int64_t repeats = calibrate(ours, least, threads),
                   bar_repeats = bar.run ? calibrate(bar, least, threads) : 0;
-    for (int i = 0; i < rounds; i++) {
+    int n = 0; /* an interrupt ends it after a round: callers drop the row */
+    for (int i = 0; i < rounds && (i == 0 || !interrupt_requested()); i++, n++) {
         peak[i] = peak_sample(threads);
         mine[i] = sample(ours, repeats, threads);
         other[i] = bar.run ? sample(bar, bar_repeats, threads) : 0.0;
     }
-    Timing t = {stats_median(rounds, mine), stats_median(rounds, other), stats_median(rounds, peak), 0.0};
-    for (int i = 0; i < rounds; i++) t.drift = fmax(t.drift, fabs(peak[i] - t.peak) / t.peak);
+    Timing t = {stats_median(n, mine), stats_median(n, other), stats_median(n, peak), 0.0};
+    for (int i = 0; i < n; i++) t.drift = fmax(t.drift, fabs(peak[i] - t.peak) / t.peak);
     return t;
 }
 

@@ -14,7 +14,7 @@ typedef struct {
     double drift; /* largest relative distance of a peak sample from the median */
 } Timing;
 
-/* rounds samples of each, at least `least` seconds each; wall time when threads > 1, else this thread's
+/* rounds samples of each (fewer after an interrupt), at least `least` seconds each; wall time when threads > 1, else this thread's
  * processor time. */
 Timing timing_measure(Work ours, Work bar, int threads, int rounds, double least);
 

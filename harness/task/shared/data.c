@@ -3,6 +3,7 @@
 #include "base/size.h"
 #include "terminal/files.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,11 +68,10 @@ static int reader_begin(DataReader *r, const char *path, char *message, size_t s
     return 0;
 }
 
-DataReader *data_open(const char *path, int (*stop)(void), char *message, size_t size) {
+DataReader *data_open(const char *path, char *message, size_t size) {
     DataReader *r = calloc(1, sizeof *r);
     if (!r) return snprintf(message, size, "%s: no memory to read it", path), (DataReader *)0;
-    r->input.stop = stop;
-    if ((strcmp(path, "-") && files_reads(path, message, size)) || input_open(&r->input, path, message, size))
+    if (files_reads(path, message, size) || input_open(&r->input, path, message, size))
         return free(r), (DataReader *)0;
     if (!reader_begin(r, path, message, size)) return r;
     data_close(r);
@@ -156,7 +156,7 @@ static int read_on(DataReader *r, char **text, int64_t *used, char *message, siz
 }
 
 char *data_read(const char *path, int64_t *length, char *message, size_t size) {
-    DataReader *r = data_open(path, 0, message, size);
+    DataReader *r = data_open(path, message, size);
     char *text = 0;
     *length = 0;
     const int status = r ? read_on(r, &text, length, message, size) : -1;
@@ -168,9 +168,10 @@ char *data_read(const char *path, int64_t *length, char *message, size_t size) {
 
 /* ---- the data folder ---- */
 
+/* What cannot be looked at is not missing: reading it will say why. */
 static int is_there(const char *path) {
     struct stat info;
-    return path && !lstat(path, &info);
+    return path && (!lstat(path, &info) || errno != ENOENT);
 }
 
 char *data_find(const char *name, int64_t *length, char *message, size_t size) {

@@ -11,9 +11,8 @@ const char *data_folder(void);
 /* A text file, plain or gzip, read on and on. */
 typedef struct DataReader DataReader;
 
-/* path "-": standard input. stop: asked when a signal interrupts the waiting (file/input.h), or NULL. NULL with a
- * message. */
-DataReader *data_open(const char *path, int (*stop)(void), char *message, size_t size);
+/* path "-": standard input. NULL with a message. */
+DataReader *data_open(const char *path, char *message, size_t size);
 
 /* The next bytes, at most count; 0 at the end, where the gzip data must be whole; -1 with a message. */
 int64_t data_next(DataReader *reader, void *bytes, int64_t count, char *message, size_t size);
