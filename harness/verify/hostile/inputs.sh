@@ -124,6 +124,7 @@ tensors negative.in '{"M":{"dtype":"F64","shape":[-2,1],"data_offsets":[0,16]}}'
 tensors offsets.in '{"M":{"dtype":"F64","shape":[2,1],"data_offsets":[0,9223372036854775807]}}' 16
 tensors integer.in '{"M":{"dtype":"I64","shape":[2,1],"data_offsets":[0,16]},"q":{"dtype":"F64","shape":[2],"data_offsets":[16,32]}}' 32
 tensors count.in '{"M":{"dtype":"F64","shape":[2,1],"data_offsets":[0,16]},"q":{"dtype":"F64","shape":[3],"data_offsets":[16,40]}}' 40
+tensors claims.in '{"x":{"dtype":"F4_X","shape":[9],"data_offsets":[0,0]}}' 0
 tensors list.in '[1,2,3]' 0
 tensors none.in '{}' 0
 # q = 1e39: finite as double, not in float32 (47f0..: 0x48078287f49c4a1d)
