@@ -320,7 +320,11 @@ static void memories_write(Memories *m, MemoryForm form, int64_t from, int64_t n
     run_array_free(workspace);
 }
 
-static const MemoryShape memory_shapes[] = {
+typedef struct {
+    int64_t width[5];
+    int layers, gelu, residual, norm, per_layer, channelwise;
+} MemoryKind;
+static const MemoryKind memory_kinds[] = {
     {.layers = 1, .width = {1, 1}},
     {.layers = 1, .width = {3, 17}, .channelwise = 1},
     {.layers = 2, .width = {4, 17, 4}, .gelu = 1, .residual = 1, .norm = 1},
@@ -328,16 +332,23 @@ static const MemoryShape memory_shapes[] = {
     {.layers = 3, .width = {5, 16, 2, 5}, .norm = 1, .per_layer = 1},
     {.layers = 4, .width = {2, 1, 3, 1, 2}, .residual = 1},
 };
-enum { MEMORY_SHAPES = sizeof memory_shapes / sizeof *memory_shapes, TOKENS = 8, CHUNK = 3 };
+enum { MEMORY_KINDS = sizeof memory_kinds / sizeof *memory_kinds, TOKENS = 8, CHUNK = 3 };
 
-static Memories memories_of(int shape, int64_t batch, int64_t heads) {
-    MemoryShape s = memory_shapes[shape];
-    s.batch = batch, s.heads = heads, s.tokens = TOKENS, s.chunk = CHUNK;
+static MemoryShape memory_shape(int kind, int64_t batch, int64_t heads, int64_t tokens, int64_t chunk) {
+    const MemoryKind *k = &memory_kinds[kind];
+    MemoryShape s = {batch,       heads,   tokens,       chunk,         0, k->layers, {0}, k->gelu,
+                     k->residual, k->norm, k->per_layer, k->channelwise};
+    memcpy(s.width, k->width, sizeof s.width);
+    return s;
+}
+
+static Memories memories_of(int kind, int64_t batch, int64_t heads) {
+    const MemoryShape s = memory_shape(kind, batch, heads, TOKENS, CHUNK);
     return memories_new(&s);
 }
 
-static int has_form(int shape, MemoryForm form) {
-    return form == FORM_SCAN || !memory_shapes[shape].channelwise;
+static int has_form(int kind, MemoryForm form) {
+    return form == FORM_SCAN || !memory_kinds[kind].channelwise;
 }
 
 /* The surprise of row t, head h, is the norm of eq 12's gradient at the weights that the open chunk began with. Allowed:
@@ -373,7 +384,7 @@ Test(edges, surprise_is_the_norm_of_the_gradient_of_eq_12) {
     double worst = 0;
     int64_t checks = 0;
     for (int k = 0; next_isa(&k);)
-        for (int i = 0; i < 2 * MEMORY_SHAPES; i++) {
+        for (int i = 0; i < 2 * MEMORY_KINDS; i++) {
             const MemoryForm form = (MemoryForm)(i % 2);
             if (!has_form(i / 2, form)) continue;
             Memories m = memories_of(i / 2, 1, HEADS), whole = memories_of(i / 2, 1, HEADS);
@@ -398,7 +409,7 @@ Test(edges, memories_of_a_batch_are_those_of_each_head_alone) {
     enum { BATCH = 2, HEADS = 3 };
     int64_t checks = 0;
     for (int k = 0; next_isa(&k);)
-        for (int i = 0; i < 2 * MEMORY_SHAPES; i++) {
+        for (int i = 0; i < 2 * MEMORY_KINDS; i++) {
             const MemoryForm form = (MemoryForm)(i % 2);
             if (!has_form(i / 2, form)) continue;
             Memories all = memories_of(i / 2, BATCH, HEADS), before = memories_of(i / 2, BATCH, HEADS);
@@ -424,9 +435,8 @@ Test(edges, memory_is_read_by_many_as_by_one) {
     static const int64_t chunks[] = {1, 3, 16, 20};
     int64_t checks = 0;
     for (int k = 0; next_isa(&k);)
-        for (int i = 0; i < 4 * MEMORY_SHAPES; i++) {
-            MemoryShape s = memory_shapes[i / 4];
-            s.batch = 1, s.heads = HEADS, s.tokens = QUERIES, s.chunk = chunks[i % 4];
+        for (int i = 0; i < 4 * MEMORY_KINDS; i++) {
+            MemoryShape s = memory_shape(i / 4, 1, HEADS, QUERIES, chunks[i % 4]);
             Memories m = memories_new(&s), one = memories_new(&s);
             const int64_t P = m.weights;
             float *workspace = run_array(parallel_threads() * kernel->memory->workspace_floats(&s), NAN);
