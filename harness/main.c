@@ -78,7 +78,7 @@ int main(int argc, char **argv) {
         return 2;
     }
     if (kernels_select(0, message, sizeof message)) {
-        fprintf(stderr, "titans: TITANS_ISA: %s\n", message);
+        say("titans: TITANS_ISA", message);
         return 2;
     }
     for (int i = 0; commands[i]; i++)

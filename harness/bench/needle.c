@@ -259,6 +259,10 @@ static int evaluate_file(const NeedleOptions *o, int i, Tsv *table, int64_t *row
         if (o->lengths[k] > o->limits[i]) continue;
         ++*rows;
         if (keep_length(o, i, o->lengths[k], table)) continue;
+        if (task_fits(&t.task, o->lengths[k], message, size)) {
+            status = -1;
+            break;
+        }
         status = evaluate_depths(&t, o, &row, message, size);
         if (!status) status = tsv_save(table, message, size);
     }

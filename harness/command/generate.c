@@ -145,6 +145,7 @@ static int64_t prompt_next(Prompt *p, unsigned char *bytes, int64_t count, char 
 static int prompt_hold(Prompt *p, char *message, size_t size) {
     int64_t room = 1 << 16, n = 1;
     if (!p->reader) return 0;
+    p->owned = 1;
     for (p->text = malloc((size_t)room); p->text && n > 0;) {
         n = data_next(p->reader, p->text + p->length, room - p->length, message, size);
         if (n < 0) return -1;
@@ -153,7 +154,6 @@ static int prompt_hold(Prompt *p, char *message, size_t size) {
         if (!larger) free(p->text);
         p->text = larger;
     }
-    p->owned = 1;
     data_close(p->reader);
     p->reader = 0;
     return p->text ? 0

@@ -183,28 +183,29 @@ static double validate(Validation *v, const Trainer *t, int64_t length) {
     char message[MESSAGE];
     Evaluated result = {0};
     if (!v->open) return NAN;
-    v->options.length = length;
+    const int64_t longest = task_longest(&v->t.task);
+    v->options.length = length < longest ? length : longest;
     const int status = evaluate(&v->t, &v->options, 0, &result, message, sizeof message);
     if (status < 0) fprintf(stderr, "titans train: validation: %s\n", message);
     if (status) return NAN;
     const double nats = score_nats(&result.sum);
     fprintf(stderr, "step %lld: validation loss %.4f nats, %.4f bits a byte, of %lld windows of %lld bytes\n",
             (long long)t->progress.step, nats, nats / 0.69314718055994530942, (long long)v->options.samples,
-            (long long)length);
+            (long long)v->options.length);
     return nats;
 }
 
 /* ---- steps ---- */
 
-/* Sums since the last row of the log, and of the run. */
+/* A run of this process; the sums of a row that is begun lie in the trainer's progress. */
 typedef struct {
     Trainer *t;
     const TrainOptions *o;
     Tsv *log;
     Validation validation;
     ProgressLine progress;
-    double loss, match, began, validated;
-    int64_t since, tokens, first;
+    double began, validated;
+    int64_t tokens, first;
     char *message;
     size_t size;
 } Training;
@@ -228,15 +229,18 @@ static void show(Training *r, const StepReport *step) {
 /* A row every tenth step. */
 static void write_row(Training *r, const StepReport *step) {
     const Trainer *t = r->t;
+    Progress *p = &r->t->progress;
     char validation[32] = "-";
-    if (!r->log->file || (t->progress.step % 10 && t->progress.step != t->steps)) return;
+    if (t->progress.step % 10 && t->progress.step != t->steps) return;
     if (isfinite(r->validated)) snprintf(validation, sizeof validation, "%.5f", r->validated);
-    fprintf(r->log->file, "%s\t%s\t%lld\t%lld\t%.5f\t%.4f\t%.3e\t%.4f\t%d\t%.0f\t%s\n", t->model.mixer->name,
-            t->recipe.task_name, (long long)t->progress.step, (long long)step->length,
-            r->loss / (double)r->since, r->match / (double)r->since, step->rate, step->gradient,
-            (int)t->progress.penalised, (double)r->tokens / (seconds_now() - r->began), validation);
-    r->loss = r->match = 0.0;
-    r->since = 0;
+    if (r->log->file)
+        fprintf(r->log->file, "%s\t%s\t%lld\t%lld\t%.5f\t%.4f\t%.3e\t%.4f\t%d\t%.0f\t%s\n",
+                t->model.mixer->name, t->recipe.task_name, (long long)t->progress.step,
+                (long long)step->length, p->row_loss / (double)p->row_steps,
+                p->row_match / (double)p->row_steps, step->rate, step->gradient, (int)t->progress.penalised,
+                (double)r->tokens / (seconds_now() - r->began), validation);
+    p->row_loss = p->row_match = 0.0;
+    p->row_steps = 0;
     r->validated = NAN;
 }
 
@@ -244,10 +248,10 @@ static int one_step(Training *r) {
     StepReport step;
     Trainer *t = r->t;
     if (trainer_step(t, &step, r->message, r->size)) return -1;
-    r->loss += step.loss;
-    r->match += step.match;
+    t->progress.row_loss += step.loss;
+    t->progress.row_match += step.match;
+    t->progress.row_steps++;
     r->tokens += step.tokens;
-    r->since++;
     show(r, &step);
     const int due = t->progress.step % t->recipe.save_every == 0, last = t->progress.step == t->steps;
     if (r->validation.open && (due || last)) {

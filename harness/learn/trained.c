@@ -29,6 +29,7 @@ static int trained_task(Trained *t, const char *task, const char *haystack, int6
     if (haystack && recipe_set_task_key(r, "haystack", haystack, message, size)) return -1;
     if (trained_fits(t, length, message, size)) return -1;
     if (task_open(&t->task, r->task, r->task_options, message, size)) return -1;
+    if (task_fits(&t->task, length, message, size)) return task_close(&t->task), -1;
     t->other_text = recipe_pin(r, &t->task, message, size) != 0;
     return 0;
 }

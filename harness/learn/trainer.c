@@ -37,9 +37,11 @@ static int trainer_lengths(Trainer *t, char *message, size_t size) {
 
 static int trainer_prepare(Trainer *t, char *message, size_t size) {
     Recipe *r = &t->recipe;
+    int64_t shortest, longest;
     if (trainer_lengths(t, message, size) || task_open(&t->task, r->task, r->task_options, message, size))
         return -1;
-    return recipe_pin(r, &t->task, message, size);
+    curriculum_bounds(r->curriculum, &shortest, &longest);
+    return task_fits(&t->task, longest, message, size) ? -1 : recipe_pin(r, &t->task, message, size);
 }
 
 /* A model with random weights, or that of recipe.from. */

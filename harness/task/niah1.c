@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "task/shared/needle.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -28,6 +29,29 @@ static void niah1_data(const void *instance, TaskData *data) {
     data->words = ((const NeedleWords *)instance)->hash;
 }
 
+/* Before a line of noise. */
+static void place_line(Sample *s, const NeedleText *text, int64_t lines, int64_t line) {
+    s->depth = lines > 1 ? (double)line / (double)(lines - 1) : 0.0;
+    sample_repeat(s, (const unsigned char *)noise, LINE, 0, line * LINE);
+    s->needle = s->length;
+    sample_text(s, text->needle);
+    if (lines > line) sample_text(s, "\n");
+    sample_repeat(s, (const unsigned char *)noise, LINE, 0, (lines - line) * LINE - 1);
+}
+
+/* Before the word that is nearest, where there are too few lines for the depth that is wanted. */
+static void place_word(Sample *s, const NeedleText *text, int64_t lines, double depth) {
+    const int64_t room = lines * LINE - 1;
+    int64_t at = (int64_t)(depth * (double)room + 0.5);
+    while (at > 0 && noise[(at - 1) % LINE] != ' ' && noise[(at - 1) % LINE] != '\n') at--;
+    s->depth = (double)at / (double)room;
+    sample_repeat(s, (const unsigned char *)noise, LINE, 0, at);
+    s->needle = s->length;
+    sample_text(s, text->needle);
+    sample_text(s, " ");
+    sample_repeat(s, (const unsigned char *)noise, LINE, at, room - at);
+}
+
 static void niah1_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
                          Sample *s) {
     NeedleText text;
@@ -36,13 +60,12 @@ static void niah1_sample(const void *instance, uint64_t seed, uint64_t index, in
     const int64_t lines = (length - needle_around(&text) + 1) / LINE, last = lines > 0 ? lines - 1 : 0;
     const int64_t drawn = lines > 0 ? (int64_t)random_below(&random, (uint64_t)lines) : 0;
     const int64_t line = depth < 0.0 ? drawn : (int64_t)(depth * (double)last + 0.5);
-    s->depth = lines > 1 ? (double)line / (double)last : 0.0;
+    const double got = last > 0 ? (double)line / (double)last : 0.0;
     sample_text(s, text.before);
-    sample_repeat(s, (const unsigned char *)noise, LINE, 0, line * LINE);
-    s->needle = s->length;
-    sample_text(s, text.needle);
-    if (lines > line) sample_text(s, "\n");
-    sample_repeat(s, (const unsigned char *)noise, LINE, 0, (lines - line) * LINE - 1);
+    if (depth >= 0.0 && lines > 0 && fabs(got - depth) > NEEDLE_REACH)
+        place_word(s, &text, lines, depth);
+    else
+        place_line(s, &text, lines, line);
     needle_finish(s, &text, (const unsigned char *)noise, LINE, length);
 }
 

@@ -82,6 +82,7 @@ typedef struct {
     void *(*open)(const void *options, char *message, size_t size);
     void (*close)(void *instance);
     void (*data)(const void *instance, TaskData *data); /* NULL: nothing from outside */
+    int64_t (*longest)(const void *instance); /* the longest sample that repeats nothing; NULL: any length */
     /* depth in [0, 1], or negative: drawn. length >= min_length; the sample has exactly that length. */
     void (*sample)(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
                    Sample *sample);
@@ -108,6 +109,9 @@ void task_sample(const OpenTask *open, uint64_t seed, uint64_t index, int64_t le
 void task_read(const OpenTask *open, const Sample *sample, int64_t from, int64_t count,
                const SampleRows *rows);
 TaskData task_data(const OpenTask *open);
+int64_t task_longest(const OpenTask *open);
+int task_fits(const OpenTask *open, int64_t length, char *message,
+              size_t size); /* -1 with a message: too long */
 
 /* For tasks. Positions are those reached so far. */
 void sample_text(Sample *sample, const char *text); /* copied */

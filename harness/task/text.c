@@ -17,4 +17,5 @@ const Task task_text = {.name = "text",
                         .open = text_open,
                         .close = text_close,
                         .data = text_data,
+                        .longest = text_longest,
                         .sample = text_sample};

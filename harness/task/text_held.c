@@ -16,4 +16,5 @@ const Task task_text_held = {.name = "text_held",
                              .open = text_open,
                              .close = text_close,
                              .data = text_data,
+                             .longest = text_held_longest,
                              .sample = text_held_sample};

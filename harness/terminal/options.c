@@ -9,7 +9,9 @@
 #include <string.h>
 
 static void refuse(const char *name, const char *text, double low, double high) {
-    fprintf(stderr, "titans: --%s: '%s' is not a number from %.15g to %.15g\n", name, text, low, high);
+    fprintf(stderr, "titans: --%s: '", name);
+    print_plain(stderr, text);
+    fprintf(stderr, "' is not a number from %.15g to %.15g\n", low, high);
     exit(2);
 }
 

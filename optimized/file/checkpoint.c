@@ -35,9 +35,14 @@ int checkpoint_save(const char *path, const Model *model, const Optimizer *o, co
     snprintf(penalised, sizeof penalised, "%d", (int)progress->penalised);
     number_format(power1, sizeof power1, "%a", o ? o->power1 : 1.0);
     number_format(power2, sizeof power2, "%a", o ? o->power2 : 1.0);
-    const SafeMetadata metadata[] = {{"format", FORMAT}, {"config", config_text}, {"train", train},
-                                     {"step", step},     {"match", match},        {"penalised", penalised},
-                                     {"power1", power1}, {"power2", power2}};
+    char row_loss[64], row_match[64], row_steps[32];
+    number_format(row_loss, sizeof row_loss, "%a", progress->row_loss);
+    number_format(row_match, sizeof row_match, "%a", progress->row_match);
+    snprintf(row_steps, sizeof row_steps, "%lld", (long long)progress->row_steps);
+    const SafeMetadata metadata[] = {
+        {"format", FORMAT},     {"config", config_text},  {"train", train},        {"step", step},
+        {"match", match},       {"penalised", penalised}, {"power1", power1},      {"power2", power2},
+        {"row_loss", row_loss}, {"row_match", row_match}, {"row_steps", row_steps}};
     int status = -1;
     if (tensors && config_text) {
         for (int g = 0; g < groups; g++)
@@ -123,6 +128,15 @@ static int checkpoint_progress(const SafeFile *f, Progress *progress, double pow
         checkpoint_number(f, "power1", 0, 1, &power[0], message, size) ||
         checkpoint_number(f, "power2", 0, 1, &power[1], message, size))
         return -1;
+    /* checkpoints of before have no row that is begun */
+    double steps = 0.0;
+    progress->row_loss = progress->row_match = 0.0;
+    if (safetensors_metadata(f, "row_steps") &&
+        (checkpoint_number(f, "row_steps", 0, 1e9, &steps, message, size) ||
+         checkpoint_number(f, "row_loss", -1e300, 1e300, &progress->row_loss, message, size) ||
+         checkpoint_number(f, "row_match", 0, 1e9, &progress->row_match, message, size)))
+        return -1;
+    progress->row_steps = (int64_t)steps;
     progress->step = (int64_t)step;
     progress->penalised = (int64_t)penalised;
     return 0;

@@ -7,9 +7,11 @@
  * depends on the instruction set, the number of threads or the time of day. The state of the random numbers
  * is (seed, step): a sample is a function of the task, the seed and its index. */
 typedef struct {
-    int64_t step;      /* optimizer steps done */
-    double match;      /* running mean of exact match */
-    int64_t penalised; /* the write-sparsity penalty has been switched on */
+    int64_t step;               /* optimizer steps done */
+    double match;               /* running mean of exact match */
+    int64_t penalised;          /* the write-sparsity penalty has been switched on */
+    double row_loss, row_match; /* sums over the row_steps steps since the log's last row */
+    int64_t row_steps;
 } Progress;
 
 /* optimizer NULL: weights only, a third of the size, nothing to resume from. 0, or -1 with a message. */

@@ -80,6 +80,10 @@ int64_t input_read(Input *in, void *bytes, int64_t count, char *message, size_t 
         if (n == 0 || (n > 0 && in->size < 0)) break;
         if (n >= 0) continue;
         if (errno == EINTR) continue;
+        if (errno == EAGAIN) { /* someone else has made it so that reading does not wait */
+            poll(&(struct pollfd){in->fd, POLLIN, 0}, 1, -1);
+            continue;
+        }
         FAIL("%s: cannot read: %m", in->path);
     }
     return done;

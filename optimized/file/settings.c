@@ -1,6 +1,7 @@
 /* Configurations as JSON; apart from model/config.c so that models need no JSON library. */
 #include "file/settings.h"
 #include "file/input.h"
+#include "base/number.h"
 #include "file/json.h"
 #include "model/model.h"
 
@@ -107,12 +108,22 @@ int settings_read(const cJSON *object, Config *c, const SettingsSource *source, 
     return read_items(object, sets, count, source, message, size);
 }
 
+/* With as many digits as it takes to read the same number again. */
+static void add_number(cJSON *object, const char *key, double value) {
+    char text[64];
+    for (int digits = 15; digits <= 17; digits++) {
+        number_format(text, sizeof text, "%.*g", digits, value);
+        if (number_parse(text, 0) == value) break;
+    }
+    cJSON_AddRawToObject(object, key, text);
+}
+
 static void add_field(cJSON *object, const Field *f, const void *at) {
     char text[64];
     if (f->kind == FIELD_TEXT || f->kind == FIELD_CHOICE)
         cJSON_AddStringToObject(object, f->key, field_text(f, at, text, sizeof text));
     else
-        cJSON_AddNumberToObject(object, f->key, field_number(f, at));
+        add_number(object, f->key, field_number(f, at));
 }
 
 char *settings_write(const FieldSet *sets, int count, const char *name, const char *value) {
@@ -142,7 +153,9 @@ static void item_text(const cJSON *item, char *text, size_t size) {
 static int first_difference(const cJSON *a, const cJSON *b, char *key, size_t size) {
     const cJSON *item;
     cJSON_ArrayForEach(item, a) {
-        if (cJSON_Compare(item, cJSON_GetObjectItemCaseSensitive(b, item->string), 1)) continue;
+        const cJSON *other = cJSON_GetObjectItemCaseSensitive(b, item->string);
+        const int numbers = cJSON_IsNumber(item) && cJSON_IsNumber(other);
+        if (numbers ? item->valuedouble == other->valuedouble : cJSON_Compare(item, other, 1)) continue;
         return snprintf(key, size, "%s", item->string), 1;
     }
     return 0;

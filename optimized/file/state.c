@@ -1,5 +1,6 @@
 #include "file/state.h"
 #include "base/hash.h"
+#include "base/size.h"
 #include "file/settings.h"
 
 #include <math.h>
@@ -179,9 +180,13 @@ int state_load(const SafeFile *f, State *state, const Model *m, char *message, s
         state_number(f, "batch", 1, &batch, message, size) ||
         state_number(f, "capacity", 0, &capacity, message, size))
         return -1;
-    if (batch > 4096 || (m->mixer->uses_capacity && capacity > (int64_t)1 << 24))
-        return snprintf(message, size, "a batch of %lld and a capacity of %lld are not plausible",
-                        (long long)batch, (long long)capacity),
+    /* what the file holds says how much it can ask for */
+    int64_t held = 0;
+    for (int i = 0; i < f->tensor_count; i++) held = size_plus(held, f->tensors[i].count);
+    if (batch > 4096 || (m->mixer->uses_capacity && size_times(batch, capacity) > held))
+        return snprintf(message, size,
+                        "a batch of %lld and a capacity of %lld are not plausible in a file of %lld numbers",
+                        (long long)batch, (long long)capacity, (long long)held),
                -1;
     state_start(state, m, batch, capacity); /* in the arena that is the caller's */
     state->position = position;

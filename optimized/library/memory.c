@@ -118,6 +118,8 @@ static int64_t outside(int64_t n, const float *x, float low, float high) {
 }
 
 static titans_status tokens_check(const titans_memory *m, const titans_tokens *t, titans_error *error) {
+    if (t->count < 0 || t->count > 1 << 24)
+        return library_fail(error, TITANS_BAD_ARGUMENT, "%lld tokens in one call", (long long)t->count);
     const MemoryShape *s = &m->shape;
     const int64_t tokens = s->batch * t->count * s->heads, sets = tokens * (s->per_layer ? s->layers : 1);
     const struct {
@@ -131,8 +133,6 @@ static titans_status tokens_check(const titans_memory *m, const titans_tokens *t
                 {"theta", t->theta, sets, 0.0f, FLT_MAX},
                 {"eta", t->eta, sets, 0.0f, 1.0f},
                 {"q", t->q ? t->q : t->k, tokens * s->width[0], -FLT_MAX, FLT_MAX}};
-    if (t->count < 0 || t->count > 1 << 24)
-        return library_fail(error, TITANS_BAD_ARGUMENT, "%lld tokens in one call", (long long)t->count);
     if (!t->q != !t->y) return library_fail(error, TITANS_BAD_ARGUMENT, "q and y come together");
     for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
         if (!each[i].x) return library_fail(error, TITANS_BAD_ARGUMENT, "%s is missing", each[i].name);

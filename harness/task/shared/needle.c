@@ -33,14 +33,18 @@ int needle_words_open(NeedleWords *w, char *message, size_t size) {
         data_words("adjectivelist.txt", builtin_adjectives, &w->adjective_count, &w->hash, message, size);
     if (!w->adjectives) return -1;
     w->nouns = data_words("nounlist.txt", builtin_nouns, &w->noun_count, &w->hash, message, size);
-    if (w->nouns) return 0;
-    data_words_free(w->adjectives, builtin_adjectives);
+    const int half = w->nouns && (w->adjectives == builtin_adjectives) != (w->nouns == builtin_nouns);
+    if (w->nouns && !half) return 0;
+    if (half)
+        snprintf(message, size, "%s/wordlists: only one of adjectivelist.txt and nounlist.txt is there",
+                 data_folder());
+    needle_words_close(w);
     return -1;
 }
 
 void needle_words_close(NeedleWords *w) {
     data_words_free(w->adjectives, builtin_adjectives);
-    data_words_free(w->nouns, builtin_nouns);
+    if (w->nouns) data_words_free(w->nouns, builtin_nouns);
 }
 
 /* Version 4: 122 random bits. */

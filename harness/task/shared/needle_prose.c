@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "task/shared/needle.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,8 +122,10 @@ void needle_prose_sample(const void *instance, uint64_t seed, uint64_t index, in
     int64_t count = 0;
     while (sentence_at(h, first + count + 1) - begin <= room) count++;
     const double wanted = depth < 0.0 ? (double)drawn / 39.0 : depth;
-    const Place at =
-        count < FEW ? place_words(h, begin, room, wanted) : place_sentences(h, first, count, wanted);
+    const Place between = place_sentences(h, first, count, wanted);
+    const double got = between.whole > 0 ? (double)between.before / (double)between.whole : 0.0;
+    const int far = depth >= 0.0 && fabs(got - wanted) > NEEDLE_REACH;
+    const Place at = count < FEW || far ? place_words(h, begin, room, wanted) : between;
     s->depth = at.whole > 0 ? (double)at.before / (double)at.whole : 0.0;
     sample_text(s, text.before);
     sample_repeat(s, prose, prose_length, begin, at.before);

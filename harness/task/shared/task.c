@@ -3,6 +3,7 @@
 #include "base/random.h"
 
 #include "tasks.h"
+#include <stdio.h>
 #include <string.h>
 
 const Task *task_at(int i) { return tasks[i]; }
@@ -40,6 +41,18 @@ void task_read(const OpenTask *open, const Sample *s, int64_t from, int64_t coun
         open->task->read(open->instance, s, from, count, rows);
     else
         sample_read(s, from, count, rows->tokens, rows->targets);
+}
+
+int64_t task_longest(const OpenTask *open) {
+    return open->task->longest ? open->task->longest(open->instance) : INT64_MAX;
+}
+
+int task_fits(const OpenTask *open, int64_t length, char *message, size_t size) {
+    const int64_t longest = task_longest(open);
+    if (length <= longest) return 0;
+    snprintf(message, size, "task %s: %lld tokens are wanted of a text that has %lld", open->task->name,
+             (long long)length, (long long)longest);
+    return -1;
 }
 
 TaskData task_data(const OpenTask *open) {

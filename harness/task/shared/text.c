@@ -33,12 +33,18 @@ void text_data(const void *instance, TaskData *data) {
     *data = (TaskData){.origin = prose->origin, .prose = prose->hash};
 }
 
+int64_t text_held_longest(const void *instance) { return ((const Prose *)instance)->length / HELD_SHARE; }
+
+int64_t text_longest(const void *instance) {
+    return ((const Prose *)instance)->length - text_held_longest(instance);
+}
+
 void text_window(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth, int held,
                  Sample *s) {
     const Prose *prose = instance;
     const int64_t text_length = prose->length;
     Random random = random_stream(seed, index, 0x74657874);
-    const int64_t cut = text_length - text_length / HELD_SHARE, begin = held ? cut : 0;
+    const int64_t cut = text_longest(prose), begin = held ? cut : 0;
     const int64_t period = held ? text_length - cut : cut;
     const int64_t drawn = (int64_t)random_below(&random, (uint64_t)period);
     const int64_t at = depth < 0.0 ? drawn : (int64_t)(depth * (double)(period - 1));

@@ -7,5 +7,7 @@ extern const Field text_fields[];
 void *text_open(const void *options, char *message, size_t size);
 void text_close(void *instance);
 void text_data(const void *instance, TaskData *data);
+int64_t text_longest(const void *instance); /* of the part that is trained on */
+int64_t text_held_longest(const void *instance);
 void text_window(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth, int held,
                  Sample *sample);
