@@ -216,7 +216,10 @@ static int run_begin(Run *r, const EquationOptions *o, char *message, size_t siz
     if (!e || !e->run) return snprintf(message, size, "no equation '%s' (--list shows them)", o->name), -1;
     if (safetensors_read(&f, o->in, message, size)) return -1;
     const char *text = o->dims ? o->dims : safetensors_metadata(&f, "dims");
-    const int status = dims_read(&r->dims, o->name, text ? text : "", message, size);
+    const int status = dims_repeat(text ? text : "", message, size) ||
+                               dims_read(&r->dims, o->name, text ? text : "", message, size)
+                           ? -1
+                           : 0;
     safetensors_close(&f);
     if (status) return -1;
     r->e = r->dims.equation;
@@ -432,6 +435,7 @@ static int example(const EquationOptions *o, char *message, size_t size) {
     char text[512] = "";
     Dims d;
     if (e && !o->dims) equation_example(e, text, sizeof text);
+    if (o->dims && dims_repeat(o->dims, message, size)) return -1;
     if (dims_read(&d, o->name, o->dims ? o->dims : text, message, size)) return -1;
     const char *objection = dims_objection(&d);
     if (!objection) return example_write(&d, o->example, message, size);

@@ -187,8 +187,7 @@ static int read_word(Dims *d, char *word, int pass, char *message, size_t size) 
     return 0;
 }
 
-/* NAME of "NAME=..," again in the rest of the list. */
-static int occurs_again(const char *text, char *message, size_t size) {
+int dims_repeat(const char *text, char *message, size_t size) {
     for (const char *word = text; *word; word += strcspn(word, ", "), word += strspn(word, ", ")) {
         const size_t n = strcspn(word, "=, ");
         for (const char *next = word + strcspn(word, ", "); *(next += strspn(next, ", "));
@@ -201,7 +200,6 @@ static int occurs_again(const char *text, char *message, size_t size) {
 
 static int read_words(Dims *d, const char *text, int pass, char *message, size_t size) {
     char copy[1024], *rest = copy;
-    if (occurs_again(text, message, size)) return -1;
     if (snprintf(copy, sizeof copy, "%s", text) >= (int)sizeof copy)
         return snprintf(message, size, "dimensions of more than %zu characters", sizeof copy - 1), -1;
     for (char *word; (word = strsep(&rest, ", "));)

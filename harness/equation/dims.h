@@ -7,6 +7,9 @@ typedef struct {
     int64_t value[EQUATION_DIMS];     /* as in Call */
 } Dims;
 
+/* 1 with a message when a list "NAME=VALUE,.." gives a name twice, which only programs do on purpose. */
+int dims_repeat(const char *text, char *message, size_t size);
+
 /* Reads NAME=VALUE words, separated by blanks or commas, over the defaults. Names are those of the equation or their
  * published symbols, values numbers or one of the names that an option has. What a published mixer was once given
  * without having it is accepted and means nothing. 0, or -1 with a message. */
