@@ -225,10 +225,9 @@ Test(tasks, a_needle_lies_where_it_is_wanted_in_any_script) {
     static const char *const sentences[] = {
         "It was a quiet day. ",
         "\u4eca\u5929\u662f\u4e00\u500b\u5b89\u975c\u7684\u65e5\u5b50\u3002", /* Chinese */
-        "\u092f\u0939 \u090f\u0915 \u0936\u093e\u0902\u0924 \u0926\u093f\u0928 "
-        "\u0925\u093e\u0964 ", /* Hindi */
-        "x1 = f(y2) + 3;\n",   /* no sentences */
-        "\u00e4\u00f6\u00fc"}; /* no blanks */
+        "\u092f\u0939 \u090f\u0915 \u0926\u093f\u0928 \u0925\u093e\u0964 ",   /* Hindi */
+        "x1 = f(y2) + 3;\n",                                                  /* no sentences */
+        "\u00e4\u00f6\u00fc"};                                                /* no blanks */
     char path[] = "/tmp/titans-script-XXXXXX";
     close(mkstemp(path));
     for (size_t i = 0; i < sizeof sentences / sizeof *sentences; i++) {

@@ -23,8 +23,11 @@ static SafeTensor slot_tensor(int layer, int k, const Tensor *slot) {
 }
 
 /* Of what the file says: an edited position, or a tensor of another state, does not go with the rest. */
-static uint64_t contents_hash(const int64_t numbers[3], const SafeTensor *tensors, int count) {
-    uint64_t hash = hash_bytes(HASH_START, numbers, 3 * sizeof *numbers);
+static uint64_t contents_hash(const State *state, const SafeTensor *tensors, int count) {
+    char numbers[96];
+    const int n = snprintf(numbers, sizeof numbers, "%lld %lld %lld", (long long)state->position,
+                           (long long)state->batch, (long long)state->capacity);
+    uint64_t hash = hash_bytes(HASH_START, numbers, (size_t)n);
     for (int i = 0; i < count; i++)
         hash = hash_bytes(hash, tensors[i].data, (size_t)tensors[i].count * sizeof(float));
     return hash;
@@ -69,7 +72,7 @@ int state_save(const char *path, const State *state, const Model *m, const SafeM
         const int64_t numbers[] = {state->position, state->batch, state->capacity};
         for (int i = 0; i < 3; i++) snprintf(text[i], sizeof text[i], "%lld", (long long)numbers[i]);
         hash_text(text[3], state_weights_hash(m));
-        hash_text(text[4], contents_hash(numbers, tensors, count));
+        hash_text(text[4], contents_hash(state, tensors, count));
         for (int i = 0; i < OWN_METADATA - 2; i++) {
             snprintf(all[i + 2].key, sizeof all->key, "%s", keys[i]);
             all[i + 2].value = text[i];
@@ -123,6 +126,18 @@ static int state_copy(const SafeFile *f, const SafeTensor *want, char *message, 
     return 0;
 }
 
+/* The numbers are those that were saved. */
+static int state_contents(const SafeFile *f, const State *state, const SafeTensor *tensors, int count,
+                          char *message, size_t size) {
+    const char *contents = safetensors_metadata(f, "contents");
+    char hash[HASH_TEXT];
+    hash_text(hash, contents_hash(state, tensors, count));
+    if (contents && !strcmp(contents, hash)) return 0;
+    snprintf(message, size, "its numbers are not those that were saved (hash %s, the file says %s)", hash,
+             contents ? contents : "nothing");
+    return -1;
+}
+
 static int state_fill(const SafeFile *f, State *state, const Model *m, char *message, size_t size) {
     SafeTensor *tensors = calloc((size_t)(m->config.layers * m->mixer->slots), sizeof *tensors);
     int status = 0;
@@ -133,15 +148,7 @@ static int state_fill(const SafeFile *f, State *state, const Model *m, char *mes
         status = -1;
     }
     for (int i = 0; !status && i < count; i++) status = state_copy(f, &tensors[i], message, size);
-    const int64_t numbers[] = {state->position, state->batch, state->capacity};
-    char hash[HASH_TEXT];
-    const char *contents = safetensors_metadata(f, "contents");
-    hash_text(hash, contents_hash(numbers, tensors, count));
-    if (!status && (!contents || strcmp(contents, hash))) {
-        snprintf(message, size, "its numbers are not those that were saved (hash %s, the file says %s)", hash,
-                 contents ? contents : "nothing");
-        status = -1;
-    }
+    if (!status) status = state_contents(f, state, tensors, count, message, size);
     free(tensors);
     return status;
 }

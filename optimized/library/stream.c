@@ -273,9 +273,11 @@ titans_status titans_read(titans_stream *s, const int32_t *tokens, int64_t count
                           titans_error *error) {
     int32_t rows[STREAM_BATCH];
     titans_input in = {.tokens = tokens, .count = count};
-    for (int64_t b = 0; logits && count > 0 && count <= INT32_MAX && b < s->state.batch; b++)
-        rows[b] = (int32_t)((b + 1) * count - 1);
-    if (logits && count > 0) in.rows = rows, in.row_count = s->state.batch, in.logits = logits;
+    /* what is beyond 32 bits is refused there */
+    if (logits && count > 0 && count <= INT32_MAX / s->state.batch) {
+        for (int64_t b = 0; b < s->state.batch; b++) rows[b] = (int32_t)((b + 1) * count - 1);
+        in.rows = rows, in.row_count = s->state.batch, in.logits = logits;
+    }
     return titans_read_input(s, &in, error);
 }
 

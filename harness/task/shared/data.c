@@ -201,7 +201,8 @@ static char *licence_find(const char *path, int64_t *length, char *message, size
 static char *joined(char *(*find)(const char *, int64_t *, char *, size_t), const char *const *names,
                     const char **missing, int64_t *length, char *message, size_t size) {
     char *sum = 0;
-    *length = message[0] = 0;
+    *length = 0;
+    message[0] = 0;
     for (int i = 0; names[i] && !message[0]; i++) {
         int64_t n = 0;
         char *text = find(names[i], &n, message, size);
