@@ -1,9 +1,10 @@
 #!/bin/sh
-# What a whole `make verify` checks besides the suites: figures, locales, hostile input under the sanitizers, the checkers in
+# What a whole `make verify` checks besides the suites: the build, figures, locales, hostile input under the sanitizers, the checkers in
 # Python, the library, additions as files. Usage: others.sh BUILD JOBS
 set -e
 export LC_ALL=C
 build=$1 jobs=$2
+harness/verify/build.sh
 harness/verify/figures.sh "$build"
 harness/verify/locale.sh "$build"
 make -s -j"$jobs" BUILD="$build/asan" OPT=-O1 REF_OPT=-O1 ISAS=scalar EXTRA="-fsanitize=address,undefined -fno-sanitize-recover=undefined" "$build/asan/titans" >/dev/null
