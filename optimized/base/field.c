@@ -152,7 +152,7 @@ int word_distance(const char *a, const char *b) {
 void field_unknown(const FieldSet *sets, int count, const char *key, char *message, size_t size) {
     const char *nearest = 0;
     int least = 3;
-    int used = snprintf(message, size, "unknown key \"%.40s\"", key);
+    int used = snprintf(message, size, "unknown key \"%.200s\"", key);
     for (int i = 0; i < count; i++)
         for (const Field *f = sets[i].fields; f && f->key; f++) {
             const int d = word_distance(key, f->key);
@@ -182,7 +182,7 @@ const char *word_nearest(const char *typed, const char *(*name)(int i)) {
 void word_unknown(const char *what, const char *typed, const char *(*name)(int i), char *message,
                   size_t size) {
     const char *nearest = word_nearest(typed, name);
-    int used = snprintf(message, size, "unknown %s \"%.80s\"", what, typed);
+    int used = snprintf(message, size, "unknown %s \"%.200s\"", what, typed);
     if (nearest && used > 0 && (size_t)used < size)
         used += snprintf(message + used, size - (size_t)used, " (did you mean \"%s\"?)", nearest);
     if (used > 0 && (size_t)used < size)

@@ -37,7 +37,7 @@ int settings_assign(cJSON *object, const char *assignment, char *message, size_t
     const char *equals = strchr(assignment, '=');
     char key[64];
     if (!equals || equals == assignment || equals - assignment >= (ptrdiff_t)sizeof key) {
-        snprintf(message, size, "'%.80s': KEY=VALUE is wanted", assignment);
+        snprintf(message, size, "'%.200s': KEY=VALUE is wanted", assignment);
         return -1;
     }
     snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
