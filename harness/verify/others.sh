@@ -1,6 +1,6 @@
 #!/bin/sh
-# What a whole `make verify` checks besides the suites: the build, figures, locales, hostile input under the sanitizers, the checkers in
-# Python, the library, additions as files. Usage: others.sh BUILD JOBS
+# What a whole `make verify` checks besides the suites: the build, figures, locales, hostile input under the sanitizers,
+# the checkers in Python, the library, additions as files. Usage: others.sh BUILD JOBS
 set -e
 export LC_ALL=C
 build=$1 jobs=$2
@@ -20,7 +20,7 @@ harness/verify/library.sh "$build" "$jobs"
 harness/verify/dropin.sh "$build" "$jobs"
 
 # The verdict, in one line.
-tests=$("$build/verify" --list 2>/dev/null | sed 's/\x1b\[[0-9;]*m//g' | awk '/: [0-9]+ tests?$/ { n += $2 } END { print n }')
+tests=$(sed -n 's/.*Tested: \([0-9]*\).*/\1/p' "$build/suites.log" | tail -1)
 seconds=$(($(date +%s) - $(stat -c %Y "$build/began")))
 awk -F '\t' -v tests="$tests" -v seconds="$seconds" '
     NR > 1 { checks += $3; if ($4 > most) { most = $4; of = $2 } }
