@@ -1,4 +1,5 @@
 #include "file/checkpoint.h"
+#include "base/finite.h"
 #include "base/number.h"
 #include "base/size.h"
 #include "file/safetensors.h"
@@ -22,39 +23,55 @@ static SafeTensor checkpoint_tensor(const Parameter *p, int group, const float *
     return t;
 }
 
+enum { NUMBERS = 8, TEXTS = 3, NUMBER_TEXT = 64 };
+
+/* Progress and the optimizer's powers as metadata; text: where their values lie. */
+static void checkpoint_numbers(const Progress *p, const Optimizer *o, SafeMetadata *metadata,
+                               char text[NUMBERS][NUMBER_TEXT]) {
+    static const char *const keys[NUMBERS] = {"step",   "match",    "penalised", "power1",
+                                              "power2", "row_loss", "row_match", "row_steps"};
+    const double numbers[NUMBERS] = {
+        (double)p->step,     p->match,    (double)p->penalised, o ? o->power1 : 1.0,
+        o ? o->power2 : 1.0, p->row_loss, p->row_match,         (double)p->row_steps};
+    for (int i = 0; i < NUMBERS; i++) {
+        const int whole = i == 0 || i == 2 || i == NUMBERS - 1;
+        number_format(text[i], NUMBER_TEXT, whole ? "%.0f" : "%a", numbers[i]);
+        snprintf(metadata[i].key, sizeof metadata[i].key, "%s", keys[i]);
+        metadata[i].value = text[i];
+    }
+}
+
+/* What no loader would take is not written: the file that is there stays. */
+static int checkpoint_finite(const SafeTensor *tensors, int count, char *message, size_t size) {
+    for (int i = 0; i < count; i++) {
+        const int64_t at = first_not_finite(tensors[i].count, tensors[i].data);
+        if (at < 0) continue;
+        snprintf(message, size, "nothing is saved: tensor '%s' is not finite at %lld", tensors[i].name,
+                 (long long)at);
+        return -1;
+    }
+    return 0;
+}
+
 int checkpoint_save(const char *path, const Model *model, const Optimizer *o, const char *train,
                     const Progress *progress, char *message, size_t size) {
     const float *const base[GROUPS] = {model->weights, o ? o->m : 0, o ? o->v : 0};
     const int count = model->list.count, groups = o ? GROUPS : 1;
     SafeTensor *tensors = calloc((size_t)(count * GROUPS), sizeof *tensors);
-    int written = 0;
-    char *config_text = settings_of_model(&model->config);
-    char step[32], match[64], penalised[8], power1[64], power2[64];
-    snprintf(step, sizeof step, "%lld", (long long)progress->step);
-    number_format(match, sizeof match, "%a", progress->match);
-    snprintf(penalised, sizeof penalised, "%d", (int)progress->penalised);
-    number_format(power1, sizeof power1, "%a", o ? o->power1 : 1.0);
-    number_format(power2, sizeof power2, "%a", o ? o->power2 : 1.0);
-    char row_loss[64], row_match[64], row_steps[32];
-    number_format(row_loss, sizeof row_loss, "%a", progress->row_loss);
-    number_format(row_match, sizeof row_match, "%a", progress->row_match);
-    snprintf(row_steps, sizeof row_steps, "%lld", (long long)progress->row_steps);
-    const SafeMetadata metadata[] = {
-        {"format", FORMAT},     {"config", config_text},  {"train", train},        {"step", step},
-        {"match", match},       {"penalised", penalised}, {"power1", power1},      {"power2", power2},
-        {"row_loss", row_loss}, {"row_match", row_match}, {"row_steps", row_steps}};
-    int status = -1;
-    if (tensors && config_text) {
-        for (int g = 0; g < groups; g++)
-            for (int i = 0; i < count; i++)
-                if (parameter_count(&model->list.items[i]) > 0)
-                    tensors[written++] = checkpoint_tensor(&model->list.items[i], g, base[g]);
-        status = safetensors_write(path, tensors, written, metadata, sizeof metadata / sizeof *metadata,
-                                   message, size);
-    } else
+    char *config = settings_of_model(&model->config), numbers[NUMBERS][NUMBER_TEXT];
+    SafeMetadata metadata[TEXTS + NUMBERS] = {{"format", FORMAT}, {"config", config}, {"train", train}};
+    int written = 0, status = -1;
+    checkpoint_numbers(progress, o, metadata + TEXTS, numbers);
+    for (int g = 0; tensors && g < groups; g++)
+        for (int i = 0; i < count; i++)
+            if (parameter_count(&model->list.items[i]) > 0)
+                tensors[written++] = checkpoint_tensor(&model->list.items[i], g, base[g]);
+    if (!tensors || !config)
         snprintf(message, size, "no memory to write %s", path);
+    else if (!checkpoint_finite(tensors, written, message, size))
+        status = safetensors_write(path, tensors, written, metadata, TEXTS + NUMBERS, message, size);
     free(tensors);
-    free(config_text);
+    free(config);
     return status;
 }
 
