@@ -17,11 +17,12 @@ static uint64_t hash(uint64_t h, const float *x, int64_t n) {
 }
 
 static float *scaled_input(const EquationCase *c, const Dims *d, int i, int64_t n, uint64_t *state) {
-    const int gate = role_is_gate(d->equation->in[i].role);
+    const Role role = d->equation->in[i].role;
+    const int as_is = role_is_gate(role) || role_is_index(role);
     double *x = oracle_zeros(n);
     float *y = run_zeros(n);
     inputs_fill(d, i, n, x, state);
-    for (int64_t j = 0; j < n; j++) y[j] = (float)(gate ? x[j] : ldexp(x[j], -c->shrink));
+    for (int64_t j = 0; j < n; j++) y[j] = (float)(as_is ? x[j] : ldexp(x[j], -c->shrink));
     free(x);
     return y;
 }
