@@ -18,7 +18,7 @@
 #include <string.h>
 
 enum { MOST = 64, MOST_DEPTHS = 100 };
-static const char IDENTITY[] = "# rows of "; /* before a checkpoint's name and what they depend on */
+#define IDENTITY "rows of" /* the note of a checkpoint: what its rows depend on */
 typedef struct {
     TableOptions table;
     const char *files[MOST], *haystack, *task;
@@ -192,18 +192,11 @@ static int keep_length(const NeedleOptions *o, int i, int64_t length, const Tsv 
 
 /* What the rows of a checkpoint depend on besides their length (malloc). */
 static char *identity(const Trained *t, const NeedleOptions *o) {
-    const TaskData data = task_data(&t->task);
-    char hash[3][HASH_TEXT], *config = settings_of_model(&t->model.config);
-    cJSON *about = cJSON_CreateObject();
-    hash_text(hash[0], state_weights_hash(&t->model));
-    hash_text(hash[1], data.prose);
-    hash_text(hash[2], data.words);
-    cJSON_AddStringToObject(about, "weights", hash[0]);
-    cJSON_AddStringToObject(about, "configuration", config ? config : "");
-    cJSON_AddStringToObject(about, "task", t->recipe.task->name);
-    cJSON_AddNumberToObject(about, "task version", t->recipe.task->version);
-    cJSON_AddStringToObject(about, "prose", hash[1]);
-    cJSON_AddStringToObject(about, "word lists", hash[2]);
+    char hash[HASH_TEXT], *config = settings_of_model(&t->model.config);
+    cJSON *about = trained_identity(t);
+    hash_text(hash, state_weights_hash(&t->model));
+    cJSON_AddStringToObject(about, "weights", hash);
+    cJSON_AddRawToObject(about, "configuration", config ? config : "{}");
     cJSON_AddNumberToObject(about, "seed", (double)o->seed);
     cJSON_AddNumberToObject(about, "depths", (double)o->depths);
     cJSON_AddNumberToObject(about, "samples", (double)o->samples);
@@ -222,14 +215,13 @@ static int identify(const Trained *t, const NeedleOptions *o, int i, const Tsv *
     size_t room = 0, n;
     int status = 0;
     FILE *old = o->table.resume && !table->output.through ? fopen(o->table.out, "r") : 0;
-    fputs(IDENTITY, table->file);
-    tsv_text(table->file, o->files[i]);
-    fprintf(table->file, ": %s\n", own);
+    table_note(table, IDENTITY, o->files[i], own);
     while (!status && old && getline(&line, &room, old) > 0) {
-        n = strlen(IDENTITY) + strlen(o->files[i]);
-        if (strncmp(line, IDENTITY, strlen(IDENTITY)) || strlen(line) < n + 2) continue;
-        if (strncmp(line + strlen(IDENTITY), o->files[i], strlen(o->files[i])) || line[n] != ':') continue;
         line[strcspn(line, "\n")] = 0;
+        n = strlen("# " IDENTITY " ") + strlen(o->files[i]);
+        if (strncmp(line, "# " IDENTITY " ", n - strlen(o->files[i])) || strlen(line) < n + 2) continue;
+        if (strncmp(line + n - strlen(o->files[i]), o->files[i], strlen(o->files[i])) || line[n] != ':')
+            continue;
         if (!settings_differ(line + n + 1, own, difference, sizeof difference)) continue;
         snprintf(message, size, "%s has rows of %s that are others: %s; --force begins anew", o->table.out,
                  o->files[i], difference);
@@ -245,15 +237,8 @@ static int evaluate_file(const NeedleOptions *o, int i, Tsv *table, int64_t *row
                          size_t size) {
     static Trained t;
     if (trained_open(&t, o->files[i], o->task, o->haystack, shortest(o), message, size)) return -1;
-    const TaskData data = task_data(&t.task);
     int status = identify(&t, o, i, table, message, size);
-    if (data.origin) {
-        fputs("# prose of ", table->file);
-        tsv_text(table->file, o->files[i]);
-        fputs(": ", table->file);
-        tsv_text(table->file, data.origin);
-        fputc('\n', table->file);
-    }
+    table_note(table, "prose of", o->files[i], task_data(&t.task).origin);
     for (int k = 0; !status && k < o->length_count; k++) {
         const Row row = {&t, o->files[i], o->lengths[k], table->file};
         if (o->lengths[k] > o->limits[i]) continue;

@@ -119,22 +119,15 @@ static void report(const WritesOptions *o, const Trained *t, const char *file, c
     }
 }
 
-static int count_file(const WritesOptions *o, const char *file, FILE *to, char *message, size_t size) {
+static int count_file(const WritesOptions *o, const char *file, Tsv *table, char *message, size_t size) {
     Count layers[MOST_LAYERS] = {0};
     static Trained t;
     int status = 0;
     if (trained_open(&t, file, 0, o->haystack, o->length, message, size)) return -1;
     if (t.model.mixer->memory_every) {
-        const TaskData data = task_data(&t.task);
-        if (data.origin) {
-            fputs("# prose of ", to);
-            tsv_text(to, file);
-            fputs(": ", to);
-            tsv_text(to, data.origin);
-            fprintf(to, ", hash %016llx\n", (unsigned long long)data.prose);
-        }
+        table_note(table, "prose of", file, task_data(&t.task).origin);
         status = count_samples(&t, o, layers, message, size);
-        if (!status) report(o, &t, file, layers, to);
+        if (!status) report(o, &t, file, layers, table->file);
     } else {
         snprintf(message, size, "%s has no memory to look into", file);
         status = -1;
@@ -147,8 +140,7 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
     const WritesOptions *o = options;
     int status = 0;
     for (int i = 0; !status && i < o->count; i++) status = files_reads(o->files[i], message, size);
-    for (int i = 0; !status && i < o->count; i++)
-        status = count_file(o, o->files[i], table->file, message, size);
+    for (int i = 0; !status && i < o->count; i++) status = count_file(o, o->files[i], table, message, size);
     return status;
 }
 

@@ -129,20 +129,19 @@ static int files(const EvalOptions *o, char *message, size_t size) {
 static void report(const Evaluated *e, const Task *task, const EvalOptions *o) {
     double low, high;
     const int64_t samples = o->samples;
-    const double nats = score_nats(&e->sum), ln2 = 0.69314718055994530942;
+    const double nats = score_nats(&e->sum), bits = score_bits(&e->sum);
     stats_proportion(e->right, samples, &low, &high);
     if (task->metric == METRIC_SQUARED)
         printf("numbers=%lld mean_squared_error=%.6g\n", (long long)e->sum.numbers, score_squared(&e->sum));
     const int text = task->metric == METRIC_LOSS && task->vocab == 256;
     if (task->metric == METRIC_TOKENS || (task->metric == METRIC_LOSS && !text))
         printf("tokens=%lld tokens_right=%.4f nats=%.5f bits=%.5f perplexity=%.4f\n", (long long)e->sum.asked,
-               score_tokens(&e->sum), nats, nats / ln2, exp(nats));
+               score_tokens(&e->sum), nats, bits, exp(nats));
     if (o->depth >= 0.0) printf("depth=%.4f asked=%.4f\n", e->sum.depth / (double)samples, o->depth);
     if (text) {
         printf("bits_per_byte=%.5f nats_per_byte=%.5f perplexity_per_byte=%.4f next_byte_accuracy=%.4f "
                "context=%lld bytes=%lld\n",
-               nats / ln2, nats, exp(nats), score_tokens(&e->sum), (long long)o->length,
-               (long long)e->sum.asked);
+               bits, nats, exp(nats), score_tokens(&e->sum), (long long)o->length, (long long)e->sum.asked);
         return;
     }
     printf("correct=%lld total=%lld accuracy=%.4f low=%.4f high=%.4f\n", (long long)e->right,

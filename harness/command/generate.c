@@ -143,21 +143,12 @@ static int64_t prompt_next(Prompt *p, unsigned char *bytes, int64_t count, char 
 
 /* All of it into memory, for mixers that must know how much there will be. */
 static int prompt_hold(Prompt *p, char *message, size_t size) {
-    int64_t room = 1 << 16, n = 1;
     if (!p->reader) return 0;
+    p->text = data_rest(p->reader, &p->length, message, size);
     p->owned = 1;
-    for (p->text = malloc((size_t)room); p->text && n > 0;) {
-        n = data_next(p->reader, p->text + p->length, room - p->length, message, size);
-        if (n < 0) return -1;
-        if ((p->length += n) < room) continue;
-        char *larger = realloc(p->text, (size_t)(room = size_times(room, 2)));
-        if (!larger) free(p->text);
-        p->text = larger;
-    }
     data_close(p->reader);
     p->reader = 0;
-    return p->text ? 0
-                   : (snprintf(message, size, "no memory for a prompt of %lld bytes", (long long)room), -1);
+    return p->text ? 0 : -1;
 }
 
 static int prompt_open(Prompt *p, const GenerateOptions *o, char *message, size_t size) {

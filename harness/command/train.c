@@ -186,11 +186,11 @@ static double validate(Validation *v, const Trainer *t, int64_t length) {
     const int64_t longest = task_longest(&v->t.task);
     v->options.length = length < longest ? length : longest;
     const int status = evaluate(&v->t, &v->options, 0, &result, message, sizeof message);
-    if (status < 0) fprintf(stderr, "titans train: validation: %s\n", message);
+    if (status < 0) say("titans train: validation", message);
     if (status) return NAN;
     const double nats = score_nats(&result.sum);
     fprintf(stderr, "step %lld: validation loss %.4f nats, %.4f bits a byte, of %lld windows of %lld bytes\n",
-            (long long)t->progress.step, nats, nats / 0.69314718055994530942, (long long)v->options.samples,
+            (long long)t->progress.step, nats, score_bits(&result.sum), (long long)v->options.samples,
             (long long)v->options.length);
     return nats;
 }

@@ -1,6 +1,5 @@
 #include "learn/evaluate.h"
 #include "base/check.h"
-#include "base/hash.h"
 #include "base/number.h"
 #include "base/size.h"
 #include "file/settings.h"
@@ -135,29 +134,12 @@ static int piece_read(Evaluation *e, int64_t until) {
 
 /* ---- its state in a file ---- */
 
-static void add_hash(cJSON *about, const char *key, uint64_t hash) {
-    char text[HASH_TEXT];
-    hash_text(text, hash);
-    cJSON_AddStringToObject(about, key, text);
-}
-
-/* What must be the same for a state to be gone on from (malloc): a text by what it is, not by its name. */
+/* What must be the same for a state to be gone on from (malloc). */
 static char *evaluation_describe(const Evaluation *e) {
-    const Recipe *r = &e->t->recipe;
-    const TaskData data = task_data(&e->t->task);
-    cJSON *about = cJSON_CreateObject();
-    char text[64], depth[64];
-    cJSON_AddStringToObject(about, "task", r->task->name);
-    cJSON_AddNumberToObject(about, "task version", r->task->version);
-    for (const Field *f = r->task->fields; f && f->key; f++)
-        if (f->kind == FIELD_INTEGER || f->kind == FIELD_REAL)
-            cJSON_AddNumberToObject(about, f->key, field_number(f, r->task_options));
-        else if (f->kind == FIELD_CHOICE)
-            cJSON_AddStringToObject(about, f->key, field_text(f, r->task_options, text, sizeof text));
-    add_hash(about, "prose", data.prose);
-    add_hash(about, "word lists", data.words);
-    number_format(text, sizeof text, "%llu", (unsigned long long)e->o->seed);
-    cJSON_AddStringToObject(about, "seed", text);
+    cJSON *about = trained_identity(e->t);
+    char seed[32], depth[64];
+    snprintf(seed, sizeof seed, "%llu", (unsigned long long)e->o->seed);
+    cJSON_AddStringToObject(about, "seed", seed);
     cJSON_AddNumberToObject(about, "length", (double)e->o->length);
     cJSON_AddNumberToObject(about, "samples", (double)e->o->samples);
     cJSON_AddNumberToObject(about, "batch", (double)e->o->batch);

@@ -48,5 +48,6 @@ void score_add(Score *sum, const Score *score) {
 }
 
 double score_nats(const Score *s) { return s->asked ? s->loss / (double)s->asked : 0.0; }
+double score_bits(const Score *s) { return score_nats(s) / 0.69314718055994530942; }
 double score_tokens(const Score *s) { return s->asked ? (double)s->right / (double)s->asked : 0.0; }
 double score_squared(const Score *s) { return s->numbers ? s->squared / (double)s->numbers : 0.0; }

@@ -30,6 +30,7 @@ int score_right(const Score *score, const Task *task, const Sample *sample);
 
 /* All samples together. */
 void score_add(Score *sum, const Score *score);
-double score_nats(const Score *sum);    /* per token asked for */
+double score_nats(const Score *sum); /* per token asked for */
+double score_bits(const Score *sum);
 double score_tokens(const Score *sum);  /* share of tokens right */
 double score_squared(const Score *sum); /* mean squared error */

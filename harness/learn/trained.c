@@ -1,5 +1,7 @@
 #include "learn/trained.h"
+#include "base/hash.h"
 
+#include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -65,6 +67,29 @@ int trained_open_bytes(Trained *t, const char *file, char *message, size_t size)
              (long long)t->model.config.vocab, BYTES);
     trained_close(t);
     return -1;
+}
+
+static void add_hash(cJSON *about, const char *key, uint64_t hash) {
+    char text[HASH_TEXT];
+    hash_text(text, hash);
+    cJSON_AddStringToObject(about, key, text);
+}
+
+cJSON *trained_identity(const Trained *t) {
+    const Recipe *r = &t->recipe;
+    const TaskData data = task_data(&t->task);
+    cJSON *about = cJSON_CreateObject();
+    char text[64];
+    cJSON_AddStringToObject(about, "task", r->task->name);
+    cJSON_AddNumberToObject(about, "task version", r->task->version);
+    for (const Field *f = r->task->fields; f && f->key; f++)
+        if (f->kind == FIELD_INTEGER || f->kind == FIELD_REAL)
+            cJSON_AddNumberToObject(about, f->key, field_number(f, r->task_options));
+        else if (f->kind == FIELD_CHOICE)
+            cJSON_AddStringToObject(about, f->key, field_text(f, r->task_options, text, sizeof text));
+    add_hash(about, "prose", data.prose);
+    add_hash(about, "word lists", data.words);
+    return about;
 }
 
 void trained_close(Trained *t) {

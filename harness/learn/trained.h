@@ -19,6 +19,10 @@ int trained_open(Trained *trained, const char *file, const char *task, const cha
                  char *message, size_t size);
 void trained_close(Trained *trained);
 
+/* The task, its version and its options, and the texts it asks about, by what they are and not by their names: what rows
+ * and states of an evaluation depend on besides the model. Release with cJSON_Delete. */
+struct cJSON *trained_identity(const Trained *trained);
+
 /* The checkpoint alone, for texts: refuses one that is not of bytes. 0, or -1 with a message. */
 int trained_open_bytes(Trained *trained, const char *file, char *message, size_t size);
 

@@ -132,7 +132,8 @@ size_t field_describe(const Field *fields, char *text, size_t size) {
     return used < size ? used : size - 1;
 }
 
-int word_distance(const char *a, const char *b) {
+/* Letters to change, add or drop (Levenshtein), of which 63 of a word count. */
+static int word_distance(const char *a, const char *b) {
     int row[64], n = (int)strnlen(b, 63);
     for (int j = 0; j <= n; j++) row[j] = j;
     for (int i = 1; a[i - 1]; i++) {
@@ -169,7 +170,7 @@ void field_unknown(const FieldSet *sets, int count, const char *key, char *messa
     }
 }
 
-const char *word_nearest(const char *typed, const char *(*name)(int i)) {
+static const char *word_nearest(const char *typed, const char *(*name)(int i)) {
     const char *nearest = 0;
     int least = 3;
     for (int i = 0; name(i); i++) {

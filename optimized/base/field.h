@@ -55,12 +55,6 @@ size_t field_describe(const Field *fields, char *text, size_t size);
 /* Says that none of the sets has the key, which they have, and what was probably meant. */
 void field_unknown(const FieldSet *sets, int count, const char *key, char *message, size_t size);
 
-/* "did you mean": of the names that name(0), name(1), .. gives until NULL the one nearest to what was typed, or NULL. */
-const char *word_nearest(const char *typed, const char *(*name)(int i));
-
-/* "unknown mixer "lm" (did you mean "lmm"?); there are: .." */
+/* "unknown mixer "lm" (did you mean "lmm"?); there are: ..", the names being name(0), name(1), .. until NULL. */
 void word_unknown(const char *what, const char *typed, const char *(*name)(int i), char *message,
                   size_t size);
-
-/* Letters to change, add or drop (Levenshtein) to get from one word to the other, of which 63 count. */
-int word_distance(const char *a, const char *b);

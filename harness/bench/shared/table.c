@@ -25,6 +25,15 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 const struct argp table_argp = {options, parse, 0, 0, 0, 0, 0};
 const struct argp_child table_children[] = {{&table_argp, 0, 0, 0}, {0}};
 
+void table_note(const Tsv *table, const char *what, const char *file, const char *text) {
+    if (!text) return;
+    fprintf(table->file, "# %s ", what);
+    tsv_text(table->file, file);
+    fputs(": ", table->file);
+    tsv_text(table->file, text);
+    fputc('\n', table->file);
+}
+
 int table_run(const TableWork *work, void *own, const TableOptions *o, int argc, char **argv) {
     char message[MESSAGE];
     Tsv table;

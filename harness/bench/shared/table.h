@@ -22,6 +22,9 @@ typedef struct {
     int (*measure)(void *options, Tsv *table, char *message, size_t size);
 } TableWork;
 
+/* A line "# WHAT FILE: TEXT"; none where text is NULL. */
+void table_note(const Tsv *table, const char *what, const char *file, const char *text);
+
 /* Opens the table, measures, closes it or discards it; the exit code. Rows that were measured before an interrupt are
  * kept. */
 int table_run(const TableWork *work, void *options, const TableOptions *table, int argc, char **argv);

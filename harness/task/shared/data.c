@@ -1,6 +1,5 @@
 #include "task/shared/data.h"
 #include "base/hash.h"
-#include "base/size.h"
 #include "terminal/files.h"
 
 #include <errno.h>
@@ -137,33 +136,33 @@ int64_t data_next(DataReader *r, void *bytes, int64_t count, char *message, size
                    : next_plain(r, bytes, count, message, size);
 }
 
-/* Reads on behind what text has. 0, or -1 with a message. */
-static int read_on(DataReader *r, char **text, int64_t *used, char *message, size_t size) {
+char *data_rest(DataReader *r, int64_t *length, char *message, size_t size) {
     int64_t room = RAW, n = 1;
-    while (n > 0) {
-        if (!*text || *used == room) {
-            if (*text) room = size_times(room, 2);
-            char *larger = room <= MOST_TEXT ? realloc(*text, (size_t)room + 1) : 0;
-            if (!larger && room > MOST_TEXT) FAIL("%s: more than 2 GiB of text, too large", r->input.path);
-            if (!larger) FAIL("%s: no memory for %lld bytes", r->input.path, (long long)room);
-            *text = larger;
+    char *text = malloc((size_t)room + 1);
+    *length = 0;
+    while (text && n > 0) {
+        n = data_next(r, text + *length, room - *length, message, size);
+        if (n < 0) return free(text), (char *)0;
+        if ((*length += n) < room) continue;
+        if (room >= MOST_TEXT) {
+            snprintf(message, size, "%s: more than 2 GiB of text, too large", r->input.path);
+            return free(text), (char *)0;
         }
-        if ((n = data_next(r, *text + *used, room - *used, message, size)) < 0) return -1;
-        *used += n;
+        char *larger = realloc(text, (size_t)(room *= 2) + 1);
+        if (!larger) free(text);
+        text = larger;
     }
-    (*text)[*used] = 0;
-    return 0;
+    if (!text)
+        return snprintf(message, size, "%s: no memory for %lld bytes", r->input.path, (long long)room), text;
+    text[*length] = 0;
+    return text;
 }
 
 char *data_read(const char *path, int64_t *length, char *message, size_t size) {
     DataReader *r = data_open(path, message, size);
-    char *text = 0;
-    *length = 0;
-    const int status = r ? read_on(r, &text, length, message, size) : -1;
+    char *text = r ? data_rest(r, length, message, size) : 0;
     data_close(r);
-    if (!status) return text;
-    free(text);
-    return 0;
+    return text;
 }
 
 /* ---- the data folder ---- */

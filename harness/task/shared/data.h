@@ -18,7 +18,10 @@ DataReader *data_open(const char *path, char *message, size_t size);
 int64_t data_next(DataReader *reader, void *bytes, int64_t count, char *message, size_t size);
 void data_close(DataReader *reader);
 
-/* All of it, at most 2 GiB (malloc, a 0 behind it). NULL with a message. */
+/* All that is left, at most 2 GiB (malloc, a 0 behind it). NULL with a message. */
+char *data_rest(DataReader *reader, int64_t *length, char *message, size_t size);
+
+/* A whole file, likewise. */
 char *data_read(const char *path, int64_t *length, char *message, size_t size);
 
 /* The file NAME or NAME.gz below the data folder; NULL when it is not there (no message) or cannot be read
