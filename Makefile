@@ -21,7 +21,7 @@ export LC_ALL := C
 # ---- what is built ----------------------------------------------------------------------------------------------------
 ARCH     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 ISAS     := $(if $(filter aarch64,$(ARCH)),scalar neon,scalar avx2 avx512)
-VARIANTS := float double long_double quad complex_double complex_quad bound
+VARIANTS := float double long_double quad complex_double complex_quad bound adjoint
 GEN      := $(BUILD)/gen
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
@@ -97,9 +97,9 @@ $(NAIVE): $(BUILD)/%.o: harness/bench/naive/memory_naive.c Makefile $(STAMP)
 	@echo '  CC    $* memory, $(NAIVE_FLAGS)'
 	@$(CC) -std=c11 -D_GNU_SOURCE $(WARNINGS) $(NAIVE_FLAGS) $(INCLUDE) -DNAIVE_NAME=$* -c $< -o $@
 # One unit for every arithmetic.
-$(BUILD)/reference_bound.o: $(GEN)/reference.c Makefile $(STAMP)
-	@echo '  CXX   reference with error bounds'
-	@$(CXX) -std=gnu++17 -x c++ $(REF_FLAGS) -DREAL_BOUND -c $< -o $@
+$(BUILD)/reference_bound.o $(BUILD)/reference_adjoint.o: $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile $(STAMP)
+	@echo '  CXX   reference in $*'
+	@$(CXX) -std=gnu++17 -x c++ $(REF_FLAGS) -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
 $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile $(STAMP)
 	@echo '  CC    reference in $*'
 	@$(CC) -std=c11 -D_GNU_SOURCE $(REF_FLAGS) -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@

@@ -15,6 +15,9 @@ static real silu(real x) { return x * sigmoid(x); }
  */
 static real gelu(real x) { return x * sigmoid(R(1.5957691216057308) * (x + R(0.044715) * x * x * x)); }
 
+/* softplus(x) = log(1 + exp(x)); above 20 it is x, as the packages compute it (2e-9 apart there). */
+static real softplus(real x) { return RE(x) > 20 ? x : log(1 + exp(x)); }
+
 /* y = x W (the linear map of eqs 1 and 11): x (T x n), W (n x m), y (T x m). */
 static void project(int64_t T, int64_t n, int64_t m, const real *x, const real *W, real *y) {
     for (int64_t t = 0; t < T; t++)
@@ -95,6 +98,33 @@ static void norm_gate(int64_t T, int64_t H, int64_t dh, const real *y, const rea
             rms_norm(1, dh, y + at, gain + h * dh, o + at);
             for (int64_t i = at; i < at + dh; i++) o[i] = o[i] * silu(z[i]);
         }
+}
+
+/* The convolution of the recurrent relatives: y = silu(conv(x) + bias), bias (D) or NULL. tail (w x D): the rows before x,
+ * oldest first, of which the first is not read (the packages keep it); NULL: zeros. next (w x D) or NULL: the tail of what
+ * follows. x, y (T x D), weight (w x D). */
+static void short_conv(int64_t T, int64_t D, int64_t w, const real *x, const real *weight, const real *bias,
+                       const real *tail, real *y, real *next) {
+    real *rows = R_NEW((w + T) * D);
+    if (tail) real_copy(w * D, tail, rows);
+    real_copy(T * D, x, rows + w * D);
+    conv(T, D, w, x, weight, rows + D, y);
+    for (int64_t i = 0; i < T * D; i++) y[i] = silu(bias ? y[i] + bias[i % D] : y[i]);
+    if (next) real_copy(w * D, rows + T * D, next);
+    free(rows);
+}
+
+/* Every group of n numbers by itself: y = x / sqrt(mean x^2 + eps), or with `centred` of x - mean x (a group norm).
+ * x, y (rows x n). */
+static void group_norm(int64_t rows, int64_t n, int centred, real eps, const real *x, real *y) {
+    for (int64_t r = 0; r < rows; r++) {
+        real mean = 0, squares = 0;
+        for (int64_t i = 0; i < n && centred; i++) mean += x[r * n + i] / (real)n;
+        for (int64_t i = 0; i < n; i++) y[r * n + i] = x[r * n + i] - mean;
+        for (int64_t i = 0; i < n; i++) squares += y[r * n + i] * y[r * n + i];
+        real root = sqrt(squares / (real)n + eps);
+        for (int64_t i = 0; i < n; i++) y[r * n + i] = y[r * n + i] / root;
+    }
 }
 
 /* h(z) = min(max(1.2 sigma(z) - 0.1, 0), 1): reaches 0 and 1 exactly, where its slope is 0. */

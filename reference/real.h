@@ -5,6 +5,7 @@
  *   REAL_COMPLEX_DOUBLE  value + i h tangent with h = 2^-100: a directional derivative without cancellation
  *   REAL_COMPLEX_QUAD    the same on REAL_QUAD's type
  *   REAL_BOUND           C++: value, tangent and bounds of the float32 error of both (bounded.h)
+ *   REAL_ADJOINT         C++: value in double and the record of its computation, for reverse mode (adjoint.h)
  *
  * What keeps the complex step honest: branches look at RE(x) and select whole values; no fabs, conj, pow,
  * fmax or comparison of a real; masks are loop limits; every root has its eps inside; the imaginary unit I
@@ -59,6 +60,10 @@ typedef _Complex _Float128 real;
 #include "bounded.h"
 typedef Bounded real;
 #define REFERENCE_NAME bound
+#elif defined REAL_ADJOINT
+#include "adjoint.h"
+typedef Adjoint real;
+#define REFERENCE_NAME adjoint
 #else
 #error "choose one arithmetic with -DREAL_<X>; the list is above"
 #endif
@@ -79,7 +84,7 @@ real exp(real), log(real), tanh(real), sqrt(real);
 #if defined REAL_COMPLEX_DOUBLE || defined REAL_COMPLEX_QUAD
 #define REAL_IS_COMPLEX
 #define RE(x) __real__(x)
-#elif defined REAL_BOUND
+#elif defined REAL_BOUND || defined REAL_ADJOINT
 #define RE(x) ((x).v)
 #else
 #define RE(x) (x)
@@ -88,6 +93,21 @@ real exp(real), log(real), tanh(real), sqrt(real);
 /* A constant of the equations: the double nearest to it, the same function in every arithmetic wider than
  * float; float rounds it once more, which the bound counts. */
 #define R(constant) ((real)(constant))
+
+/* The value of x without its derivative: for what an equation holds constant (a detached divisor, memory of an
+ * earlier segment). */
+static inline real real_constant(real x) {
+#if defined REAL_IS_COMPLEX
+    __imag__ x = 0;
+    return x;
+#elif defined REAL_BOUND
+    return Bounded(x.v, 0, x.ev, 0);
+#elif defined REAL_ADJOINT
+    return Adjoint(x.v);
+#else
+    return x;
+#endif
+}
 
 /* The dimension of that name. */
 static inline int64_t dim(const Call *c, const char *name) { return call_dim(c, name); }
@@ -102,6 +122,14 @@ static inline const real *in(const Call *c, const char *name) {
 }
 static inline real *out(const Call *c, const char *name) {
     return (real *)c->out[argument_of(c, c->equation->out, name)];
+}
+
+/* NULL where the equation has none of that name: equations that share a run function. */
+static inline const real *in_if(const Call *c, const char *name) {
+    return argument_find(c->equation->in, name) < 0 ? NULL : in(c, name);
+}
+static inline real *out_if(const Call *c, const char *name) {
+    return argument_find(c->equation->out, name) < 0 ? NULL : out(c, name);
 }
 
 /* n zeros, to be given to free(). */
@@ -132,6 +160,9 @@ static inline void real_from_double(void *dst, const double *value, const double
         __imag__ x[i] = t * 0x1p-100;
 #elif defined REAL_BOUND
         x[i] = Bounded(value[i], t, 0, 0);
+#elif defined REAL_ADJOINT
+        x[i] = adjoint_given(value[i]);
+        (void)t;
 #else
         (void)t;
         x[i] = (real)value[i];
@@ -150,6 +181,8 @@ static inline void real_to_double(const void *src, double *value, double *tangen
         t = x[i].d;
         e = x[i].ev;
         te = x[i].ed;
+#elif defined REAL_ADJOINT
+        t = adjoint_arrived(x[i]);
 #endif
         if (value) value[i] = (double)RE(x[i]);
         if (tangent) tangent[i] = t;
@@ -157,6 +190,12 @@ static inline void real_to_double(const void *src, double *value, double *tangen
         if (tangent_error) tangent_error[i] = te;
     }
 }
+
+#ifdef REAL_ADJOINT
+#define REAL_REVERSE adjoint_begin, adjoint_seed, adjoint_reverse
+#else
+#define REAL_REVERSE NULL, NULL, NULL
+#endif
 
 #define REAL_JOIN_(a, b) a##b
 #define REAL_JOIN(a, b) REAL_JOIN_(a, b)
@@ -172,8 +211,8 @@ static inline void real_to_double(const void *src, double *value, double *tangen
         fprintf(stderr, "reference: there is no equation \"%s\"\n", name);                                   \
         abort();                                                                                             \
     }                                                                                                        \
-    const Reference REAL_JOIN(reference_, REFERENCE_NAME) = {REAL_TEXT(REFERENCE_NAME), sizeof(real), list,  \
-                                                             real_from_double, real_to_double};
+    const Reference REAL_JOIN(reference_, REFERENCE_NAME) = {                                                \
+        REAL_TEXT(REFERENCE_NAME), sizeof(real), list, real_from_double, real_to_double, REAL_REVERSE};
 
 /* The equation of that name in the arithmetic at hand. */
 static const Equation *equation_named(const char *name);

@@ -29,15 +29,16 @@ typedef struct Dimension {
 
 /* Which numbers a tensor may hold. */
 typedef enum Role {
-    NUMBER,  /* any */
-    INDEX,   /* whole, 0 to classes - 1 */
-    TARGET,  /* whole, -1 (counts for nothing) to classes - 1 */
-    DECAY,   /* alpha, 0 to 1 */
-    STEP,    /* theta, not negative */
-    CARRY,   /* eta, 0 to 1 */
-    GAIN,    /* any, 1 at first */
-    LIMIT,   /* a positive number of the configuration, theta_max */
-    WEIGHTS, /* all parameters of a model, one after another */
+    NUMBER,    /* any */
+    INDEX,     /* whole, 0 to classes - 1 */
+    TARGET,    /* whole, -1 (counts for nothing) to classes - 1 */
+    DECAY,     /* alpha, 0 to 1 */
+    STEP,      /* theta, not negative */
+    CARRY,     /* eta, 0 to 1 */
+    LOG_DECAY, /* logarithm of a decay, not positive */
+    GAIN,      /* any, 1 at first */
+    LIMIT,     /* a positive number of the configuration, theta_max */
+    WEIGHTS,   /* all parameters of a model, one after another */
     ROLES
 } Role;
 
@@ -88,10 +89,15 @@ typedef struct Reference {
     /* Any output may be NULL; those the arithmetic lacks are filled with 0. */
     void (*to_double)(const void *src, double *value, double *tangent, double *error, double *tangent_error,
                       size_t n);
+    /* Reverse mode, or NULL where the arithmetic has none: begin forgets what was recorded before, seed adds cotangents
+     * to n of its numbers, reverse carries them back; to_double's tangent is then what arrived at a number. */
+    void (*begin)(void);
+    void (*seed)(const void *x, const double *cotangent, size_t n);
+    void (*reverse)(void);
 } Reference;
 
 extern const Reference reference_float, reference_double, reference_long_double, reference_quad;
-extern const Reference reference_complex_double, reference_complex_quad, reference_bound;
+extern const Reference reference_complex_double, reference_complex_quad, reference_bound, reference_adjoint;
 
 #ifdef __cplusplus
 }

@@ -266,18 +266,6 @@ static int check_narrow(const char *name, int64_t n, const double *x, char *mess
     return 0;
 }
 
-static float *narrow(int64_t n, const double *x) {
-    float *y = calloc((size_t)n + 16, sizeof *y);
-    CHECK(y, "no memory for %ld numbers", n);
-    for (int64_t i = 0; x && i < n; i++) y[i] = (float)x[i];
-    return y;
-}
-
-static void widen(int64_t n, float *x, double *y) {
-    for (int64_t i = 0; y && i < n; i++) y[i] = (double)x[i];
-    free(x);
-}
-
 static int all_zero(int64_t n, const double *x) {
     for (int64_t i = 0; i < n; i++)
         if (x[i] != 0.0) return 0;
@@ -310,26 +298,7 @@ static int run_kernel(Run *r, const char *isa, char *message, size_t size) {
         if (check_narrow(r->e->in[i].name, r->in_size[i], r->in[i], message, size)) return -1;
     for (int i = 0; i < r->outputs; i++)
         if (check_narrow(r->e->out[i].name, r->out_size[i], r->cotangent[i], message, size)) return -1;
-    KernelRun k = {.dims = &r->dims};
-    memcpy(k.in_size, r->in_size, sizeof k.in_size);
-    memcpy(k.out_size, r->out_size, sizeof k.out_size);
-    for (int i = 0; i < r->inputs; i++) {
-        k.in[i] = narrow(r->in_size[i], r->in[i]);
-        if (r->grad[0]) k.grad[i] = narrow(r->in_size[i], 0);
-    }
-    for (int i = 0; i < r->outputs; i++) {
-        k.out[i] = narrow(r->out_size[i], 0);
-        if (r->grad[0]) k.cotangent[i] = narrow(r->out_size[i], r->cotangent[i]);
-    }
-    a.run(&k);
-    for (int i = 0; i < r->inputs; i++) {
-        free(k.in[i]);
-        if (k.grad[i]) widen(r->in_size[i], k.grad[i], r->grad[i]);
-    }
-    for (int i = 0; i < r->outputs; i++) {
-        free(k.cotangent[i]);
-        widen(r->out_size[i], k.out[i], r->out[i]);
-    }
+    kernel_evaluate(&a, &r->dims, constant(r->in), r->grad[0] ? constant(r->cotangent) : 0, r->out, r->grad);
     return 0;
 }
 

@@ -78,3 +78,38 @@ int32_t *run_integers(int64_t n, const float *x) {
     for (int64_t i = 0; i < n; i++) y[i] = (int32_t)x[i];
     return y;
 }
+
+static float *narrow(int64_t n, const double *x) {
+    float *y = run_zeros(n + 16);
+    for (int64_t i = 0; x && i < n; i++) y[i] = (float)x[i];
+    return y;
+}
+
+static void widen(int64_t n, float *x, double *y) {
+    for (int64_t i = 0; i < n; i++) y[i] = (double)x[i];
+    free(x);
+}
+
+void kernel_evaluate(const KernelAdapter *adapter, const Dims *dims, const double *const *in,
+                     const double *const *cotangent, double *const *out, double *const *grad) {
+    KernelRun k = {.dims = dims};
+    const int inputs = argument_count(dims->equation->in), outputs = argument_count(dims->equation->out);
+    dims_sizes(dims, k.in_size, k.out_size);
+    for (int i = 0; i < inputs; i++) {
+        k.in[i] = narrow(k.in_size[i], in[i]);
+        if (cotangent) k.grad[i] = narrow(k.in_size[i], 0);
+    }
+    for (int i = 0; i < outputs; i++) {
+        k.out[i] = narrow(k.out_size[i], 0);
+        if (cotangent) k.cotangent[i] = narrow(k.out_size[i], cotangent[i]);
+    }
+    adapter->run(&k);
+    for (int i = 0; i < inputs; i++) {
+        free(k.in[i]);
+        if (cotangent) widen(k.in_size[i], k.grad[i], grad[i]);
+    }
+    for (int i = 0; i < outputs; i++) {
+        free(k.cotangent[i]);
+        widen(k.out_size[i], k.out[i], out[i]);
+    }
+}

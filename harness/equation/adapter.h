@@ -47,6 +47,11 @@ int kernel_gradient_is_computed(const Equation *equation, int input);
 
 enum { LIMIT_MOST = 1000 }; /* what theta_max may be: the configuration's range */
 
+/* Runs a kernel on numbers that float32 holds: narrowed, and widened again. cotangent NULL: forward only; grad: one
+ * array per input, overwritten. */
+void kernel_evaluate(const KernelAdapter *adapter, const Dims *dims, const double *const *in,
+                     const double *const *cotangent, double *const *out, double *const *grad);
+
 /* By name; stop the program where there is none. A gradient is NULL in a forward-only run. */
 int64_t run_dim(const KernelRun *run, const char *name);
 int64_t run_size(const KernelRun *run, const char *input);

@@ -13,7 +13,9 @@ static inline double uniform(uint64_t *state) {
 }
 
 static inline int role_is_index(Role role) { return role == INDEX || role == TARGET; }
-static inline int role_is_gate(Role role) { return role == DECAY || role == STEP || role == CARRY; }
+static inline int role_is_gate(Role role) {
+    return role == DECAY || role == STEP || role == CARRY || role == LOG_DECAY;
+}
 
 /* Gates are small positive numbers, gains near 1, tokens and targets indices below the number of classes; a model's
  * parameters are in [-1/2, 1/2), as weights are; all else is in [-1, 1). Fills input i, n numbers. */
@@ -26,6 +28,7 @@ static inline void inputs_fill(const Dims *d, int i, int64_t n, double *x, uint6
                : role == STEP      ? r / 8
                : role == LIMIT     ? 0.125
                : role == CARRY     ? 0.25 + r / 2
+               : role == LOG_DECAY ? -r
                : role == WEIGHTS   ? r - 0.5
                : role == GAIN      ? 0.5 + r
                                    : 2 * r - 1;

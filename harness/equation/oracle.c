@@ -128,3 +128,20 @@ void oracle_gradient(const Dims *d, const double *const *in, const double *const
     evaluation_close(&step);
     evaluation_close(&bounded);
 }
+
+void oracle_adjoint(const Dims *d, const double *const *in, const double *const *cotangent,
+                    double *const *out, double *const *grad) {
+    const Reference *r = &reference_adjoint;
+    r->begin();
+    Evaluation c = evaluation_open(r, d, in, NULL);
+    evaluation_run(&c);
+    for (int i = 0; i < c.outputs; i++) {
+        r->to_double(c.out[i], out[i], NULL, NULL, NULL, (size_t)c.out_size[i]);
+        if (cotangent[i]) r->seed(c.out[i], cotangent[i], (size_t)c.out_size[i]);
+    }
+    r->reverse();
+    for (int i = 0; i < c.inputs; i++)
+        if (grad[i]) r->to_double(c.in[i], NULL, grad[i], NULL, NULL, (size_t)c.in_size[i]);
+    r->begin();
+    evaluation_close(&c);
+}

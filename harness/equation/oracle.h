@@ -29,3 +29,8 @@ void oracle_run(const Reference *r, const Dims *dims, const double *const *in, c
  * or NULL (skip) per input. */
 void oracle_gradient(const Dims *dims, const double *const *in, const double *const *cotangent,
                      double *const *grad, double *const *grad_bound);
+
+/* The same gradient by reverse mode in double, all inputs in one run, with the outputs. grad, out: one array or NULL per
+ * argument. */
+void oracle_adjoint(const Dims *dims, const double *const *in, const double *const *cotangent,
+                    double *const *out, double *const *grad);

@@ -66,6 +66,7 @@ echo "#define TITANS_COMMIT \"$(commit)\"" | keep build.h
     registry benches.h Bench bench_ benches $(names harness/bench)
     registry kernel_adapters.h KernelAdapters kernel_adapters_ kernel_adapters $(names harness/equation/kernel)
     registry oracle_equations.h OracleEquations oracle_equations_ oracle_equations $(names harness/verify/oracle/equation)
+    registry peers.h Peers peers_ peers $(names harness/peer)
     registry kernel_benches.h KernelBench kernel_bench_ kernel_benches $(names harness/bench/kernel)
     {
         echo 'static const EquationCase equation_cases[] = {'

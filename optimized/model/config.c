@@ -110,11 +110,12 @@ int config_preset(const char *name, Config *c, char *message, size_t size) {
 }
 
 int config_settle(Config *c, char *message, size_t size) {
+    const int own_widths = config_has(c, "key_width"); /* of heads, whatever the model's is */
     if (c->vocab < 1)
         snprintf(message, size, "\"vocab\" is not set");
-    else if (c->width % c->heads)
+    else if (!own_widths && c->width % c->heads)
         snprintf(message, size, "\"width\" %ld is not a multiple of \"heads\" %ld", c->width, c->heads);
-    else if (c->width / c->heads % 2)
+    else if (!own_widths && c->width / c->heads % 2)
         snprintf(message, size, "head width %ld must be even", c->width / c->heads);
     else
         return c->mixer->settle ? c->mixer->settle(c, message, size) : 0;

@@ -1,0 +1,330 @@
+#include "peer/shared/judge.h"
+#include "peer/shared/view.h"
+#include "base/check.h"
+#include "base/dispatch.h"
+#include "equation/adapter.h"
+#include "equation/oracle.h"
+
+#include <ctype.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What may differ, relative to the largest number of a tensor (at least 1): rounding in double, a peer that computed in
+ * float32 itself, our kernels in float32. */
+static const double ALLOWED_DOUBLE = 1e-10, ALLOWED_FLOAT_PEER = 5e-5, ALLOWED_KERNEL = 2e-4;
+
+enum { SHEETS = 2 * EQUATION_ARGUMENTS };
+
+/* All of one of their tensors as we compute it: an output, or the gradient of an input. */
+typedef struct {
+    const char *kind;
+    char name[160];
+    const SafeTensor *theirs;
+    double *ours;
+} Sheet;
+
+/* One of our tensors: where its numbers come from, or go to. */
+typedef struct {
+    View view;
+    const SafeTensor *theirs; /* NULL: absent, a dim or a constant */
+    int64_t *place, count;
+    int sheet; /* -1: nothing of theirs to compare with */
+} Binding;
+
+typedef struct {
+    const Peer *peer;
+    const VectorCase *of;
+    Dims dims;
+    int inputs, outputs, sheets;
+    int64_t members, in_size[EQUATION_ARGUMENTS], out_size[EQUATION_ARGUMENTS];
+    Binding in_from[EQUATION_ARGUMENTS], out_to[EQUATION_ARGUMENTS];
+    double *in[EQUATION_ARGUMENTS], *out[EQUATION_ARGUMENTS], *cotangent[EQUATION_ARGUMENTS],
+        *grad[EQUATION_ARGUMENTS];
+    Sheet sheet[SHEETS];
+} Trial;
+
+/* ---- dimensions ---- */
+
+/* "tokens=T gated=?z" as "tokens=13 gated=1". */
+static int dims_text(const Trial *t, char *text, size_t size, char *message, size_t message_size) {
+    const char *at = t->peer->dims;
+    *text = '\0';
+    while (*at) {
+        const size_t name = strcspn(at, "="), end = strcspn(at, " "), used = strlen(text);
+        char expression[96];
+        double value;
+        snprintf(expression, sizeof expression, "%.*s", (int)(end - name - 1), at + name + 1);
+        const char *word = case_text(t->of, expression);
+        if (!word && case_number(t->of, expression, &value, message, message_size)) return -1;
+        snprintf(text + used, size - used, "%.*s=", (int)name, at);
+        const size_t now = strlen(text);
+        if (word)
+            snprintf(text + now, size - now, "%s ", word);
+        else
+            snprintf(text + now, size - now, "%lld ", (long long)value);
+        at += end + (at[end] == ' ');
+    }
+    return 0;
+}
+
+static int trial_dims(Trial *t, char *message, size_t size) {
+    char text[512];
+    if (dims_text(t, text, sizeof text, message, size) ||
+        dims_read(&t->dims, t->peer->equation, text, message, size))
+        return -1;
+    const char *objection = dims_objection(&t->dims);
+    if (objection) return snprintf(message, size, "%s: %s", t->peer->equation, objection), -1;
+    t->inputs = argument_count(t->dims.equation->in);
+    t->outputs = argument_count(t->dims.equation->out);
+    dims_sizes(&t->dims, t->in_size, t->out_size);
+    return 0;
+}
+
+/* ---- which of their tensors are ours ---- */
+
+/* The sheet of one of their tensors; -1: there is none to compare with. */
+static int sheet_of(Trial *t, const char *kind, const char *name) {
+    const SafeTensor *theirs = case_tensor(t->of, kind, name);
+    if (!theirs) return -1;
+    for (int i = 0; i < t->sheets; i++)
+        if (t->sheet[i].theirs == theirs) return i;
+    CHECK(t->sheets < SHEETS, "more than %d tensors", SHEETS);
+    Sheet *s = &t->sheet[t->sheets];
+    *s = (Sheet){.kind = kind, .theirs = theirs, .ours = oracle_zeros(theirs->count)};
+    snprintf(s->name, sizeof s->name, "%s", name);
+    return t->sheets++;
+}
+
+static int bind_one(Trial *t, const View *v, const char *kind, int64_t wanted, Binding *b, char *message,
+                    size_t size) {
+    *b = (Binding){.view = *v,
+                   .theirs = v->scalar || v->constant ? 0 : case_tensor(t->of, kind, v->theirs),
+                   .sheet = -1};
+    if (v->scalar || v->constant) return 0;
+    if (!b->theirs)
+        return v->optional || !strcmp(kind, "out")
+                   ? 0
+                   : (snprintf(message, size, "%s/%s is missing", kind, v->theirs), -1);
+    if (view_places(v, t->of, b->theirs, &b->place, &b->count, message, size)) return -1;
+    if (b->count != wanted)
+        return snprintf(message, size, "%s/%s gives %lld numbers to '%s', which has %lld", kind, v->theirs,
+                        (long long)b->count, v->ours, (long long)wanted),
+               -1;
+    if (v->batched) {
+        if (t->members > 1 && t->members != b->theirs->shape[0])
+            return snprintf(message, size, "%s/%s has a batch of %lld, another tensor %lld", kind, v->theirs,
+                            (long long)b->theirs->shape[0], (long long)t->members),
+                   -1;
+        t->members = b->theirs->shape[0];
+    }
+    b->sheet = strcmp(kind, "in") ? sheet_of(t, kind, v->theirs) : sheet_of(t, "grad", v->theirs);
+    return 0;
+}
+
+static int bind_list(Trial *t, const char *list, const char *kind, const Argument *arguments,
+                     const int64_t *sizes, Binding *bindings, char *message, size_t size) {
+    View v;
+    int status, seen[EQUATION_ARGUMENTS] = {0};
+    while ((status = view_next(&list, &v, message, size)) > 0) {
+        const int i = argument_find(arguments, v.ours);
+        if (i < 0) return snprintf(message, size, "%s has no '%s'", t->peer->equation, v.ours), -1;
+        if (bind_one(t, &v, kind, sizes[i], &bindings[i], message, size)) return -1;
+        seen[i] = 1;
+    }
+    for (int i = 0; !status && arguments[i].name; i++)
+        if (!seen[i] && !strcmp(kind, "in") && sizes[i])
+            return snprintf(message, size, "nothing is given for '%s' of %s", arguments[i].name,
+                            t->peer->equation),
+                   -1;
+    return status;
+}
+
+/* A tensor of the case that no view names would be judged by nobody. */
+static int all_named(const Trial *t, char *message, size_t size) {
+    const SafeFile *f = &t->of->vectors->tensors;
+    const size_t prefix = strlen(t->of->name);
+    for (int k = 0; k < f->tensor_count; k++) {
+        const char *name = f->tensors[k].name;
+        if (strncmp(name, t->of->name, prefix) || name[prefix] != '/') continue;
+        const int out = !strncmp(name + prefix, "/out/", 5), in = !strncmp(name + prefix, "/in/", 4);
+        int found = !in && !out;
+        for (int i = 0; in && i < t->inputs; i++) found |= t->in_from[i].theirs == &f->tensors[k];
+        for (int i = 0; out && i < t->outputs; i++) found |= t->out_to[i].theirs == &f->tensors[k];
+        if (!found) return snprintf(message, size, "%s is not known to harness/peer", name + prefix + 1), -1;
+    }
+    return 0;
+}
+
+static int trial_begin(Trial *t, char *message, size_t size) {
+    const Peer *p = t->peer;
+    t->members = 1;
+    if (trial_dims(t, message, size) ||
+        bind_list(t, p->in, "in", t->dims.equation->in, t->in_size, t->in_from, message, size) ||
+        bind_list(t, p->out, "out", t->dims.equation->out, t->out_size, t->out_to, message, size) ||
+        all_named(t, message, size))
+        return -1;
+    for (int i = 0; i < t->inputs; i++) {
+        t->in[i] = oracle_zeros(t->in_size[i]);
+        t->grad[i] = oracle_zeros(t->in_size[i]);
+    }
+    for (int i = 0; i < t->outputs; i++) {
+        t->out[i] = oracle_zeros(t->out_size[i]);
+        t->cotangent[i] = oracle_zeros(t->out_size[i]);
+    }
+    return 0;
+}
+
+static void trial_end(Trial *t) {
+    for (int i = 0; i < EQUATION_ARGUMENTS; i++) {
+        free(t->in[i]), free(t->grad[i]), free(t->out[i]), free(t->cotangent[i]);
+        free(t->in_from[i].place), free(t->out_to[i].place);
+    }
+    for (int i = 0; i < t->sheets; i++) free(t->sheet[i].ours);
+}
+
+/* ---- one member of the batch ---- */
+
+static int64_t member_base(const Binding *b, int64_t member) {
+    return b->view.batched ? member * (b->theirs->count / b->theirs->shape[0]) : 0;
+}
+
+static int fill(const Trial *t, const Binding *b, int64_t member, int64_t n, double *x, char *message,
+                size_t size) {
+    const View *v = &b->view;
+    if (v->scalar) {
+        const int64_t there = case_list(t->of, v->theirs, x, n);
+        return there == n ? 0
+                          : (snprintf(message, size, "dims.%s has %lld numbers, '%s' wants %lld", v->theirs,
+                                      (long long)there, v->ours, (long long)n),
+                             -1);
+    }
+    for (int64_t j = 0; j < n; j++)
+        x[j] =
+            v->plus + (b->theirs ? safetensors_number(b->theirs, member_base(b, member) + b->place[j]) : 0);
+    return 0;
+}
+
+static int member_inputs(Trial *t, int64_t member, char *message, size_t size) {
+    for (int i = 0; i < t->inputs; i++)
+        if (fill(t, &t->in_from[i], member, t->in_size[i], t->in[i], message, size)) return -1;
+    for (int i = 0; i < t->outputs; i++) {
+        const Binding *b = &t->out_to[i];
+        const SafeTensor *cotangent = b->theirs ? case_tensor(t->of, "cot/out", b->view.theirs) : 0;
+        for (int64_t j = 0; j < t->out_size[i]; j++)
+            t->cotangent[i][j] =
+                cotangent ? safetensors_number(cotangent, member_base(b, member) + b->place[j]) : 0;
+    }
+    return 0;
+}
+
+static void member_outputs(Trial *t, int64_t member) {
+    for (int i = 0; i < t->outputs; i++) {
+        const Binding *b = &t->out_to[i];
+        for (int64_t j = 0; b->sheet >= 0 && j < t->out_size[i]; j++)
+            t->sheet[b->sheet].ours[member_base(b, member) + b->place[j]] = t->out[i][j];
+    }
+    for (int i = 0; i < t->inputs; i++) {
+        const Binding *b = &t->in_from[i];
+        for (int64_t j = 0; b->sheet >= 0 && j < t->in_size[i]; j++)
+            t->sheet[b->sheet].ours[member_base(b, member) + b->place[j]] += t->grad[i][j];
+    }
+}
+
+static int trial_run(Trial *t, const KernelAdapter *kernel, char *message, size_t size) {
+    for (int64_t member = 0; member < t->members; member++) {
+        if (member_inputs(t, member, message, size)) return -1;
+        if (kernel)
+            kernel_evaluate(kernel, &t->dims, constant(t->in), constant(t->cotangent), t->out, t->grad);
+        else
+            oracle_adjoint(&t->dims, constant(t->in), constant(t->cotangent), t->out, t->grad);
+        member_outputs(t, member);
+    }
+    return 0;
+}
+
+/* ---- the verdict ---- */
+
+/* Largest difference of a tensor as a share of what is allowed; at: where. */
+static double worst(const Sheet *s, double allowed, int64_t *at) {
+    double top = 1, share = 0;
+    for (int64_t j = 0; j < s->theirs->count; j++) top = fmax(top, fabs(safetensors_number(s->theirs, j)));
+    *at = 0;
+    for (int64_t j = 0; j < s->theirs->count; j++) {
+        const double now = fabs(s->ours[j] - safetensors_number(s->theirs, j)) / (allowed * top);
+        if (now <= share) continue;
+        share = now;
+        *at = j;
+        if (isnan(now)) return INFINITY;
+    }
+    for (int64_t j = 0; j < s->theirs->count; j++)
+        if (isnan(s->ours[j])) return *at = j, INFINITY;
+    return share;
+}
+
+static void place_text(const SafeTensor *t, int64_t at, char *text, size_t size) {
+    int64_t below = t->count;
+    size_t used = 0;
+    *text = '\0';
+    for (int i = 0; i < t->dims && used < size; i++) {
+        below /= t->shape[i] ? t->shape[i] : 1;
+        used += (size_t)snprintf(text + used, size - used, "%s%lld", i ? "," : "", (long long)(at / below));
+        at %= below;
+    }
+}
+
+/* Tensors whose gradient the kernels do not compute are not judged (kernel_gradient_is_computed). */
+static int judged(const Trial *t, int sheet, int by_kernel) {
+    if (strcmp(t->sheet[sheet].kind, "grad") || !by_kernel) return 1;
+    for (int i = 0; i < t->inputs; i++)
+        if (t->in_from[i].sheet == sheet && !kernel_gradient_is_computed(t->dims.equation, i)) return 0;
+    return 1;
+}
+
+static Judgement verdict(const Trial *t, int by_kernel, char text[JUDGE_TEXT]) {
+    const double allowed = by_kernel                             ? ALLOWED_KERNEL
+                           : vectors_are_float32(t->of->vectors) ? ALLOWED_FLOAT_PEER
+                                                                 : ALLOWED_DOUBLE;
+    double share = 0;
+    for (int i = 0; i < t->sheets; i++) {
+        int64_t at;
+        char place[96];
+        const Sheet *s = &t->sheet[i];
+        const double now = judged(t, i, by_kernel) ? worst(s, allowed, &at) : 0;
+        share = fmax(share, now);
+        if (now <= 1) continue;
+        place_text(s->theirs, at, place, sizeof place);
+        snprintf(text, JUDGE_TEXT, "%s/%s [%s]: ours %.17g, theirs %.17g", s->kind, s->name, place,
+                 s->ours[at], safetensors_number(s->theirs, at));
+        return JUDGE_FAIL;
+    }
+    snprintf(text, JUDGE_TEXT, "%d tensors, largest difference %.1e of their largest number", t->sheets,
+             share * allowed);
+    return t->sheets ? JUDGE_PASS : (snprintf(text, JUDGE_TEXT, "the case has no outputs"), JUDGE_FAIL);
+}
+
+/* The kernel of an equation at these dimensions; -1 with the reason: there is none. */
+static int kernel_for(const Trial *t, KernelAdapter *a, char *message, size_t size) {
+    if (!kernel_adapter_find(t->dims.equation->name, a))
+        return snprintf(message, size, "the reference alone has %s", t->dims.equation->name), -1;
+    if (kernel_accepts(a, &t->dims, message, size)) return -1;
+    if (!kernel_differentiable(a, &t->dims))
+        return snprintf(message, size, "the kernel has no gradient at these sizes"), -1;
+    return 0;
+}
+
+Judgement judge_case(const Peer *peer, const VectorCase *c, const char *impl, char text[JUDGE_TEXT]) {
+    Trial t = {.peer = peer, .of = c};
+    KernelAdapter adapter;
+    const int by_kernel = strcmp(impl, "reference") != 0;
+    Judgement result = JUDGE_FAIL;
+    if (!trial_begin(&t, text, JUDGE_TEXT)) {
+        if (by_kernel && kernel_for(&t, &adapter, text, JUDGE_TEXT))
+            result = JUDGE_SKIP;
+        else if (!trial_run(&t, by_kernel ? &adapter : 0, text, JUDGE_TEXT))
+            result = verdict(&t, by_kernel, text);
+    }
+    trial_end(&t);
+    return result;
+}
