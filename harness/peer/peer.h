@@ -4,7 +4,7 @@
  *
  * dims: our dimensions from theirs, "tokens=T heads=H/2 gated=?z": expressions (+ - * / and parentheses) over the numbers
  * of a case's "dims"; true and false are 1 and 0; a text is the name of a value; ?z is 1 when the case has in/z; axes(z)
- * is how many axes in/z has, axis(z,2) the length of one.
+ * is how many axes in/z has, axis(z,2) the length of one, both 0 without z.
  *
  * in, out: our tensors from theirs, "wq=q_proj.weight' state=@state0?", `ours=VIEW`, where VIEW is
  *   [@]NAME[rows]['][?][+1]   @: a batch axis in front, the equation is computed for every member
