@@ -91,9 +91,10 @@ enum { CX, CWEIGHT, CTAIL, CDY, CY, CNEXT, CDX, CDWEIGHT, CDTAIL, CONVS };
 
 static void conv_run(const ConvShape *s, float *const *x) {
     float *workspace = run_array(s->batch * s->tokens * s->heads * s->width, NAN);
-    kernel->conv->forward(s, x[CX], x[CTAIL], x[CWEIGHT], x[CY]);
+    kernel->conv->forward(s, x[CX], x[CTAIL], x[CWEIGHT], 0, x[CY]);
     kernel->conv->shift(s, x[CX], x[CTAIL], x[CNEXT]);
-    kernel->conv->backward(s, x[CX], x[CTAIL], x[CWEIGHT], x[CDY], x[CDX], x[CDTAIL], x[CDWEIGHT], workspace);
+    kernel->conv->backward(s, x[CX], x[CTAIL], x[CWEIGHT], 0, x[CDY], x[CDX], x[CDTAIL], x[CDWEIGHT], 0,
+                           workspace);
     run_array_free(workspace);
 }
 

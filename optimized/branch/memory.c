@@ -132,7 +132,7 @@ Tensor *memory_branch_project(const MixerCall *call, int64_t taps, Tensor *weigh
     const Config *c = call->config;
     const ConvShape shape = {call->batch, x->rows / call->batch, c->heads, c->width / c->heads, taps, l2};
     Tensor *projected = op_linear(call->tape, x, weight);
-    Tensor *y = op_conv(call->tape, &shape, projected, convolution, *tail);
+    Tensor *y = op_conv(call->tape, &shape, projected, convolution, 0, *tail);
     *tail = op_conv_tail(call->tape, &shape, projected, *tail);
     return y;
 }

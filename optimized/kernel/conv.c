@@ -12,10 +12,10 @@ INLINE const float *conv_row(const ConvShape *s, const float *x, const float *ta
     return tail ? tail + (b * (s->taps - 1) + s->taps - 1 + t) * D : 0;
 }
 
-INLINE Vec conv_sum(const ConvShape *s, const float *x, const float *tail, const float *weight, int64_t b,
-                    int64_t t, int64_t c, int64_t lanes) {
+INLINE Vec conv_sum(const ConvShape *s, const float *x, const float *tail, const float *weight,
+                    const float *bias, int64_t b, int64_t t, int64_t c, int64_t lanes) {
     const int64_t D = s->heads * s->width;
-    Vec sum = vec_zero();
+    Vec sum = bias ? vec_load_n(bias + c, lanes) : vec_zero();
     for (int64_t j = 0; j < s->taps; j++) {
         const float *row = conv_row(s, x, tail, b, t - (s->taps - 1) + j);
         if (!row) continue;
@@ -28,13 +28,13 @@ INLINE Vec conv_sum(const ConvShape *s, const float *x, const float *tail, const
 }
 
 static void conv_forward_head(const ConvShape *s, const float *x, const float *tail, const float *weight,
-                              float *y, int64_t b, int64_t t, int64_t c0) {
+                              const float *bias, float *y, int64_t b, int64_t t, int64_t c0) {
     const int64_t end = c0 + s->width;
     float *out = y + (b * s->tokens + t) * s->heads * s->width;
     Vec square = vec_zero();
     for (int64_t c = c0; c < end; c += VEC_LANES) {
         const int64_t lanes = vec_lanes(c, end);
-        const Vec a = conv_sum(s, x, tail, weight, b, t, c, lanes), u = vec_mul(a, vec_sigmoid(a));
+        const Vec a = conv_sum(s, x, tail, weight, bias, b, t, c, lanes), u = vec_mul(a, vec_sigmoid(a));
         square = vec_fma(u, u, square);
         vec_store_n(out + c, u, lanes);
     }
@@ -47,11 +47,11 @@ static void conv_forward_head(const ConvShape *s, const float *x, const float *t
 }
 
 static void conv_forward(const ConvShape *s, const float *x, const float *tail, const float *weight,
-                         float *y) {
+                         const float *bias, float *y) {
 #pragma omp parallel for schedule(static) if (parallel_threads() > 1)
     for (int64_t row = 0; row < s->batch * s->tokens; row++)
         for (int64_t h = 0; h < s->heads; h++)
-            conv_forward_head(s, x, tail, weight, y, row / s->tokens, row % s->tokens, h * s->width);
+            conv_forward_head(s, x, tail, weight, bias, y, row / s->tokens, row % s->tokens, h * s->width);
 }
 
 static void conv_shift(const ConvShape *s, const float *x, const float *tail, float *next_tail) {
@@ -69,12 +69,13 @@ static void conv_shift(const ConvShape *s, const float *x, const float *tail, fl
 
 /* dl/da of one head and token, a the convolution's output, which da holds in between. */
 static void conv_backward_head(const ConvShape *s, const float *x, const float *tail, const float *weight,
-                               const float *dy, float *da, int64_t b, int64_t t, int64_t c0) {
+                               const float *bias, const float *dy, float *da, int64_t b, int64_t t,
+                               int64_t c0) {
     const int64_t end = c0 + s->width, row = (b * s->tokens + t) * s->heads * s->width;
     Vec square = vec_zero(), inner = vec_zero();
     for (int64_t c = c0; c < end; c += VEC_LANES) {
         const int64_t lanes = vec_lanes(c, end);
-        const Vec a = conv_sum(s, x, tail, weight, b, t, c, lanes);
+        const Vec a = conv_sum(s, x, tail, weight, bias, b, t, c, lanes);
         vec_store_n(da + row + c, a, lanes);
         if (!s->l2) continue;
         const Vec u = vec_mul(a, vec_sigmoid(a));
@@ -150,18 +151,30 @@ static void conv_backward_channels(const ConvShape *s, const float *x, const flo
     conv_backward_weight((Correlation){s, x, tail, da, dweight, c, lanes});
 }
 
+/* dbias of 16 channels: the sum over all tokens. */
+static void conv_backward_bias(const ConvShape *s, const float *da, float *dbias, int64_t c) {
+    const int64_t D = s->heads * s->width, lanes = vec_lanes(c, D);
+    Vec sum = vec_load_n(dbias + c, lanes);
+    for (int64_t row = 0; row < s->batch * s->tokens; row++)
+        sum = vec_add(sum, vec_load_n(da + row * D + c, lanes));
+    vec_store_n(dbias + c, sum, lanes);
+}
+
 static void conv_backward(const ConvShape *s, const float *x, const float *tail, const float *weight,
-                          const float *dy, float *dx, float *dtail, float *dweight, float *workspace) {
+                          const float *bias, const float *dy, float *dx, float *dtail, float *dweight,
+                          float *dbias, float *workspace) {
 #pragma omp parallel if (parallel_threads() > 1)
     {
 #pragma omp for schedule(static)
         for (int64_t row = 0; row < s->batch * s->tokens; row++)
             for (int64_t h = 0; h < s->heads; h++)
-                conv_backward_head(s, x, tail, weight, dy, workspace, row / s->tokens, row % s->tokens,
+                conv_backward_head(s, x, tail, weight, bias, dy, workspace, row / s->tokens, row % s->tokens,
                                    h * s->width);
 #pragma omp for schedule(static)
-        for (int64_t c = 0; c < s->heads * s->width; c += VEC_LANES)
+        for (int64_t c = 0; c < s->heads * s->width; c += VEC_LANES) {
             conv_backward_channels(s, x, tail, weight, workspace, dx, dtail, dweight, c);
+            if (dbias) conv_backward_bias(s, workspace, dbias, c);
+        }
     }
 }
 

@@ -1,18 +1,23 @@
 #pragma once
 #include <stdint.h>
 
-/* Section 4.4 and erratum E13: RMS normalisation with a learned gain, optionally times a SiLU gate, per
- * group.
+/* Section 4.4 and erratum E13: RMS normalisation with a learned gain, optionally times a gate, per group.
  *
- *   y = x / sqrt(mean_group x^2 + 1e-6) * gain * silu(z)          (no z: without the last factor)
+ *   y = x / sqrt(mean_group x^2 + eps) * gain * silu(z)          (no z: without the last factor)
  *
- *   x, z, y   rows x groups x width      gain   groups x width      z, dz NULL when there is no gate
- *   workspace (backward)  rows x groups
+ *   centred   the group's mean is taken off x first (a group norm)
+ *   sigmoid   the gate is sigma(z)
+ *   shared    one gain for all groups
+ *   eps       0: 1e-6
+ *   x, z, y   rows x groups x width      gain   groups x width, shared: width     z, dz NULL when there is no gate
+ *   workspace (backward)  2 x rows x groups
  *
  * One group of width D is the model's RMS norm; groups = heads is the gated output of the memory. backward
  * adds to dx, dgain, dz. Flop: about 5 (10 with gate) per element. Reference: rms_norm, norm_gate. */
 typedef struct {
     int64_t rows, groups, width;
+    int shared, centred, sigmoid;
+    float eps;
 } NormShape;
 
 struct norm_kernel {

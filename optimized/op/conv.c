@@ -3,14 +3,15 @@
 
 typedef struct {
     ConvShape shape;
-    Tensor *x, *weight, *tail, *y;
+    Tensor *x, *weight, *bias, *tail, *y;
     float *workspace;
 } Conv;
 
 static void conv_backward(void *context) {
     const Conv *c = context;
-    kernel->conv->backward(&c->shape, c->x->data, c->tail ? c->tail->data : 0, c->weight->data, c->y->grad,
-                           c->x->grad, c->tail ? c->tail->grad : 0, c->weight->grad, c->workspace);
+    kernel->conv->backward(&c->shape, c->x->data, c->tail ? c->tail->data : 0, c->weight->data,
+                           c->bias ? c->bias->data : 0, c->y->grad, c->x->grad, c->tail ? c->tail->grad : 0,
+                           c->weight->grad, c->bias ? c->bias->grad : 0, c->workspace);
 }
 
 /* No convolution is one tap that is constantly 1. */
@@ -20,20 +21,21 @@ static Tensor *conv_identity(Tape *tape, int64_t width) {
     return weight;
 }
 
-Tensor *op_conv(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *weight, Tensor *tail) {
+Tensor *op_conv(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *weight, Tensor *bias, Tensor *tail) {
     if (shape->taps == 0) {
         ConvShape bare = *shape;
         bare.taps = 1;
-        return op_conv(tape, &bare, x, conv_identity(tape, x->cols), 0);
+        return op_conv(tape, &bare, x, conv_identity(tape, x->cols), bias, 0);
     }
     CHECK(x->rows == shape->batch * shape->tokens && x->cols == shape->heads * shape->width, "x %ld x %ld",
           x->rows, x->cols);
     CHECK(weight->rows == shape->taps && weight->cols == x->cols, "weight %ld x %ld", weight->rows,
           weight->cols);
     Tensor *y = tape_tensor(tape, x->rows, x->cols);
-    kernel->conv->forward(shape, x->data, tail ? tail->data : 0, weight->data, y->data);
+    kernel->conv->forward(shape, x->data, tail ? tail->data : 0, weight->data, bias ? bias->data : 0,
+                          y->data);
     float *workspace = tape->recording ? arena_floats(tape->arena, x->rows * x->cols) : 0;
-    tape_push(tape, conv_backward, &(Conv){*shape, x, weight, tail, y, workspace}, sizeof(Conv));
+    tape_push(tape, conv_backward, &(Conv){*shape, x, weight, bias, tail, y, workspace}, sizeof(Conv));
     return y;
 }
 
@@ -60,6 +62,6 @@ Tensor *op_conv_tail(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *tail
     }
     Tensor *next = tape_tensor(tape, shape->batch * (shape->taps - 1), x->cols);
     kernel->conv->shift(shape, x->data, tail ? tail->data : 0, next->data);
-    tape_push(tape, conv_tail_backward, &(Conv){*shape, x, 0, tail, next, 0}, sizeof(Conv));
+    tape_push(tape, conv_tail_backward, &(Conv){*shape, x, 0, 0, tail, next, 0}, sizeof(Conv));
     return next;
 }

@@ -13,13 +13,18 @@ static void norm_backward(void *context) {
                            c->x->grad, c->gain->grad, c->z ? c->z->grad : 0, c->workspace);
 }
 
-Tensor *op_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *z, int64_t groups) {
-    CHECK(x->cols == gain->cols && x->cols % groups == 0, "%ld columns, gain %ld, %ld groups", x->cols,
-          gain->cols, groups);
-    const NormShape shape = {x->rows, groups, x->cols / groups};
+Tensor *op_norm_of(Tape *tape, const NormShape *shape, Tensor *x, Tensor *gain, Tensor *z) {
+    const int64_t gains = shape->shared ? shape->width : x->cols;
+    CHECK(x->rows == shape->rows && x->cols == shape->groups * shape->width && gain->cols == gains,
+          "%ld columns, gain %ld, %ld groups of %ld", x->cols, gain->cols, shape->groups, shape->width);
     Tensor *y = tape_tensor(tape, x->rows, x->cols);
-    kernel->norm->forward(&shape, x->data, gain->data, z ? z->data : 0, y->data);
-    float *workspace = tape->recording ? arena_floats(tape->arena, x->rows * groups) : 0;
-    tape_push(tape, norm_backward, &(Norm){shape, x, gain, z, y, workspace}, sizeof(Norm));
+    kernel->norm->forward(shape, x->data, gain->data, z ? z->data : 0, y->data);
+    float *workspace = tape->recording ? arena_floats(tape->arena, 2 * x->rows * shape->groups) : 0;
+    tape_push(tape, norm_backward, &(Norm){*shape, x, gain, z, y, workspace}, sizeof(Norm));
     return y;
+}
+
+Tensor *op_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *z, int64_t groups) {
+    CHECK(x->cols % groups == 0, "%ld columns, %ld groups", x->cols, groups);
+    return op_norm_of(tape, &(NormShape){x->rows, groups, x->cols / groups, 0, 0, 0, 0}, x, gain, z);
 }

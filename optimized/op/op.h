@@ -9,10 +9,18 @@ Tensor *op_linear(Tape *tape, Tensor *x, Tensor *w);  /* x (R x K) w (K x N) -> 
 Tensor *op_bias(Tape *tape, Tensor *x, Tensor *bias); /* x + bias (1 x N) on every row */
 Tensor *op_gather(Tape *tape, Tensor *table, const int32_t *index, int64_t rows);
 Tensor *op_add(Tape *tape, Tensor *a, Tensor *b);
-Tensor *op_swiglu(Tape *tape, Tensor *a, Tensor *b);                             /* silu(a) b */
+Tensor *op_swiglu(Tape *tape, Tensor *a, Tensor *b); /* silu(a) b */
+/* Number by number (kernel/map.h). op_mul: b has x's shape, or fewer columns that divide x's and one row: then it is
+ * repeated. */
+Tensor *op_map(Tape *tape, Tensor *x, MapKind kind);
+Tensor *op_mul(Tape *tape, Tensor *x, Tensor *b);
+Tensor *op_scale(Tape *tape, Tensor *x, float factor);
+Tensor *op_columns(Tape *tape, Tensor *x, int64_t from, int64_t count);          /* those columns */
 Tensor *op_gate(Tape *tape, Tensor *a, Tensor *b);                               /* a sigma(b) */
 Tensor *op_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *z, int64_t groups); /* z may be NULL */
-Tensor *op_conv(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *weight, Tensor *tail);
+Tensor *op_norm_of(Tape *tape, const NormShape *shape, Tensor *x, Tensor *gain, Tensor *z);
+/* bias and tail may be NULL. */
+Tensor *op_conv(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *weight, Tensor *bias, Tensor *tail);
 Tensor *op_conv_tail(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *tail); /* the next call's tail */
 Tensor *op_rope(Tape *tape, Tensor *x, int64_t batch, int64_t heads, const float *angles);
 

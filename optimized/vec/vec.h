@@ -35,6 +35,16 @@
 #define EXP_TOP 88.722832f
 #define EXP_BOTTOM -87.336540f
 
+/* exp(r) - 1 for |r| <= ln 2 / 2: r + r^2 q(r). */
+INLINE Vec vec_exp_rest(Vec r) {
+    Vec p = vec_set1(1.3818939e-3f);
+    p = vec_fma(p, r, vec_set1(8.368704e-3f));
+    p = vec_fma(p, r, vec_set1(4.166829e-2f));
+    p = vec_fma(p, r, vec_set1(1.6666521e-1f));
+    p = vec_fma(p, r, vec_set1(0.49999994f));
+    return vec_fma(p, vec_mul(r, r), r);
+}
+
 /* exp(x) <= 1.02 ulp on [EXP_BOTTOM, EXP_TOP] (checked for all 2^32 floats by make verify-full); 0 below, inf
  * above, NaN stays NaN. Range reduction by n ln 2 in two parts, then 1 + r + r^2 q(r) with
  * q minimax of degree 4 (0.06 ulp), coefficients rounded one after the other and the rest refitted. */
@@ -45,13 +55,7 @@ INLINE Vec vec_exp(Vec x) {
     const Vec n = vec_sub(t, magic);
     Vec r = vec_fnma(n, vec_set1(0.693145752f), clamped);
     r = vec_fnma(n, vec_set1(1.42860677e-6f), r);
-    Vec p = vec_set1(1.3818939e-3f);
-    p = vec_fma(p, r, vec_set1(8.368704e-3f));
-    p = vec_fma(p, r, vec_set1(4.166829e-2f));
-    p = vec_fma(p, r, vec_set1(1.6666521e-1f));
-    p = vec_fma(p, r, vec_set1(0.49999994f));
-    const Vec square = vec_mul(r, r);
-    p = vec_add(vec_fma(p, square, r), vec_set1(1.0f));
+    Vec p = vec_add(vec_exp_rest(r), vec_set1(1.0f));
     p = vec_fma(vec_zero(), x,
                 vec_scale2(p, t)); /* adding to the exponent can make a number of a NaN: 0 x restores it */
     p = vec_less(x, vec_set1(EXP_BOTTOM), vec_zero(), p);
@@ -62,6 +66,35 @@ INLINE Vec vec_sigmoid(Vec x) {
     const Vec one = vec_set1(1.0f);
     return vec_div(one, vec_add(one, vec_exp(vec_sub(vec_zero(), x))));
 }
+
+/* tanh(x) = -m / (2 + m) with m = exp(-2 |x|) - 1, and x's sign; m without cancellation where |x| is small. */
+INLINE Vec vec_tanh(Vec x) {
+    const Vec zero = vec_zero(), two = vec_set1(2.0f), minus = vec_sub(zero, x);
+    const Vec size = vec_less(x, zero, minus, x), a = vec_mul(vec_set1(-2.0f), size);
+    const Vec m = vec_less(vec_set1(-0.34f), a, vec_exp_rest(a), vec_sub(vec_exp(a), vec_set1(1.0f)));
+    const Vec t = vec_div(vec_sub(zero, m), vec_add(two, m));
+    return vec_less(x, zero, vec_sub(zero, t), t);
+}
+
+/* log(1 + u) for 0 <= u <= 1: 2 atanh(s), s = u / (2 + u) <= 1/3, its series to s^13 (rest below 2e-8 of the result). */
+INLINE Vec vec_log1p(Vec u) {
+    const Vec s = vec_div(u, vec_add(vec_set1(2.0f), u)), z = vec_mul(s, s);
+    Vec p = vec_set1(1.0f / 13.0f);
+    p = vec_fma(p, z, vec_set1(1.0f / 11.0f));
+    p = vec_fma(p, z, vec_set1(1.0f / 9.0f));
+    p = vec_fma(p, z, vec_set1(1.0f / 7.0f));
+    p = vec_fma(p, z, vec_set1(0.2f));
+    p = vec_fma(p, z, vec_set1(1.0f / 3.0f));
+    const Vec twice = vec_add(s, s);
+    return vec_fma(vec_mul(twice, z), p, twice);
+}
+
+/* log(1 + exp(x)) = max(x, 0) + log(1 + exp(-|x|)); vec_softplus is x itself above 20, as the packages compute it. */
+INLINE Vec vec_softplus_all(Vec x) {
+    const Vec zero = vec_zero(), minus = vec_sub(zero, x), low = vec_less(x, zero, x, minus);
+    return vec_add(vec_max(zero, x), vec_log1p(vec_exp(low)));
+}
+INLINE Vec vec_softplus(Vec x) { return vec_less(vec_set1(20.0f), x, x, vec_softplus_all(x)); }
 
 /* The functions below take s = sigmoid(x), which callers share between value and derivatives. */
 INLINE Vec vec_silu_d1(Vec x, Vec s) {

@@ -15,7 +15,7 @@ typedef struct {
 static void conv_run(void *context) {
     const RowsCase *c = context;
     const ConvShape s = {1, c->rows, 4, c->width / 4, 4, 1};
-    kernel->conv->forward(&s, c->x, 0, c->gain, c->y);
+    kernel->conv->forward(&s, c->x, 0, c->gain, 0, c->y);
 }
 static void norm_run(void *context) {
     const RowsCase *c = context;

@@ -5,11 +5,11 @@ static void conv(KernelRun *r, int l2) {
     const ConvShape s = {
         1, run_dim(r, "tokens"), run_dim(r, "heads"), run_dim(r, "head_width"), run_dim(r, "taps"), l2};
     const float *x = run_in(r, "x"), *weight = run_in(r, "weight"), *tail = run_in(r, "tail");
-    kernel->conv->forward(&s, x, tail, weight, run_out(r, "y"));
+    kernel->conv->forward(&s, x, tail, weight, 0, run_out(r, "y"));
     if (!run_backward(r)) return;
     float *workspace = run_scratch(run_size(r, "x"));
-    kernel->conv->backward(&s, x, tail, weight, run_cotangent(r, "y"), run_grad(r, "x"), run_grad(r, "tail"),
-                           run_grad(r, "weight"), workspace);
+    kernel->conv->backward(&s, x, tail, weight, 0, run_cotangent(r, "y"), run_grad(r, "x"),
+                           run_grad(r, "tail"), run_grad(r, "weight"), 0, workspace);
     free(workspace);
 }
 static void conv_silu(KernelRun *r) { conv(r, 0); }

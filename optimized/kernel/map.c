@@ -1,0 +1,119 @@
+#include "kernel/map.h"
+#include "base/parallel.h"
+#include "vec/rows.h"
+
+/* What a function needs twice: s = sigmoid(x), or of gelu's argument. */
+INLINE Vec map_value(MapKind kind, Vec x) {
+    const Vec one = vec_set1(1.0f), zero = vec_zero();
+    switch (kind) {
+    case MAP_SIGMOID:
+        return vec_sigmoid(x);
+    case MAP_SILU:
+        return vec_mul(x, vec_sigmoid(x));
+    case MAP_GELU:
+        return vec_mul(x, vec_sigmoid(vec_gelu_argument(x)));
+    case MAP_TANH:
+        return vec_tanh(x);
+    case MAP_EXP:
+        return vec_exp(x);
+    case MAP_SOFTPLUS:
+        return vec_softplus(x);
+    case MAP_LOG_SIGMOID:
+        return vec_sub(zero, vec_softplus_all(vec_sub(zero, x)));
+    case MAP_RELU:
+        return vec_max(zero, x);
+    default:
+        return vec_less(zero, x, vec_add(x, one), vec_exp(x));
+    }
+}
+
+INLINE Vec map_slope(MapKind kind, Vec x) {
+    const Vec one = vec_set1(1.0f), zero = vec_zero(), s = vec_sigmoid(x);
+    switch (kind) {
+    case MAP_SIGMOID:
+        return vec_mul(s, vec_sub(one, s));
+    case MAP_SILU:
+        return vec_silu_d1(x, s);
+    case MAP_GELU:
+        return vec_gelu_d1(x, vec_sigmoid(vec_gelu_argument(x)));
+    case MAP_TANH: {
+        const Vec t = vec_tanh(x);
+        return vec_fnma(t, t, one);
+    }
+    case MAP_EXP:
+        return vec_exp(x);
+    case MAP_SOFTPLUS:
+        return vec_less(vec_set1(20.0f), x, one, s);
+    case MAP_LOG_SIGMOID:
+        return vec_sigmoid(vec_sub(zero, x));
+    case MAP_RELU:
+        return vec_less(zero, x, one, zero);
+    default:
+        return vec_less(zero, x, one, vec_exp(x));
+    }
+}
+
+static void map_forward(MapKind kind, int64_t n, const float *x, float *y) {
+#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
+    for (int64_t j = 0; j < n; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, n);
+        vec_store_n(y + j, map_value(kind, vec_load_n(x + j, lanes)), lanes);
+    }
+}
+
+static void map_backward(MapKind kind, int64_t n, const float *x, const float *dy, float *dx) {
+    if (!dx) return;
+#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
+    for (int64_t j = 0; j < n; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, n);
+        const Vec slope = map_slope(kind, vec_load_n(x + j, lanes));
+        vec_store_n(dx + j, vec_fma(vec_load_n(dy + j, lanes), slope, vec_load_n(dx + j, lanes)), lanes);
+    }
+}
+
+/* y = x b or y += x b over n numbers. */
+INLINE void map_product(int64_t n, const float *x, const float *b, float *y, int add) {
+    FOR_VECTORS (j, n) {
+        const int64_t lanes = vec_lanes(j, n);
+        const Vec p = vec_load_n(x + j, lanes), q = vec_load_n(b + j, lanes);
+        vec_store_n(y + j, add ? vec_fma(p, q, vec_load_n(y + j, lanes)) : vec_mul(p, q), lanes);
+    }
+}
+
+static void map_multiply(int64_t rows, int64_t cols, int64_t repeat, const float *x, const float *b,
+                         float *y) {
+    const int64_t step = repeat > 0 ? repeat : cols, parts = cols / step;
+#pragma omp parallel for schedule(static) if (rows * cols > ROWS_SERIAL && parallel_threads() > 1)
+    for (int64_t i = 0; i < rows * parts; i++)
+        map_product(step, x + i * step, repeat > 0 ? b : b + i * step, y + i * step, 0);
+}
+
+/* db of 16 repeated columns: the sum over all of them, from the first row on. */
+static void map_repeat_backward(int64_t count, int64_t repeat, const float *x, const float *dy, float *db,
+                                int64_t c) {
+    const int64_t lanes = vec_lanes(c, repeat);
+    Vec sum = vec_load_n(db + c, lanes);
+    for (int64_t i = 0; i < count; i++)
+        sum = vec_fma(vec_load_n(x + i * repeat + c, lanes), vec_load_n(dy + i * repeat + c, lanes), sum);
+    vec_store_n(db + c, sum, lanes);
+}
+
+static void map_multiply_backward(int64_t rows, int64_t cols, int64_t repeat, const float *x, const float *b,
+                                  const float *dy, float *dx, float *db) {
+    const int64_t step = repeat > 0 ? repeat : cols, parts = cols / step;
+#pragma omp parallel if (rows * cols > ROWS_SERIAL && parallel_threads() > 1)
+    {
+#pragma omp for schedule(static)
+        for (int64_t i = 0; i < rows * parts; i++) {
+            if (dx) map_product(step, dy + i * step, repeat > 0 ? b : b + i * step, dx + i * step, 1);
+            if (db && repeat <= 0) map_product(step, x + i * step, dy + i * step, db + i * step, 1);
+        }
+        if (db && repeat > 0) {
+#pragma omp for schedule(static)
+            for (int64_t c = 0; c < repeat; c += VEC_LANES)
+                map_repeat_backward(rows * parts, repeat, x, dy, db, c);
+        }
+    }
+}
+
+const struct map_kernel KERNEL(map_kernel) = {map_forward, map_backward, map_multiply, map_multiply_backward};

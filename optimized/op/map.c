@@ -1,0 +1,71 @@
+#include "base/check.h"
+#include "op/op.h"
+
+#include <string.h>
+
+typedef struct {
+    MapKind kind;
+    Tensor *x, *y;
+} Map;
+
+static void map_op_backward(void *context) {
+    const Map *c = context;
+    kernel->map->backward(c->kind, c->x->rows * c->x->cols, c->x->data, c->y->grad, c->x->grad);
+}
+
+Tensor *op_map(Tape *tape, Tensor *x, MapKind kind) {
+    Tensor *y = tape_tensor(tape, x->rows, x->cols);
+    kernel->map->forward(kind, x->rows * x->cols, x->data, y->data);
+    tape_push(tape, map_op_backward, &(Map){kind, x, y}, sizeof(Map));
+    return y;
+}
+
+typedef struct {
+    Tensor *x, *b, *y;
+    int64_t repeat;
+} Mul;
+
+static void mul_backward(void *context) {
+    const Mul *c = context;
+    kernel->map->multiply_backward(c->x->rows, c->x->cols, c->repeat, c->x->data, c->b->data, c->y->grad,
+                                   c->x->grad, c->b->grad);
+}
+
+Tensor *op_mul(Tape *tape, Tensor *x, Tensor *b) {
+    const int same = b->rows == x->rows && b->cols == x->cols;
+    const int64_t repeat = same && x->rows != 1 ? 0 : b->cols;
+    CHECK(same || (b->rows == 1 && x->cols % b->cols == 0), "%ld x %ld times %ld x %ld", x->rows, x->cols,
+          b->rows, b->cols);
+    Tensor *y = tape_tensor(tape, x->rows, x->cols);
+    kernel->map->multiply(x->rows, x->cols, repeat, x->data, b->data, y->data);
+    tape_push(tape, mul_backward, &(Mul){x, b, y, repeat}, sizeof(Mul));
+    return y;
+}
+
+Tensor *op_scale(Tape *tape, Tensor *x, float factor) {
+    Tensor *b = arena_take(tape->arena, sizeof *b);
+    *b = (Tensor){1, x->cols, arena_floats(tape->arena, x->cols), 0};
+    for (int64_t c = 0; c < x->cols; c++) b->data[c] = factor;
+    return op_mul(tape, x, b);
+}
+
+typedef struct {
+    Tensor *x, *y;
+    int64_t from;
+} Columns;
+
+static void columns_backward(void *context) {
+    const Columns *c = context;
+    for (int64_t r = 0; c->x->grad && r < c->y->rows; r++)
+        kernel->act->add(c->y->cols, c->y->grad + r * c->y->cols, c->x->grad + r * c->x->cols + c->from);
+}
+
+Tensor *op_columns(Tape *tape, Tensor *x, int64_t from, int64_t count) {
+    CHECK(from >= 0 && count > 0 && from + count <= x->cols, "columns %ld .. %ld of %ld", from, from + count,
+          x->cols);
+    Tensor *y = tape_tensor(tape, x->rows, count);
+    for (int64_t r = 0; r < x->rows; r++)
+        memcpy(y->data + r * count, x->data + r * x->cols + from, (size_t)count * sizeof(float));
+    tape_push(tape, columns_backward, &(Columns){x, y, from}, sizeof(Columns));
+    return y;
+}
