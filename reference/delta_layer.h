@@ -81,7 +81,7 @@ static real *conv_input(const Call *c, const char *name, int64_t n) {
 
 /* o = norm(y) gain gate(z) per head, the norm's eps inside the root: y, z (T x H V), gain (V), in place. z NULL: no gate;
  * gate sigmoid or silu. */
-static void head_output(const Call *c, real *y, const real *z, int centred, real gate(real)) {
+static void head_output(const Call *c, real *y, const real *z, int64_t centred, real gate(real)) {
     int64_t V = head_values(c), n = dim(c, "tokens") * all_values(c);
     const real *gain = in_if(c, "gain");
     group_norm(n / V, V, centred, in(c, "eps")[0], y, y);

@@ -18,6 +18,15 @@ static real gelu(real x) { return x * sigmoid(R(1.5957691216057308) * (x + R(0.0
 /* softplus(x) = log(1 + exp(x)); above 20 it is x, as the packages compute it (2e-9 apart there). */
 static real softplus(real x) { return RE(x) > 20 ? x : log(1 + exp(x)); }
 
+/* log sigma(x), for either sign. */
+static real log_sigmoid(real x) { return RE(x) < 0 ? x - log(1 + exp(x)) : -log(1 + exp(-x)); }
+
+/* elu(x) + 1, positive. */
+static real elu_one(real x) { return RE(x) > 0 ? x + 1 : exp(x); }
+
+/* max(x, 0) */
+static real relu(real x) { return RE(x) > 0 ? x : R(0); }
+
 /* y = x W (the linear map of eqs 1 and 11): x (T x n), W (n x m), y (T x m). */
 static void project(int64_t T, int64_t n, int64_t m, const real *x, const real *W, real *y) {
     for (int64_t t = 0; t < T; t++)
@@ -116,7 +125,7 @@ static void short_conv(int64_t T, int64_t D, int64_t w, const real *x, const rea
 
 /* Every group of n numbers by itself: y = x / sqrt(mean x^2 + eps), or with `centred` of x - mean x (a group norm).
  * x, y (rows x n). */
-static void group_norm(int64_t rows, int64_t n, int centred, real eps, const real *x, real *y) {
+static void group_norm(int64_t rows, int64_t n, int64_t centred, real eps, const real *x, real *y) {
     for (int64_t r = 0; r < rows; r++) {
         real mean = 0, squares = 0;
         for (int64_t i = 0; i < n && centred; i++) mean += x[r * n + i] / (real)n;
@@ -274,6 +283,70 @@ static const Argument gates_out[] = {{"alpha", NULL, "tokens heads", DECAY, "wha
                                      {"eta", NULL, "tokens heads", CARRY, "what is kept of the momentum"},
                                      ARGUMENT_END};
 
+static real real_tanh(real x) { return tanh(x); }
+static real real_exp(real x) { return exp(x); }
+
+static void elementwise_run(const Call *c) {
+    static real (*const functions[])(real) = {sigmoid,  silu,        gelu, real_tanh, real_exp,
+                                              softplus, log_sigmoid, relu, elu_one};
+    for (int64_t i = 0; i < dim(c, "n"); i++) out(c, "y")[i] = functions[dim(c, "function")](in(c, "x")[i]);
+}
+static const Dimension elementwise_dims[] = {
+    SIZE("n", NULL, "numbers"),
+    {"function", NULL, 0, 8, 0, "sigmoid silu gelu tanh exp softplus log_sigmoid relu elu1", "f", NULL},
+    DIMENSION_END};
+static const Argument elementwise_out[] = {{"y", NULL, "n", NUMBER, "f of each"}, ARGUMENT_END};
+
+static void repeated_product_run(const Call *c) {
+    int64_t n = dim(c, "tokens") * dim(c, "width"), period = dim(c, "repeat");
+    for (int64_t i = 0; i < n; i++) out(c, "y")[i] = in(c, "x")[i] * in(c, "b")[period ? i % period : i];
+}
+static int64_t product_numbers(const Call *c) {
+    return dim(c, "repeat") ? dim(c, "repeat") : dim(c, "tokens") * dim(c, "width");
+}
+static const Dimension repeated_product_dims[] = {
+    TOKENS, SIZE("width", NULL, "numbers in a row"),
+    COUNT("repeat", NULL,
+          "numbers of b that are used again and again, a divisor of width; 0: b is as large as x"),
+    DERIVED("factors", NULL, product_numbers, "numbers of b"), DIMENSION_END};
+static const Argument repeated_product_in[] = {
+    {"x", NULL, "tokens width", NUMBER, "rows"}, {"b", NULL, "factors", NUMBER, "factors"}, ARGUMENT_END};
+
+/* The norms of the relatives: one gain for all heads, the mean taken off or not, the gate a silu, a sigmoid or none. */
+static void head_norm_run(const Call *c) {
+    int64_t rows = dim(c, "tokens") * dim(c, "heads"), n = dim(c, "head_width"), gate = dim(c, "gate");
+    real *o = out(c, "o");
+    group_norm(rows, n, dim(c, "centred"), in(c, "eps")[0], in(c, "y"), o);
+    for (int64_t i = 0; i < rows * n; i++) {
+        real z = in(c, "z")[i];
+        o[i] = o[i] * in(c, "gain")[i % n] * (gate == 0 ? R(1) : gate == 1 ? silu(z) : sigmoid(z));
+    }
+}
+static const Dimension head_norm_dims[] = {
+    TOKENS,
+    HEADS,
+    HEAD_WIDTH,
+    SWITCH("centred", NULL, 0, "each head's mean is taken off first"),
+    {"gate", NULL, 0, 2, 0, "none silu sigmoid", "what z goes through", NULL},
+    DIMENSION_END};
+static const Argument head_norm_in[] = {
+    {"y", NULL, "tokens heads head_width", NUMBER, "what is normed"},
+    {"gain", NULL, "head_width", GAIN, "factor of every column, for all heads"},
+    {"z", NULL, "tokens heads head_width", NUMBER, "the gate"},
+    {"eps", NULL, "1", LIMIT, "added to the mean square"},
+    ARGUMENT_END};
+
+static void short_conv_run(const Call *c) {
+    short_conv(dim(c, "tokens"), dim(c, "width"), dim(c, "taps"), in(c, "x"), in(c, "weight"), in(c, "bias"),
+               NULL, out(c, "y"), NULL);
+}
+static const Dimension short_conv_dims[] = {TOKENS, WIDTH, TAPS, DIMENSION_END};
+static const Argument short_conv_in[] = {
+    {"x", NULL, "tokens width", NUMBER, "rows"},
+    {"weight", NULL, "taps width", NUMBER, "the last row that of the current token"},
+    {"bias", NULL, "width", NUMBER, "added before silu"},
+    ARGUMENT_END};
+
 static void swiglu_run(const Call *c) {
     swiglu(dim(c, "tokens"), dim(c, "ffn"), in(c, "a"), in(c, "b"), out(c, "y"));
 }
@@ -319,6 +392,18 @@ static const Equation layers_equations[] = {
     {"norm_gate", "section 4.4",
      "o = gain y / sqrt(sum_i y_i^2 / head_width + 1e-6) silu(z), the sum over each head's numbers",
      head_dims, norm_gate_in, o_heads_out, norm_gate_run, NULL},
+    {"elementwise", "the relatives' gates",
+     "y = f(x): sigmoid, silu, gelu (tanh form), tanh, exp, softplus = log(1 + exp(x)) (above 20: x),\n"
+     "log_sigmoid = log sigma(x), relu, elu1 = elu(x) + 1",
+     elementwise_dims, silu_in, elementwise_out, elementwise_run, NULL},
+    {"repeated_product", "the relatives' gates",
+     "y = x b, number by number; the numbers of b again and again", repeated_product_dims,
+     repeated_product_in, y_out, repeated_product_run, NULL},
+    {"head_norm", "the relatives' output norm",
+     "o = gain (y - mean) / sqrt(variance + eps) gate(z) per head; not centred: mean 0 and the mean square",
+     head_norm_dims, head_norm_in, o_heads_out, head_norm_run, NULL},
+    {"short_conv", "the relatives' convolution", "y = silu(conv(x) + bias): " CONV_FORMULA " (zeros)",
+     short_conv_dims, short_conv_in, y_out, short_conv_run, NULL},
     {"gates", "erratum E10",
      "alpha = g(z_alpha), theta = theta_max g(z_theta), eta = sigma(z_eta);\n"
      "g = sigma, or hard: g = min(max(1.2 sigma - 0.1, 0), 1)",

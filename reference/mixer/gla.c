@@ -2,9 +2,6 @@
 #pragma once
 #include "../delta_layer.h"
 
-/* The logarithm of sigma(x), for either sign. */
-static real log_sigmoid(real x) { return RE(x) < 0 ? x - log(1 + exp(x)) : -log(1 + exp(-x)); }
-
 /* x W_1 W_2 + bias through a few columns: W_1 (D x rank), W_2 (rank x n), bias (n) or NULL; (T x n), to be freed. */
 static real *low_rank(const Call *c, const char *first, const char *second, const real *bias, int64_t rank,
                       int64_t n) {

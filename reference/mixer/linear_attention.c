@@ -2,9 +2,6 @@
 #pragma once
 #include "../delta_layer.h"
 
-/* phi(x) = elu(x) + 1, positive. */
-static real elu_one(real x) { return RE(x) > 0 ? x + 1 : exp(x); }
-
 /* (4)-(7) with phi and the sum of the keys as one more column of values, all ones; feature = identity has neither phi nor
  * normaliser, and scales by 1 / sqrt(K). */
 static void linear_attention_layer_run(const Call *c) {

@@ -25,7 +25,6 @@ static void rwkv7_map(const Rwkv7 *m, const Call *c, const char *shift, const ch
 }
 
 static real real_itself(real x) { return x; }
-static real real_tanh(real x) { return tanh(x); }
 
 /* bias + f(shifted W_1) W_2: bias (C) or NULL, y (T x C). */
 static void rwkv7_low_rank(const Rwkv7 *m, const Call *c, const char *shift, const char *name,
@@ -159,7 +158,8 @@ static int64_t head_channels(const Call *c) { return dim(c, "width") / dim(c, "h
         SIZE("rank_g", NULL, "columns of the gate's maps"),                                                  \
         DERIVED("head_channels", NULL, head_channels, "width / heads")
 static const Dimension mixer_rwkv7_dims[] = {RWKV7_SIZES, DIMENSION_END};
-static const Dimension rwkv7_layer_dims[] = {RWKV7_SIZES, COUNT("rank_v", NULL, "columns of the values' maps"),
+static const Dimension rwkv7_layer_dims[] = {RWKV7_SIZES,
+                                             COUNT("rank_v", NULL, "columns of the values' maps"),
                                              COUNT("layer", NULL, "0: the first"), DIMENSION_END};
 static const Argument mixer_rwkv7_in[] = {RWKV7_PARAMETERS, ARGUMENT_END};
 static const Argument rwkv7_layer_in[] = {

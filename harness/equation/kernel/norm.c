@@ -19,6 +19,16 @@ static void norm_gate(KernelRun *r) {
     norm(r, (NormShape){run_dim(r, "tokens"), run_dim(r, "heads"), run_dim(r, "head_width")}, "y", "o", "z");
 }
 
-static const KernelAdapter adapters[] = {
-    {"rms_norm", "norm", rms_norm, 0, 0}, {"norm_gate", "norm+gate", norm_gate, 0, 0}, {"", "", 0, 0, 0}};
+static void head_norm(KernelRun *r) {
+    const int64_t gate = run_dim(r, "gate");
+    norm(r,
+         (NormShape){run_dim(r, "tokens"), run_dim(r, "heads"), run_dim(r, "head_width"), 1,
+                     (int)run_dim(r, "centred"), gate == 2, run_in(r, "eps")[0]},
+         "y", "o", gate ? "z" : 0);
+}
+
+static const KernelAdapter adapters[] = {{"rms_norm", "norm", rms_norm, 0, 0},
+                                         {"norm_gate", "norm+gate", norm_gate, 0, 0},
+                                         {"head_norm", "norm.heads", head_norm, 0, 0},
+                                         {"", "", 0, 0, 0}};
 const KernelAdapters kernel_adapters_norm = {adapters};
