@@ -11,6 +11,7 @@ typedef struct {
 #define GEMM_ROWS 6
 #define GEMM_VECS 1
 #define SCAN_ROWS 2
+#define DELTA_VECS 2
 
 INLINE Vec vec_load(const float *p) { return (Vec){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 INLINE void vec_store(float *p, Vec a) {

@@ -11,6 +11,7 @@ typedef struct {
 #define GEMM_ROWS 12
 #define GEMM_VECS 2
 #define SCAN_ROWS 8
+#define DELTA_VECS 4
 
 INLINE Vec vec_load(const float *p) { return (Vec){_mm512_loadu_ps(p)}; }
 INLINE void vec_store(float *p, Vec a) { _mm512_storeu_ps(p, a.v); }

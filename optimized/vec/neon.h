@@ -10,6 +10,7 @@ typedef struct {
 #define GEMM_ROWS 6
 #define GEMM_VECS 1
 #define SCAN_ROWS 2
+#define DELTA_VECS 2
 
 #define VEC_EACH(expression)                                                                                 \
     Vec r_;                                                                                                  \

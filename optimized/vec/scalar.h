@@ -8,6 +8,7 @@ typedef struct {
 #define GEMM_ROWS 2
 #define GEMM_VECS 1
 #define SCAN_ROWS 1
+#define DELTA_VECS 1
 
 #define VEC_EACH(expression)                                                                                 \
     Vec r_;                                                                                                  \

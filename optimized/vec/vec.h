@@ -16,6 +16,7 @@
  *   vec_transpose(s, ls, d, ld)   16 x 16 block, d[j][i] = s[i][j]
  *   GEMM_ROWS, GEMM_VECS          register tile of the matrix product (rows x 16-lane vectors)
  *   SCAN_ROWS                     rows of (W, S) held in registers by the memory scan
+ *   DELTA_VECS                    vectors of a state's row held in registers by the delta rule, at most 4
  */
 #include <math.h>
 #include <stdint.h>
