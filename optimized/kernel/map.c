@@ -116,4 +116,58 @@ static void map_multiply_backward(int64_t rows, int64_t cols, int64_t repeat, co
     }
 }
 
-const struct map_kernel KERNEL(map_kernel) = {map_forward, map_backward, map_multiply, map_multiply_backward};
+static void map_groups(int64_t n, int64_t width, int64_t period, int divide, const float *x, const float *d, float *y) {
+#pragma omp parallel for schedule(static) if (n * width > ROWS_SERIAL && parallel_threads() > 1)
+    for (int64_t i = 0; i < n; i++) {
+        const Vec by = vec_set1(d[i % period]);
+        FOR_VECTORS (j, width) {
+            const int64_t lanes = vec_lanes(j, width);
+            const Vec v = vec_load_n(x + i * width + j, lanes);
+            vec_store_n(y + i * width + j, divide ? vec_div(v, by) : vec_mul(v, by), lanes);
+        }
+    }
+}
+
+/* dx of group i; what its number d gets is returned. */
+INLINE float map_group_backward(int64_t width, int divide, const float *x, float d, const float *y, const float *dy,
+                                float *dx) {
+    const Vec by = vec_set1(d);
+    Vec sum = vec_zero();
+    FOR_VECTORS (j, width) {
+        const int64_t lanes = vec_lanes(j, width);
+        const Vec g = vec_load_n(dy + j, lanes), to = vec_load_n(dx + j, lanes);
+        vec_store_n(dx + j, divide ? vec_add(to, vec_div(g, by)) : vec_fma(g, by, to), lanes);
+        sum = vec_fma(g, vec_load_n((divide ? y : x) + j, lanes), sum);
+    }
+    return divide ? -vec_sum(sum) / d : vec_sum(sum);
+}
+
+static void map_groups_backward(int64_t n, int64_t width, int64_t period, int divide, const float *x, const float *d,
+                                const float *y, const float *dy, float *dx, float *dd) {
+#pragma omp parallel for schedule(static) if (n * width > ROWS_SERIAL && parallel_threads() > 1)
+    for (int64_t p = 0; p < period; p++)
+        for (int64_t i = p; i < n; i += period)
+            dd[p] += map_group_backward(width, divide, x + i * width, d[p], y + i * width, dy + i * width,
+                                        dx + i * width);
+}
+
+static void map_sum(int64_t n, int64_t width, const float *x, float *y) {
+    for (int64_t i = 0; i < n; i++) {
+        Vec sum = vec_zero();
+        FOR_VECTORS (j, width) sum = vec_add(sum, vec_load_n(x + i * width + j, vec_lanes(j, width)));
+        y[i] = vec_sum(sum);
+    }
+}
+
+static void map_sum_backward(int64_t n, int64_t width, const float *dy, float *dx) {
+    for (int64_t i = 0; i < n; i++)
+        FOR_VECTORS (j, width) {
+            const int64_t lanes = vec_lanes(j, width);
+            float *to = dx + i * width + j;
+            vec_store_n(to, vec_add(vec_load_n(to, lanes), vec_set1(dy[i])), lanes);
+        }
+}
+
+const struct map_kernel KERNEL(map_kernel) = {
+    map_forward, map_backward,        map_multiply, map_multiply_backward,
+    map_groups,  map_groups_backward, map_sum,      map_sum_backward};

@@ -120,7 +120,7 @@ static void norm_backward(const NormShape *s, const float *x, const float *gain,
                                 z ? dz + at : 0, moments[i]);
         }
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < gains * vectors; i++)
+        for (int64_t i = 0; i < (dgain ? gains * vectors : 0); i++)
             norm_backward_gain(s, x, z, dy, dgain, moments, i / vectors, i % vectors * VEC_LANES);
     }
 }

@@ -13,7 +13,7 @@
  *   workspace (backward)  2 x rows x groups
  *
  * One group of width D is the model's RMS norm; groups = heads is the gated output of the memory. backward
- * adds to dx, dgain, dz. Flop: about 5 (10 with gate) per element. Reference: rms_norm, norm_gate. */
+ * adds to dx, dgain (NULL: a gain that is not trained), dz. Flop: about 5 (10 with gate) per element. Reference: rms_norm, norm_gate. */
 typedef struct {
     int64_t rows, groups, width;
     int shared, centred, sigmoid;

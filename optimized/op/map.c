@@ -69,3 +69,40 @@ Tensor *op_columns(Tape *tape, Tensor *x, int64_t from, int64_t count) {
     tape_push(tape, columns_backward, &(Columns){x, y, from}, sizeof(Columns));
     return y;
 }
+
+typedef struct {
+    Tensor *x, *d, *y;
+    int64_t width, period;
+    int divide;
+} Heads;
+
+static void heads_backward(void *context) {
+    const Heads *c = context;
+    const int64_t n = c->x->rows * c->x->cols / c->width;
+    kernel->map->groups_backward(n, c->width, c->period, c->divide, c->x->data, c->d->data, c->y->data, c->y->grad,
+                                 c->x->grad, c->d->grad);
+}
+
+Tensor *op_heads(Tape *tape, Tensor *x, Tensor *d, int divide) {
+    CHECK(x->cols % d->cols == 0 && (d->rows == 1 || d->rows == x->rows), "%ld x %ld by %ld x %ld", x->rows, x->cols,
+          d->rows, d->cols);
+    const int64_t width = x->cols / d->cols, period = d->rows * d->cols;
+    Tensor *y = tape_tensor(tape, x->rows, x->cols);
+    kernel->map->groups(x->rows * d->cols, width, period, divide, x->data, d->data, y->data);
+    tape_push(tape, heads_backward, &(Heads){x, d, y, width, period, divide}, sizeof(Heads));
+    return y;
+}
+
+static void head_sum_backward(void *context) {
+    const Heads *c = context;
+    kernel->map->sum_backward(c->y->rows * c->y->cols, c->width, c->y->grad, c->x->grad);
+}
+
+Tensor *op_head_sum(Tape *tape, Tensor *x, int64_t heads) {
+    CHECK(x->cols % heads == 0, "%ld columns, %ld heads", x->cols, heads);
+    const int64_t width = x->cols / heads;
+    Tensor *y = tape_tensor(tape, x->rows, heads);
+    kernel->map->sum(x->rows * heads, width, x->data, y->data);
+    tape_push(tape, head_sum_backward, &(Heads){x, 0, y, width, 0, 0}, sizeof(Heads));
+    return y;
+}

@@ -48,6 +48,14 @@ typedef struct {
  * shape->first and count are the op's business. */
 Tensor *op_attention(Tape *tape, const AttendShape *shape, const AttentionInput *in, Tensor *cache);
 
+/* Tensors of the general delta rule (kernel/delta.h), rows of all tokens; those that the shape does not have are NULL. */
+typedef struct {
+    Tensor *q, *k, *v, *decay, *rate, *a, *b;
+} DeltaTensors;
+
+/* Advances *state (batch heads x keys values) as op_memory does. */
+Tensor *op_delta(Tape *tape, const DeltaShape *shape, const DeltaTensors *in, Tensor **state);
+
 /* Row copies (ops_rows.c). Sequences are batch x tokens rows. */
 Tensor *op_slice(Tape *tape, Tensor *x, int64_t batch, int64_t from, int64_t count); /* of every sequence */
 Tensor *op_prepend(Tape *tape, Tensor *shared, Tensor *x,
@@ -58,6 +66,8 @@ Tensor *op_interleave(Tape *tape, Tensor *a, Tensor *b); /* a_1, b_1, a_2, b_2, 
 /* Row t of every sequence becomes the row at which its chunk began; *held (batch rows) is that of a chunk
  * begun `position` tokens before this call, and afterwards of the open one. */
 Tensor *op_hold(Tape *tape, Tensor *z, int64_t batch, int64_t chunk, int64_t position, Tensor **held);
+/* Row t of every sequence becomes row t - 1; *held (batch rows) is the one before the call, afterwards its last. */
+Tensor *op_previous(Tape *tape, Tensor *x, int64_t batch, Tensor **held);
 /* *slot becomes `next`: the tensor itself when recording, a copy of its numbers into *slot otherwise. */
 void op_carry(Tape *tape, Tensor **slot, Tensor *next);
 

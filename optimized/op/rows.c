@@ -113,3 +113,17 @@ Tensor *op_hold(Tape *tape, Tensor *z, int64_t batch, int64_t chunk, int64_t pos
     op_carry(tape, held, op_rows(tape, both, 2, open));
     return y;
 }
+
+Tensor *op_previous(Tape *tape, Tensor *x, int64_t batch, Tensor **held) {
+    const int64_t tokens = x->rows / batch;
+    Tensor *const both[] = {x, *held};
+    RowMap map = rows_map(tape, x->rows), last = rows_map(tape, batch);
+    for (int64_t b = 0; b < batch; b++) {
+        rows_take(&map, 1, b, 1);
+        rows_take(&map, 0, b * tokens, tokens - 1);
+        rows_take(&last, 0, b * tokens + tokens - 1, 1);
+    }
+    Tensor *y = op_rows(tape, both, 2, map);
+    op_carry(tape, held, op_rows(tape, both, 2, last));
+    return y;
+}
