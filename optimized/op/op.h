@@ -16,6 +16,9 @@ Tensor *op_map(Tape *tape, Tensor *x, MapKind kind);
 Tensor *op_mul(Tape *tape, Tensor *x, Tensor *b);
 Tensor *op_scale(Tape *tape, Tensor *x, float factor);
 Tensor *op_columns(Tape *tape, Tensor *x, int64_t from, int64_t count);          /* those columns */
+/* Every head of x times (or over) its number in d, R x heads, or 1 x heads for all rows; the sum of every head. */
+Tensor *op_heads(Tape *tape, Tensor *x, Tensor *d, int divide);
+Tensor *op_head_sum(Tape *tape, Tensor *x, int64_t heads);
 Tensor *op_gate(Tape *tape, Tensor *a, Tensor *b);                               /* a sigma(b) */
 Tensor *op_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *z, int64_t groups); /* z may be NULL */
 Tensor *op_norm_of(Tape *tape, const NormShape *shape, Tensor *x, Tensor *gain, Tensor *z);
