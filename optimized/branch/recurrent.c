@@ -82,6 +82,40 @@ Tensor *recurrent_unit(const MixerCall *call, Tensor *x, int64_t heads, double e
     return op_norm_of(call->tape, &shape, x, kept, 0);
 }
 
+enum { WQ, WK, WV, CONV_Q, CONV_K, CONV_V };
+
+void recurrent_qkv_parameters(ParameterList *list, int layer, const Config *c, const RecurrentOptions *o) {
+    static const char *const maps[] = {"wq", "wk", "wv"}, *const filters[] = {"conv_q", "conv_k", "conv_v"};
+    const int64_t columns[] = {recurrent_keys(o), recurrent_keys(o), recurrent_values(c, o)};
+    for (int i = 0; i < 3; i++) recurrent_map(list, layer, maps[i], c->width, columns[i]);
+    for (int i = 0; i < 3; i++) recurrent_filter(list, layer, filters[i], o, columns[i]);
+}
+
+void recurrent_qkv_initialise(Tensor *parameter) {
+    for (int i = CONV_Q; i <= CONV_V; i++) memory_branch_open_convolution(parameter + i);
+}
+
+void recurrent_qkv_start(const MixerCall *call, const RecurrentOptions *o, int64_t matrices) {
+    Tensor **tail = call->state->slot + RECURRENT_TAIL;
+    call->state->slot[RECURRENT_STATE] = recurrent_state(call, o->key_width, matrices * o->value_width);
+    for (int i = 0; i < 3; i++)
+        tail[i] = recurrent_tail(call, o, i < 2 ? recurrent_keys(o) : recurrent_values(call->config, o));
+}
+
+RecurrentQkv recurrent_qkv(const MixerCall *call, const RecurrentOptions *o, Tensor *x, int unit) {
+    Tensor *p = call->parameter, *part[3];
+    for (int i = 0; i < 3; i++) {
+        const RecurrentInput in = {p + WQ + i, 0, p + CONV_Q + i, 0, call->state->slot + RECURRENT_TAIL + i};
+        part[i] = recurrent_input(call, o, x, &in);
+        if (unit && i < 2) part[i] = recurrent_unit(call, part[i], o->key_heads, 1e-6);
+    }
+    return (RecurrentQkv){part[0], part[1], part[2]};
+}
+
+int64_t recurrent_qkv_floats(const Config *c, const RecurrentOptions *o, int64_t matrices) {
+    return recurrent_floats(c, o, matrices, 2 * recurrent_keys(o) + recurrent_values(c, o));
+}
+
 Tensor *recurrent_rule(const MixerCall *call, const RecurrentOptions *o, DeltaRemoval removal, double scale,
                        const DeltaTensors *in) {
     const int64_t heads = call->config->heads;

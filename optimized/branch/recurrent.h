@@ -50,6 +50,19 @@ typedef struct {
 Tensor *recurrent_input(const MixerCall *call, const RecurrentOptions *o, Tensor *x,
                         const RecurrentInput *in);
 
+/* Queries, keys and values of a layer: six parameters, W_q W_k W_v and their filters, three tails behind the state of
+ * `matrices` K x V matrices per head. unit: q and k are l2-normed. */
+enum { RECURRENT_QKV = 6, RECURRENT_QKV_SLOTS = RECURRENT_TAIL + 3 };
+typedef struct {
+    Tensor *q, *k, *v;
+} RecurrentQkv;
+void recurrent_qkv_parameters(ParameterList *list, int layer, const Config *config,
+                              const RecurrentOptions *o);
+void recurrent_qkv_initialise(Tensor *parameter);
+void recurrent_qkv_start(const MixerCall *call, const RecurrentOptions *o, int64_t matrices);
+RecurrentQkv recurrent_qkv(const MixerCall *call, const RecurrentOptions *o, Tensor *x, int unit);
+int64_t recurrent_qkv_floats(const Config *config, const RecurrentOptions *o, int64_t matrices);
+
 /* x / sqrt(sum over the head of x^2 + eps) */
 Tensor *recurrent_unit(const MixerCall *call, Tensor *x, int64_t heads, double eps);
 

@@ -88,17 +88,6 @@ static void delta_back_keys(const DeltaBack *y, int64_t row, const DeltaPartial 
     }
 }
 
-/* scale do of the tile's columns; zero behind them. */
-static void delta_cotangent(const DeltaTask *t, int64_t row, const float *d_o, float *to) {
-    const DeltaShape *s = t->shape;
-    for (int64_t j = 0; j < DELTA_TILE; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, t->columns);
-        vec_store(to + j,
-                  lanes > 0 ? vec_mul(vec_set1(s->scale), vec_load_n(d_o + row * s->values + t->c + j, lanes))
-                            : vec_zero());
-    }
-}
-
 static void delta_back_token(const DeltaTask *t, int64_t token, int64_t place, const DeltaToken *x,
                              const DeltaScratch *scratch, const float *d_o, const DeltaGradient *d,
                              const DeltaPartial *p) {
@@ -154,17 +143,6 @@ static void delta_back_task(const DeltaTask *t, const float *snapshots, const fl
     for (int64_t c = chunks - 1; c >= 0; c--)
         delta_back_chunk(t, c, snapshots + (head * chunks + c) * matrix, d_o, d, p, x);
     delta_tile_save(t, x->dS, dstate + head * matrix);
-}
-
-/* to += the sum over the tiles of n numbers at `from`, tiles `stride` apart. */
-INLINE void delta_gather(int64_t n, int64_t tiles, int64_t stride, const float *from, float *to) {
-    FOR_VECTORS (i, n) {
-        const int64_t lanes = vec_lanes(i, n);
-        Vec sum = vec_load_n(to + i, lanes);
-        for (int64_t tile = 0; tile < tiles; tile++)
-            sum = vec_add(sum, vec_load_n(from + tile * stride + i, lanes));
-        vec_store_n(to + i, sum, lanes);
-    }
 }
 
 static float delta_gather_one(int64_t n, int64_t tiles, int64_t stride, const float *from) {

@@ -1,12 +1,10 @@
 /* Gated linear attention (Yang 2312.06635): a decay per key channel, nothing is taken away. State: K x V per head, constant size; tails where there are convolutions. */
-#include "branch/memory.h"
 #include "branch/recurrent.h"
 
 #include <math.h>
 
-enum { WQ, WK, WV, CONV_Q, CONV_K, CONV_V, WG1, WG2, BG, WZ, GAIN, WO };
+enum { WG1 = RECURRENT_QKV, WG2, BG, WZ, GAIN, WO };
 extern const Mixer mixer_gla;
-enum { SLOTS = RECURRENT_TAIL + 3 };
 
 typedef struct {
     RecurrentOptions rule;
@@ -30,12 +28,7 @@ static int gla_settle(Config *c, char *message, size_t size) {
 static void gla_parameters(ParameterList *list, int layer, const Config *c) {
     const GlaOptions *o = gla_options(c);
     const int64_t D = c->width, keys = recurrent_keys(&o->rule), values = recurrent_values(c, &o->rule);
-    recurrent_map(list, layer, "wq", D, keys);
-    recurrent_map(list, layer, "wk", D, keys);
-    recurrent_map(list, layer, "wv", D, values);
-    recurrent_filter(list, layer, "conv_q", &o->rule, keys);
-    recurrent_filter(list, layer, "conv_k", &o->rule, keys);
-    recurrent_filter(list, layer, "conv_v", &o->rule, values);
+    recurrent_qkv_parameters(list, layer, c, &o->rule);
     recurrent_map(list, layer, "wg1", D, o->gate_rank);
     recurrent_map(list, layer, "wg2", o->gate_rank, keys);
     recurrent_vector(list, layer, "bg", keys, 0.0);
@@ -46,32 +39,22 @@ static void gla_parameters(ParameterList *list, int layer, const Config *c) {
 
 static void gla_initialise(const Config *c, int layer, Tensor *parameter) {
     (void)c, (void)layer;
-    for (int i = CONV_Q; i <= CONV_V; i++) memory_branch_open_convolution(parameter + i);
+    recurrent_qkv_initialise(parameter);
 }
 
 static void gla_start(const MixerCall *call) {
     const GlaOptions *o = call->options;
-    const int64_t keys = recurrent_keys(&o->rule), values = recurrent_values(call->config, &o->rule);
-    Tensor **slot = call->state->slot;
-    slot[RECURRENT_STATE] = recurrent_state(call, o->rule.key_width, o->rule.value_width);
-    slot[RECURRENT_TAIL] = recurrent_tail(call, &o->rule, keys);
-    slot[RECURRENT_TAIL + 1] = recurrent_tail(call, &o->rule, keys);
-    slot[RECURRENT_TAIL + 2] = recurrent_tail(call, &o->rule, values);
+    recurrent_qkv_start(call, &o->rule, 1);
 }
 
 static Tensor *gla_forward(const MixerCall *call, Tensor *x) {
     const GlaOptions *o = call->options;
     Tape *tape = call->tape;
-    Tensor *p = call->parameter, **slot = call->state->slot;
-    Tensor *q = recurrent_input(call, &o->rule, x,
-                                &(RecurrentInput){p + WQ, 0, p + CONV_Q, 0, slot + RECURRENT_TAIL});
-    Tensor *k = recurrent_input(call, &o->rule, x,
-                                &(RecurrentInput){p + WK, 0, p + CONV_K, 0, slot + RECURRENT_TAIL + 1});
-    Tensor *v = recurrent_input(call, &o->rule, x,
-                                &(RecurrentInput){p + WV, 0, p + CONV_V, 0, slot + RECURRENT_TAIL + 2});
+    Tensor *p = call->parameter;
+    const RecurrentQkv qkv = recurrent_qkv(call, &o->rule, x, 0);
     Tensor *g = op_bias(tape, op_linear(tape, op_linear(tape, x, p + WG1), p + WG2), p + BG);
     Tensor *decay = op_map(tape, op_scale(tape, op_map(tape, g, MAP_LOG_SIGMOID), 1.0f / 16.0f), MAP_EXP);
-    const DeltaTensors in = {.q = q, .k = k, .v = v, .decay = decay};
+    const DeltaTensors in = {.q = qkv.q, .k = qkv.k, .v = qkv.v, .decay = decay};
     Tensor *y = recurrent_rule(call, &o->rule, DELTA_NONE, 1.0 / sqrt((double)o->rule.key_width), &in);
     return recurrent_output(call, &o->rule, y, p + GAIN, op_linear(tape, x, p + WZ), 0, p + WO);
 }
@@ -84,7 +67,7 @@ static double gla_flops(const Config *c, int layer, double context) {
 static int64_t gla_state(const Config *c, int layer, int64_t context) {
     const GlaOptions *o = gla_options(c);
     (void)layer, (void)context;
-    return recurrent_floats(c, &o->rule, 1, 2 * recurrent_keys(&o->rule) + recurrent_values(c, &o->rule));
+    return recurrent_qkv_floats(c, &o->rule, 1);
 }
 
 static double gla_bytes(const Config *c, int layer, double context) {
@@ -95,7 +78,7 @@ const Mixer mixer_gla = {.name = "gla",
                          .summary = "gated linear attention, a decay per key channel (Yang 2023)",
                          .label = "GLA",
                          .fields = gla_fields,
-                         .slots = SLOTS,
+                         .slots = RECURRENT_QKV_SLOTS,
                          .settle = gla_settle,
                          .parameters = gla_parameters,
                          .initialise = gla_initialise,

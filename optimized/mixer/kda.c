@@ -1,12 +1,10 @@
 /* Kimi delta attention (2510.26692): the delta rule with a decay per key channel. State: K x V per head and three tails, constant size. */
-#include "branch/memory.h"
 #include "branch/recurrent.h"
 
 #include <math.h>
 
-enum { WQ, WK, WV, CONV_Q, CONV_K, CONV_V, WF1, WF2, A_LOG, DT_BIAS, WB, WZ1, WZ2, GAIN, WO };
+enum { WF1 = RECURRENT_QKV, WF2, A_LOG, DT_BIAS, WB, WZ1, WZ2, GAIN, WO };
 extern const Mixer mixer_kda;
-enum { SLOTS = RECURRENT_TAIL + 3 };
 
 typedef struct {
     RecurrentOptions rule;
@@ -30,12 +28,7 @@ static int kda_settle(Config *c, char *message, size_t size) {
 static void kda_parameters(ParameterList *list, int layer, const Config *c) {
     const KdaOptions *o = kda_options(c);
     const int64_t D = c->width, keys = recurrent_keys(&o->rule), values = recurrent_values(c, &o->rule);
-    recurrent_map(list, layer, "wq", D, keys);
-    recurrent_map(list, layer, "wk", D, keys);
-    recurrent_map(list, layer, "wv", D, values);
-    recurrent_filter(list, layer, "conv_q", &o->rule, keys);
-    recurrent_filter(list, layer, "conv_k", &o->rule, keys);
-    recurrent_filter(list, layer, "conv_v", &o->rule, values);
+    recurrent_qkv_parameters(list, layer, c, &o->rule);
     recurrent_map(list, layer, "wf1", D, o->gate_rank);
     recurrent_map(list, layer, "wf2", o->gate_rank, keys);
     recurrent_vector(list, layer, "a_log", c->heads, 0.0);
@@ -49,36 +42,24 @@ static void kda_parameters(ParameterList *list, int layer, const Config *c) {
 
 static void kda_initialise(const Config *c, int layer, Tensor *parameter) {
     (void)c, (void)layer;
-    for (int i = CONV_Q; i <= CONV_V; i++) memory_branch_open_convolution(parameter + i);
+    recurrent_qkv_initialise(parameter);
     recurrent_start_decay(parameter + A_LOG, parameter + DT_BIAS);
 }
 
 static void kda_start(const MixerCall *call) {
     const KdaOptions *o = call->options;
-    const int64_t keys = recurrent_keys(&o->rule), values = recurrent_values(call->config, &o->rule);
-    Tensor **slot = call->state->slot;
-    slot[RECURRENT_STATE] = recurrent_state(call, o->rule.key_width, o->rule.value_width);
-    slot[RECURRENT_TAIL] = recurrent_tail(call, &o->rule, keys);
-    slot[RECURRENT_TAIL + 1] = recurrent_tail(call, &o->rule, keys);
-    slot[RECURRENT_TAIL + 2] = recurrent_tail(call, &o->rule, values);
+    recurrent_qkv_start(call, &o->rule, 1);
 }
 
 static Tensor *kda_forward(const MixerCall *call, Tensor *x) {
     const KdaOptions *o = call->options;
     Tape *tape = call->tape;
-    Tensor *p = call->parameter, **slot = call->state->slot;
-    Tensor *q = recurrent_input(call, &o->rule, x,
-                                &(RecurrentInput){p + WQ, 0, p + CONV_Q, 0, slot + RECURRENT_TAIL});
-    Tensor *k = recurrent_input(call, &o->rule, x,
-                                &(RecurrentInput){p + WK, 0, p + CONV_K, 0, slot + RECURRENT_TAIL + 1});
-    Tensor *v = recurrent_input(call, &o->rule, x,
-                                &(RecurrentInput){p + WV, 0, p + CONV_V, 0, slot + RECURRENT_TAIL + 2});
-    q = recurrent_unit(call, q, o->rule.key_heads, 1e-6);
-    k = recurrent_unit(call, k, o->rule.key_heads, 1e-6);
+    Tensor *p = call->parameter;
+    const RecurrentQkv qkv = recurrent_qkv(call, &o->rule, x, 1);
     Tensor *f = op_linear(tape, op_linear(tape, x, p + WF1), p + WF2);
     Tensor *decay = recurrent_decay(call, op_bias(tape, f, p + DT_BIAS), p + A_LOG);
     Tensor *rate = op_map(tape, op_linear(tape, x, p + WB), MAP_SIGMOID);
-    const DeltaTensors in = {.q = q, .k = k, .v = v, .decay = decay, .rate = rate};
+    const DeltaTensors in = {.q = qkv.q, .k = qkv.k, .v = qkv.v, .decay = decay, .rate = rate};
     Tensor *y = recurrent_rule(call, &o->rule, DELTA_KEY, 1.0 / sqrt((double)o->rule.key_width), &in);
     Tensor *z = op_linear(tape, op_linear(tape, x, p + WZ1), p + WZ2);
     return recurrent_output(call, &o->rule, y, p + GAIN, z, 1, p + WO);
@@ -92,7 +73,7 @@ static double kda_flops(const Config *c, int layer, double context) {
 static int64_t kda_state(const Config *c, int layer, int64_t context) {
     const KdaOptions *o = kda_options(c);
     (void)layer, (void)context;
-    return recurrent_floats(c, &o->rule, 1, 2 * recurrent_keys(&o->rule) + recurrent_values(c, &o->rule));
+    return recurrent_qkv_floats(c, &o->rule, 1);
 }
 
 static double kda_bytes(const Config *c, int layer, double context) {
@@ -103,7 +84,7 @@ const Mixer mixer_kda = {.name = "kda",
                          .summary = "the delta rule with a decay per key channel (Kimi 2025)",
                          .label = "KDA",
                          .fields = kda_fields,
-                         .slots = SLOTS,
+                         .slots = RECURRENT_QKV_SLOTS,
                          .settle = kda_settle,
                          .parameters = kda_parameters,
                          .initialise = kda_initialise,

@@ -28,7 +28,8 @@ static void delta_backward(void *context) {
                              grad_of(t->rate), grad_of(t->a), grad_of(t->b)};
     const ArenaMark scratch = arena_mark(c->arena);
     float *partial = arena_floats(c->arena, kernel->delta->partial_floats(&c->shape));
-    float *workspace = arena_floats(c->arena, parallel_threads() * kernel->delta->workspace_floats(&c->shape));
+    float *workspace =
+        arena_floats(c->arena, parallel_threads() * kernel->delta->workspace_floats(&c->shape));
     kernel->delta->backward(&c->shape, &in, c->snapshots, c->o->grad, &d, c->after->grad, partial, workspace);
     if (c->before->grad) kernel->act->add(c->after->rows * c->after->cols, c->after->grad, c->before->grad);
     arena_release(c->arena, scratch);
@@ -40,8 +41,8 @@ Tensor *op_delta(Tape *tape, const DeltaShape *shape, const DeltaTensors *in, Te
     const DeltaInput input = delta_input(in);
     CHECK(in->q->rows == rows && in->q->cols == shape->key_heads * shape->keys, "q %ld x %ld", in->q->rows,
           in->q->cols);
-    CHECK(before->rows == shape->batch * shape->heads && before->cols == matrix, "state %ld x %ld", before->rows,
-          before->cols);
+    CHECK(before->rows == shape->batch * shape->heads && before->cols == matrix, "state %ld x %ld",
+          before->rows, before->cols);
     float *snapshots = 0;
     if (tape->recording) {
         *state = tape_tensor(tape, before->rows, before->cols);
@@ -52,6 +53,7 @@ Tensor *op_delta(Tape *tape, const DeltaShape *shape, const DeltaTensors *in, Te
     float *workspace = arena_floats(tape->arena, parallel_threads() * kernel->delta->workspace_floats(shape));
     kernel->delta->forward(shape, &input, (*state)->data, o->data, snapshots, workspace);
     arena_release(tape->arena, scratch);
-    tape_push(tape, delta_backward, &(Delta){tape->arena, *shape, *in, o, before, *state, snapshots}, sizeof(Delta));
+    tape_push(tape, delta_backward, &(Delta){tape->arena, *shape, *in, o, before, *state, snapshots},
+              sizeof(Delta));
     return o;
 }

@@ -79,13 +79,13 @@ typedef struct {
 static void heads_backward(void *context) {
     const Heads *c = context;
     const int64_t n = c->x->rows * c->x->cols / c->width;
-    kernel->map->groups_backward(n, c->width, c->period, c->divide, c->x->data, c->d->data, c->y->data, c->y->grad,
-                                 c->x->grad, c->d->grad);
+    kernel->map->groups_backward(n, c->width, c->period, c->divide, c->x->data, c->d->data, c->y->data,
+                                 c->y->grad, c->x->grad, c->d->grad);
 }
 
 Tensor *op_heads(Tape *tape, Tensor *x, Tensor *d, int divide) {
-    CHECK(x->cols % d->cols == 0 && (d->rows == 1 || d->rows == x->rows), "%ld x %ld by %ld x %ld", x->rows, x->cols,
-          d->rows, d->cols);
+    CHECK(x->cols % d->cols == 0 && (d->rows == 1 || d->rows == x->rows), "%ld x %ld by %ld x %ld", x->rows,
+          x->cols, d->rows, d->cols);
     const int64_t width = x->cols / d->cols, period = d->rows * d->cols;
     Tensor *y = tape_tensor(tape, x->rows, x->cols);
     kernel->map->groups(x->rows * d->cols, width, period, divide, x->data, d->data, y->data);

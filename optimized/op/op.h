@@ -15,7 +15,7 @@ Tensor *op_swiglu(Tape *tape, Tensor *a, Tensor *b); /* silu(a) b */
 Tensor *op_map(Tape *tape, Tensor *x, MapKind kind);
 Tensor *op_mul(Tape *tape, Tensor *x, Tensor *b);
 Tensor *op_scale(Tape *tape, Tensor *x, float factor);
-Tensor *op_columns(Tape *tape, Tensor *x, int64_t from, int64_t count);          /* those columns */
+Tensor *op_columns(Tape *tape, Tensor *x, int64_t from, int64_t count); /* those columns */
 /* Every head of x times (or over) its number in d, R x heads, or 1 x heads for all rows; the sum of every head. */
 Tensor *op_heads(Tape *tape, Tensor *x, Tensor *d, int divide);
 Tensor *op_head_sum(Tape *tape, Tensor *x, int64_t heads);
@@ -58,6 +58,12 @@ typedef struct {
 
 /* Advances *state (batch heads x keys values) as op_memory does. */
 Tensor *op_delta(Tape *tape, const DeltaShape *shape, const DeltaTensors *in, Tensor **state);
+
+/* Of the rule with momentum (kernel/momentum.h); keep, carry, rate, step: R x heads. *state: batch heads x 2 keys values. */
+typedef struct {
+    Tensor *q, *k, *p, *v, *keep, *carry, *rate, *step;
+} MomentumTensors;
+Tensor *op_momentum(Tape *tape, const DeltaShape *shape, const MomentumTensors *in, Tensor **state);
 
 /* Row copies (ops_rows.c). Sequences are batch x tokens rows. */
 Tensor *op_slice(Tape *tape, Tensor *x, int64_t batch, int64_t from, int64_t count); /* of every sequence */

@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-/* The kernel behind arrays: n decays as factors, and l2-normed keys, are made here from what the equation has. */
+/* Decays as factors: n of them from their logarithms. */
 static float *exponentials(int64_t n, const float *g) {
     float *y = run_scratch(n);
     kernel->map->forward(MAP_EXP, n, g, y);
@@ -30,7 +30,35 @@ static void delta_run(KernelRun *r, const DeltaShape *s, const DeltaInput *in, c
     free(workspace);
 }
 
+/* q or k, l2-normed as the layers around the rule do it, and back: dx, the gradient of the normed rows, becomes that of
+ * the input `name`. */
+static NormShape unit_shape(const KernelRun *r) {
+    const int64_t K = run_dim(r, "key_width");
+    return (NormShape){run_dim(r, "tokens") * run_dim(r, "key_heads"), 1, K, 1, 0, 0, 1e-6f / (float)K};
+}
+static float *unit_gain(const KernelRun *r) {
+    const int64_t K = run_dim(r, "key_width");
+    float *gain = run_zeros(K);
+    for (int64_t i = 0; i < K; i++) gain[i] = 1.0f / sqrtf((float)K);
+    return gain;
+}
+static float *unit(const KernelRun *r, const char *name) {
+    const NormShape shape = unit_shape(r);
+    float *gain = unit_gain(r), *y = run_scratch(run_size(r, name));
+    kernel->norm->forward(&shape, run_in(r, name), gain, 0, y);
+    free(gain);
+    return y;
+}
+static void unit_backward(const KernelRun *r, const char *name, const float *dy) {
+    const NormShape shape = unit_shape(r);
+    float *gain = unit_gain(r), *workspace = run_scratch(2 * shape.rows);
+    kernel->norm->backward(&shape, run_in(r, name), gain, 0, dy, run_grad(r, name), 0, 0, workspace);
+    free(gain);
+    free(workspace);
+}
+
 static void general_delta_rule(KernelRun *r) {
+    const int normed = (int)run_dim(r, "normalise");
     const int64_t K = run_dim(r, "key_width"), rate = run_dim(r, "rate"), n = run_size(r, "g");
     const DeltaShape s = {1,
                           run_dim(r, "tokens"),
@@ -43,25 +71,83 @@ static void general_delta_rule(KernelRun *r) {
                           (DeltaRemoval)run_dim(r, "removal"),
                           run_dim(r, "scaled") ? 1.0f / sqrtf((float)K) : 1.0f};
     float *decay = exponentials(n, run_in(r, "g")), *d_decay = run_zeros(n);
-    const DeltaInput in = {
-        run_in(r, "q"), run_in(r, "k"), run_in(r, "v"), decay, rate ? run_in(r, "beta") : 0,
-        run_in(r, "a"), run_in(r, "b")};
+    float *q = normed ? unit(r, "q") : 0, *k = normed ? unit(r, "k") : 0, *dq = run_zeros(run_size(r, "q")),
+          *dk = run_zeros(run_size(r, "k"));
+    const DeltaInput in = {normed ? q : run_in(r, "q"),
+                           normed ? k : run_in(r, "k"),
+                           run_in(r, "v"),
+                           decay,
+                           rate ? run_in(r, "beta") : 0,
+                           run_in(r, "a"),
+                           run_in(r, "b")};
     DeltaGradient d = {0};
     if (run_backward(r))
-        d = (DeltaGradient){run_grad(r, "q"),    run_grad(r, "k"), run_grad(r, "v"), d_decay,
-                            run_grad(r, "beta"), run_grad(r, "a"), run_grad(r, "b")};
+        d = (DeltaGradient){normed ? dq : run_grad(r, "q"),
+                            normed ? dk : run_grad(r, "k"),
+                            run_grad(r, "v"),
+                            d_decay,
+                            run_grad(r, "beta"),
+                            run_grad(r, "a"),
+                            run_grad(r, "b")};
     delta_run(r, &s, &in, &d);
     if (run_backward(r)) kernel->map->backward(MAP_EXP, n, run_in(r, "g"), d_decay, run_grad(r, "g"));
-    free(decay);
-    free(d_decay);
+    if (normed && run_backward(r)) {
+        unit_backward(r, "q", dq);
+        unit_backward(r, "k", dk);
+    }
+    float *const all[] = {decay, d_decay, q, k, dq, dk};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
-static int general_delta_rule_accepts(const Dims *d, char *message, size_t size) {
-    return dims_get(d, "normalise")
-           ? snprintf(message, size, "keys are normed by another kernel, in the layers around the rule"),
-           -1 : 0;
+/* The kernel has memory and momentum of a head side by side, the equation one after the other. */
+static void states_join(const KernelRun *r, const float *S, const float *M, float *both) {
+    const int64_t matrix = run_dim(r, "key_width") * run_dim(r, "value_width");
+    for (int64_t h = 0; h < run_dim(r, "heads"); h++) {
+        memcpy(both + 2 * h * matrix, S + h * matrix, (size_t)matrix * sizeof(float));
+        memcpy(both + (2 * h + 1) * matrix, M + h * matrix, (size_t)matrix * sizeof(float));
+    }
+}
+static void states_part(const KernelRun *r, const float *both, float *S, float *M) {
+    const int64_t matrix = run_dim(r, "key_width") * run_dim(r, "value_width");
+    for (int64_t h = 0; h < run_dim(r, "heads"); h++) {
+        memcpy(S + h * matrix, both + 2 * h * matrix, (size_t)matrix * sizeof(float));
+        memcpy(M + h * matrix, both + (2 * h + 1) * matrix, (size_t)matrix * sizeof(float));
+    }
 }
 
-static const KernelAdapter adapters[] = {
-    {"general_delta_rule", "delta", general_delta_rule, general_delta_rule_accepts, 0}, {"", "", 0, 0, 0}};
+static void momentum_delta_rule(KernelRun *r) {
+    const int64_t K = run_dim(r, "key_width"), H = run_dim(r, "heads"), n = run_size(r, "beta"),
+                  state = run_size(r, "state0");
+    const DeltaShape s = {1,         run_dim(r, "tokens"),
+                          H,         H,
+                          K,         run_dim(r, "value_width"),
+                          0,         0,
+                          DELTA_KEY, run_dim(r, "scaled") ? 1.0f / sqrtf((float)K) : 1.0f};
+    float *keep = exponentials(n, run_in(r, "log_alpha")), *carry = exponentials(n, run_in(r, "log_mu")),
+          *d_keep = run_zeros(n), *d_carry = run_zeros(n), *both = run_scratch(2 * state),
+          *d_both = run_zeros(2 * state), *snapshots = run_scratch(2 * state * delta_chunks(&s)),
+          *partial = run_scratch(kernel->momentum->partial_floats(&s)),
+          *workspace = run_scratch(parallel_threads() * kernel->momentum->workspace_floats(&s));
+    const MomentumInput in = {run_in(r, "q"), run_in(r, "k"), run_in(r, "p"),    run_in(r, "v"),
+                              keep,           carry,          run_in(r, "beta"), run_in(r, "eta")};
+    states_join(r, run_in(r, "state0"), run_in(r, "momentum0"), both);
+    kernel->momentum->forward(&s, &in, both, run_out(r, "o"), run_backward(r) ? snapshots : 0, workspace);
+    states_part(r, both, run_out(r, "state"), run_out(r, "momentum"));
+    if (run_backward(r)) {
+        const MomentumGradient d = {
+            run_grad(r, "q"), run_grad(r, "k"), run_grad(r, "p"),    run_grad(r, "v"),
+            d_keep,           d_carry,          run_grad(r, "beta"), run_grad(r, "eta")};
+        states_join(r, run_cotangent(r, "state"), run_cotangent(r, "momentum"), d_both);
+        kernel->momentum->backward(&s, &in, snapshots, run_cotangent(r, "o"), &d, d_both, partial, workspace);
+        states_part(r, d_both, run_grad(r, "state0"), run_grad(r, "momentum0"));
+        kernel->map->backward(MAP_EXP, n, run_in(r, "log_alpha"), d_keep, run_grad(r, "log_alpha"));
+        kernel->map->backward(MAP_EXP, n, run_in(r, "log_mu"), d_carry, run_grad(r, "log_mu"));
+    }
+    float *const all[] = {keep, carry, d_keep, d_carry, both, d_both, snapshots, partial, workspace};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+static const KernelAdapter adapters[] = {{"general_delta_rule", "delta", general_delta_rule, 0, 0},
+                                         {"momentum_delta_rule", "momentum", momentum_delta_rule, 0, 0},
+                                         {"", "", 0, 0, 0}};
 const KernelAdapters kernel_adapters_delta = {adapters};

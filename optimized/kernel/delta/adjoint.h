@@ -144,14 +144,3 @@ static float delta_back_values(const DeltaBack *y, int64_t row, const DeltaGradi
     }
     return vec_sum(rate_sum);
 }
-
-/* The lanes of 16 vectors added, each in the same tree. */
-INLINE Vec delta_lanes(const float *vectors) {
-    float turned[VEC_LANES * VEC_LANES];
-    vec_transpose(vectors, VEC_LANES, turned, VEC_LANES);
-    for (int half = 8; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            vec_store(turned + i * VEC_LANES,
-                      vec_add(vec_load(turned + i * VEC_LANES), vec_load(turned + (i + half) * VEC_LANES)));
-    return vec_load(turned);
-}

@@ -78,19 +78,3 @@ static void delta_token_step(const DeltaTask *t, const DeltaToken *x, int64_t to
         delta_step_by_rule(t, x, row, t->c + 16 * j, 1, S + 16 * j, after + 16 * j, o,
                            (DeltaTrace){trace.u ? trace.u + 16 * j : 0, trace.w ? trace.w + 16 * j : 0});
 }
-
-/* The tile's columns of a state (keys x values) and back; what lies behind them in the tile is zero. */
-static void delta_tile_load(const DeltaTask *t, const float *state, float *S) {
-    for (int64_t i = 0; i < t->shape->keys; i++)
-        for (int64_t j = 0; j < DELTA_TILE; j += VEC_LANES) {
-            const int64_t lanes = vec_lanes(t->c + j, t->shape->values);
-            vec_store(S + i * DELTA_TILE + j,
-                      lanes > 0 ? vec_load_n(state + i * t->shape->values + t->c + j, lanes) : vec_zero());
-        }
-}
-static void delta_tile_save(const DeltaTask *t, const float *S, float *state) {
-    for (int64_t i = 0; i < t->shape->keys; i++)
-        for (int64_t j = 0; j < t->columns; j += VEC_LANES)
-            vec_store_n(state + i * t->shape->values + t->c + j, vec_load(S + i * DELTA_TILE + j),
-                        vec_lanes(t->c + j, t->shape->values));
-}

@@ -1,34 +1,6 @@
 /* What one token of one head brings, as whole vectors: rows of `ld` floats, zero behind the keys. */
 #pragma once
-#include "kernel/delta.h"
-#include "base/parallel.h"
-#include "vec/rows.h"
-
-/* One (sequence, head, tile of columns from c to end). */
-typedef struct {
-    const DeltaShape *shape;
-    const DeltaInput *in;
-    int64_t batch, head, tile, c, columns; /* columns: of the tile that exist */
-} DeltaTask;
-
-INLINE DeltaTask delta_task(const DeltaShape *s, const DeltaInput *in, int64_t i) {
-    const int64_t tiles = (s->values + DELTA_TILE - 1) / DELTA_TILE, tile = i % tiles, c = tile * DELTA_TILE;
-    const int64_t left = s->values - c;
-    return (DeltaTask){
-        s, in, i / tiles / s->heads, i / tiles % s->heads, tile, c, left < DELTA_TILE ? left : DELTA_TILE};
-}
-INLINE int64_t delta_tasks(const DeltaShape *s) {
-    return s->batch * s->heads * ((s->values + DELTA_TILE - 1) / DELTA_TILE);
-}
-
-/* Row of a token in arrays of heads, and of key heads. */
-INLINE int64_t delta_row(const DeltaTask *t, int64_t token) {
-    return (t->batch * t->shape->tokens + token) * t->shape->heads + t->head;
-}
-INLINE int64_t delta_key_row(const DeltaTask *t, int64_t token) {
-    const DeltaShape *s = t->shape;
-    return (t->batch * s->tokens + token) * s->key_heads + t->head * s->key_heads / s->heads;
-}
+#include "kernel/delta/tile.h"
 
 /* reading: what reads u from the state before the decay, decay k or a; asking: decay q. qk, qb: products. */
 typedef struct {

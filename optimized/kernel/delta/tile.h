@@ -1,0 +1,80 @@
+/* Heads and tiles of columns, which the delta rules share: their rows, their states, their sums. */
+#pragma once
+#include "kernel/delta.h"
+#include "base/parallel.h"
+#include "vec/rows.h"
+
+/* One (sequence, head, tile of columns from c to end). */
+typedef struct {
+    const DeltaShape *shape;
+    const DeltaInput *in;
+    int64_t batch, head, tile, c, columns; /* columns: of the tile that exist */
+} DeltaTask;
+
+INLINE DeltaTask delta_task(const DeltaShape *s, const DeltaInput *in, int64_t i) {
+    const int64_t tiles = (s->values + DELTA_TILE - 1) / DELTA_TILE, tile = i % tiles, c = tile * DELTA_TILE;
+    const int64_t left = s->values - c;
+    return (DeltaTask){
+        s, in, i / tiles / s->heads, i / tiles % s->heads, tile, c, left < DELTA_TILE ? left : DELTA_TILE};
+}
+INLINE int64_t delta_tasks(const DeltaShape *s) {
+    return s->batch * s->heads * ((s->values + DELTA_TILE - 1) / DELTA_TILE);
+}
+
+/* Row of a token in arrays of heads, and of key heads. */
+INLINE int64_t delta_row(const DeltaTask *t, int64_t token) {
+    return (t->batch * t->shape->tokens + token) * t->shape->heads + t->head;
+}
+INLINE int64_t delta_key_row(const DeltaTask *t, int64_t token) {
+    const DeltaShape *s = t->shape;
+    return (t->batch * s->tokens + token) * s->key_heads + t->head * s->key_heads / s->heads;
+}
+
+/* The tile's columns of a state (keys x values) and back; what lies behind them in the tile is zero. */
+static void delta_tile_load(const DeltaTask *t, const float *state, float *S) {
+    for (int64_t i = 0; i < t->shape->keys; i++)
+        for (int64_t j = 0; j < DELTA_TILE; j += VEC_LANES) {
+            const int64_t lanes = vec_lanes(t->c + j, t->shape->values);
+            vec_store(S + i * DELTA_TILE + j,
+                      lanes > 0 ? vec_load_n(state + i * t->shape->values + t->c + j, lanes) : vec_zero());
+        }
+}
+static void delta_tile_save(const DeltaTask *t, const float *S, float *state) {
+    for (int64_t i = 0; i < t->shape->keys; i++)
+        for (int64_t j = 0; j < t->columns; j += VEC_LANES)
+            vec_store_n(state + i * t->shape->values + t->c + j, vec_load(S + i * DELTA_TILE + j),
+                        vec_lanes(t->c + j, t->shape->values));
+}
+
+/* scale do of the tile's columns; zero behind them. */
+static void delta_cotangent(const DeltaTask *t, int64_t row, const float *d_o, float *to) {
+    const DeltaShape *s = t->shape;
+    for (int64_t j = 0; j < DELTA_TILE; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, t->columns);
+        vec_store(to + j,
+                  lanes > 0 ? vec_mul(vec_set1(s->scale), vec_load_n(d_o + row * s->values + t->c + j, lanes))
+                            : vec_zero());
+    }
+}
+
+/* The lanes of 16 vectors added, each in the same tree. */
+INLINE Vec delta_lanes(const float *vectors) {
+    float turned[VEC_LANES * VEC_LANES];
+    vec_transpose(vectors, VEC_LANES, turned, VEC_LANES);
+    for (int half = 8; half > 0; half /= 2)
+        for (int i = 0; i < half; i++)
+            vec_store(turned + i * VEC_LANES,
+                      vec_add(vec_load(turned + i * VEC_LANES), vec_load(turned + (i + half) * VEC_LANES)));
+    return vec_load(turned);
+}
+
+/* to += the sum over the tiles of n numbers at `from`, tiles `stride` apart. */
+INLINE void delta_gather(int64_t n, int64_t tiles, int64_t stride, const float *from, float *to) {
+    FOR_VECTORS (i, n) {
+        const int64_t lanes = vec_lanes(i, n);
+        Vec sum = vec_load_n(to + i, lanes);
+        for (int64_t tile = 0; tile < tiles; tile++)
+            sum = vec_add(sum, vec_load_n(from + tile * stride + i, lanes));
+        vec_store_n(to + i, sum, lanes);
+    }
+}
