@@ -1,5 +1,6 @@
 /* The arithmetics against each other, for every equation there is: each bound is derived, none is chosen. */
 #include "equation/cases.h"
+#include "ledger.h"
 #include "test_reference.h"
 
 enum { SEEDS = 3 };
@@ -175,4 +176,46 @@ Test(reference_arithmetic, gradient_bound_covers_back_propagation) {
         free(bound);
         case_free(&c);
     }
+}
+
+/* Reverse mode is a derivation of its own: what arrives at the inputs, along a direction, is the complex step's change of
+ * the outputs, contracted with the cotangent. */
+Test(reference_arithmetic, reverse_mode_is_the_complex_step) {
+    Case c;
+    int64_t checks = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++)
+        for (int i = 0; arithmetic_case(i, seed, &c); i++) {
+            double *t[EQUATION_ARGUMENTS], *step[EQUATION_ARGUMENTS], *cotangent[EQUATION_ARGUMENTS],
+                *grad[EQUATION_ARGUMENTS], forward = 0, reverse = 0, size = 0;
+            uint64_t state = seed + 77;
+            tangent_new(&c, t);
+            outputs_new(&c, step);
+            outputs_new(&c, cotangent);
+            for (int o = 0; o < c.outputs; o++)
+                for (int64_t j = 0; j < c.out_size[o]; j++) cotangent[o][j] = 2 * uniform(&state) - 1;
+            for (int k = 0; k < c.inputs; k++) grad[k] = oracle_zeros(c.in_size[k]);
+            oracle_run(&reference_complex_double, &c.dims, constant(c.in), constant(t), c.out, step, NULL,
+                       NULL);
+            oracle_adjoint(&c.dims, constant(c.in), constant(cotangent), c.out, grad);
+            for (int o = 0; o < c.outputs; o++)
+                for (int64_t j = 0; j < c.out_size[o]; j++) {
+                    forward += cotangent[o][j] * step[o][j];
+                    size += fabs(cotangent[o][j] * step[o][j]);
+                }
+            for (int k = 0; k < c.inputs; k++)
+                for (int64_t j = 0; j < c.in_size[k]; j++) {
+                    reverse += grad[k][j] * t[k][j];
+                    size += fabs(grad[k][j] * t[k][j]);
+                }
+            cr_assert(size > 0, "%s: no gradient at all", c.name);
+            cr_assert(fabs(forward - reverse) <= 1e-11 * size,
+                      "%s case %d: complex step %.17g, reverse mode %.17g", c.name, i, forward, reverse);
+            checks++;
+            for (int k = 0; k < c.inputs; k++) free(grad[k]);
+            tangent_free(&c, t);
+            outputs_free(&c, step);
+            outputs_free(&c, cotangent);
+            case_free(&c);
+        }
+    ledger_record("reference_arithmetic", "reverse mode", checks, 0);
 }
