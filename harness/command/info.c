@@ -85,9 +85,9 @@ static void about_program(void) {
                : kernels_supported(kernels_at(i)) ? ""
                                                   : " (not on this CPU)");
     printf("\ndata folder: %s\n\nmixers:\n", data_folder());
-    for (int i = 0; mixer_at(i); i++) printf("  %-10s %s\n", mixer_at(i)->name, mixer_at(i)->summary);
+    for (int i = 0; mixer_at(i); i++) printf("  %-18s %s\n", mixer_at(i)->name, mixer_at(i)->summary);
     printf("\ntasks:\n");
-    for (int i = 0; task_at(i); i++) printf("  %-10s %s\n", task_at(i)->name, task_at(i)->summary);
+    for (int i = 0; task_at(i); i++) printf("  %-18s %s\n", task_at(i)->name, task_at(i)->summary);
 }
 
 static int fail(const char *message) {

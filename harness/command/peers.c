@@ -17,10 +17,12 @@ typedef struct {
 } PeersOptions;
 
 enum { OPTION_IMPL = 256 };
-static const struct argp_option options[] = {
-    {"impl", OPTION_IMPL, "NAME", 0,
-     "reference (default, in double) or the kernels of an instruction set: scalar, avx2, avx512, neon", 0},
-    {0}};
+static const struct argp_option options[] = {{"impl", OPTION_IMPL, "NAME", 0,
+                                              "reference (default, in double), the kernels of an instruction "
+                                              "set (scalar, avx2, avx512, neon), or kernels: those "
+                                              "that this machine uses",
+                                              0},
+                                             {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     PeersOptions *o = state->input;
@@ -118,7 +120,8 @@ static int run(int argc, char **argv) {
     char message[MESSAGE];
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
-    if (strcmp(o.impl, "reference") && kernels_select(o.impl, message, sizeof message))
+    if (strcmp(o.impl, "reference") && strcmp(o.impl, "kernels") &&
+        kernels_select(o.impl, message, sizeof message))
         return say("titans peers", message), 2;
     for (int i = 0; i < o.names; i++) judge_system(&o, o.name[i], &tally);
     if (!o.names && judge_folder(&o, &tally)) {
