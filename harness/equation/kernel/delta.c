@@ -1,6 +1,7 @@
 #include "base/dispatch.h"
 #include "base/parallel.h"
 #include "equation/adapter.h"
+#include "op/op.h"
 
 #include <math.h>
 #include <string.h>
@@ -147,7 +148,95 @@ static void momentum_delta_rule(KernelRun *r) {
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
+/* A decay per head for all tokens: its gradient is the sum over them. */
+static void retention(KernelRun *r) {
+    const int64_t T = run_dim(r, "tokens"), H = run_dim(r, "heads"), K = run_dim(r, "key_width");
+    const DeltaShape s = {1, T, H, H, K, run_dim(r, "value_width"), 1, 0, DELTA_NONE, 1.0f / sqrtf((float)K)};
+    float *decay = run_zeros(T * H), *d_decay = run_zeros(T * H);
+    for (int64_t i = 0; i < T * H; i++) decay[i] = run_in(r, "gamma")[i % H];
+    const DeltaInput in = {run_in(r, "q"), run_in(r, "k"), run_in(r, "v"), decay, 0, 0, 0};
+    DeltaGradient d = {0};
+    if (run_backward(r))
+        d = (DeltaGradient){run_grad(r, "q"), run_grad(r, "k"), run_grad(r, "v"), d_decay, 0, 0, 0};
+    delta_run(r, &s, &in, &d);
+    for (int64_t i = 0; run_backward(r) && i < T * H; i++) run_grad(r, "gamma")[i % H] += d_decay[i];
+    free(decay);
+    free(d_decay);
+}
+
+/* Mamba-2's scan on a tape of its own: the rule takes B and C as keys and queries, dt as rate, and the state the other way
+ * round. */
+typedef struct {
+    KernelRun *run;
+    Tape *tape;
+} Taped;
+
+static Tensor *given(const Taped *t, const char *name, int64_t rows) {
+    Tensor *x = arena_take(t->tape->arena, sizeof *x);
+    *x = (Tensor){rows, run_size(t->run, name) / rows, run_in(t->run, name),
+                  run_backward(t->run) ? run_grad(t->run, name) : 0};
+    return x;
+}
+
+/* H matrices of rows x columns, turned. */
+static void turn(int64_t H, int64_t rows, int64_t columns, const float *from, float *to) {
+    for (int64_t h = 0; h < H; h++)
+        for (int64_t i = 0; i < rows * columns; i++)
+            to[h * rows * columns + i % columns * rows + i / columns] = from[h * rows * columns + i];
+}
+
+/* dt within its limits, in place; no gradient passes where it was outside. */
+typedef struct {
+    Tensor *dt;
+    const char *outside;
+} Limits;
+
+static void limits_backward(void *context) {
+    const Limits *c = context;
+    for (int64_t i = 0; i < c->dt->rows * c->dt->cols; i++)
+        if (c->outside[i]) c->dt->grad[i] = 0.0f;
+}
+
+static void limit(const Taped *t, Tensor *dt, float least, float most) {
+    const int64_t n = dt->rows * dt->cols;
+    char *outside = arena_take(t->tape->arena, (size_t)n);
+    for (int64_t i = 0; i < n; i++) {
+        outside[i] = dt->data[i] < least || dt->data[i] > most;
+        if (outside[i]) dt->data[i] = dt->data[i] < least ? least : most;
+    }
+    tape_push(t->tape, limits_backward, &(Limits){dt, outside}, sizeof(Limits));
+}
+
+static void state_space_dual(KernelRun *r) {
+    const int64_t T = run_dim(r, "tokens"), H = run_dim(r, "heads"), N = run_dim(r, "state_width"),
+                  P = run_dim(r, "value_width");
+    Arena arena = {0};
+    Tape tape = {&arena, run_backward(r), 0};
+    const Taped t = {r, &tape};
+    Tensor *x = given(&t, "x", T), *state = tape_tensor(&tape, H, N * P), *first = state;
+    Tensor *dt = op_bias(&tape, given(&t, "dt", T), given(&t, "dt_bias", 1));
+    if (run_dim(r, "softplus")) dt = op_map(&tape, dt, MAP_SOFTPLUS);
+    limit(&t, dt, run_in(r, "dt_min")[0], run_in(r, "dt_max")[0]);
+    Tensor *decay = op_map(&tape, op_mul(&tape, dt, given(&t, "A", 1)), MAP_EXP);
+    const DeltaShape s = {1, T, H, run_dim(r, "key_heads"), N, P, 1, 1, DELTA_NONE, 1.0f};
+    const DeltaTensors in = {
+        .q = given(&t, "C", T), .k = given(&t, "B", T), .v = x, .decay = decay, .rate = dt};
+    turn(H, P, N, run_in(r, "state0"), state->data);
+    Tensor *y = op_add(&tape, op_delta(&tape, &s, &in, &state), op_heads(&tape, x, given(&t, "D", 1), 0));
+    memcpy(run_out(r, "y"), y->data, (size_t)(T * H * P) * sizeof(float));
+    turn(H, N, P, state->data, run_out(r, "state"));
+    if (run_backward(r)) {
+        memcpy(y->grad, run_cotangent(r, "y"), (size_t)(T * H * P) * sizeof(float));
+        turn(H, P, N, run_cotangent(r, "state"), state->grad);
+        tape_backward(&tape);
+        turn(H, N, P, first->grad, run_grad(r, "state0"));
+    }
+    arena_free(&arena);
+}
+
 static const KernelAdapter adapters[] = {{"general_delta_rule", "delta", general_delta_rule, 0, 0},
                                          {"momentum_delta_rule", "momentum", momentum_delta_rule, 0, 0},
+                                         {"retention", "delta.retention", retention, 0, 0},
+                                         {"state_space_dual", "delta.dual", state_space_dual, 0, 0},
                                          {"", "", 0, 0, 0}};
 const KernelAdapters kernel_adapters_delta = {adapters};
