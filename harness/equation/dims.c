@@ -274,8 +274,11 @@ static int memory_ends_differ(const Dims *d) {
            dims_get(d, "n0") != memory_width(d, dims_get(d, "memory_layers"));
 }
 
-/* Heads that are a part of the width; with key_width they have widths of their own. */
-static int has_heads(const Dims *d) { return has(d, "width") && has(d, "heads") && !has(d, "key_width"); }
+/* Heads that are a part of the width; with key_width, or a head_width that is given, they have widths of their own. */
+static int has_heads(const Dims *d) {
+    return has(d, "width") && has(d, "heads") && !has(d, "key_width") &&
+           !dimension_named(d->equation, "head_width");
+}
 static int heads_do_not_divide(const Dims *d) { return dims_get(d, "width") % dims_get(d, "heads") != 0; }
 static int has_positions(const Dims *d) { return has(d, "rotary_pairs"); }
 static int head_is_odd(const Dims *d) { return dims_get(d, "width") / dims_get(d, "heads") % 2 != 0; }

@@ -15,7 +15,7 @@
  * float32 itself, our kernels in float32. */
 static const double ALLOWED_DOUBLE = 1e-10, ALLOWED_FLOAT_PEER = 5e-5, ALLOWED_KERNEL = 2e-4;
 
-enum { SHEETS = 2 * EQUATION_ARGUMENTS };
+enum { SHEETS = 8 * EQUATION_ARGUMENTS, PARTS = 32 };
 
 /* All of one of their tensors as we compute it: an output, or the gradient of an input. */
 typedef struct {
@@ -25,12 +25,19 @@ typedef struct {
     double *ours;
 } Sheet;
 
+/* One of their tensors in ours. */
+typedef struct {
+    char name[176];
+    const SafeTensor *theirs;
+    int64_t *place, count;
+    int sheet; /* -1: nothing of theirs to compare with */
+} Part;
+
 /* One of our tensors: where its numbers come from, or go to. */
 typedef struct {
     View view;
-    const SafeTensor *theirs; /* NULL: absent, a dim or a constant */
-    int64_t *place, count;
-    int sheet; /* -1: nothing of theirs to compare with */
+    int parts; /* one after the other; 0: absent, a dim or a constant */
+    Part part[PARTS];
 } Binding;
 
 typedef struct {
@@ -97,29 +104,49 @@ static int sheet_of(Trial *t, const char *kind, const char *name) {
     return t->sheets++;
 }
 
+/* The name of part i: a * of the view's name is i; 0: there is no such part. */
+static int part_name(const View *v, int i, char *name, size_t size) {
+    const char *star = strchr(v->theirs, '*');
+    if (star)
+        snprintf(name, size, "%.*s%d%s", (int)(star - v->theirs), v->theirs, i, star + 1);
+    else
+        snprintf(name, size, "%s", v->theirs);
+    return star || !i;
+}
+
+static int bind_part(Trial *t, const View *v, const char *kind, Part *p, char *message, size_t size) {
+    if (view_places(v, t->of, p->theirs, &p->place, &p->count, message, size)) return -1;
+    if (v->batched) {
+        if (t->members > 1 && t->members != p->theirs->shape[0])
+            return snprintf(message, size, "%s/%s has a batch of %lld, another tensor %lld", kind, p->name,
+                            (long long)p->theirs->shape[0], (long long)t->members),
+                   -1;
+        t->members = p->theirs->shape[0];
+    }
+    p->sheet = strcmp(kind, "in") ? sheet_of(t, kind, p->name) : sheet_of(t, "grad", p->name);
+    return 0;
+}
+
 static int bind_one(Trial *t, const View *v, const char *kind, int64_t wanted, Binding *b, char *message,
                     size_t size) {
-    *b = (Binding){.view = *v,
-                   .theirs = v->scalar || v->constant ? 0 : case_tensor(t->of, kind, v->theirs),
-                   .sheet = -1};
+    Part next = {.sheet = -1};
+    int64_t count = 0;
+    *b = (Binding){.view = *v};
     if (v->scalar || v->constant) return 0;
-    if (!b->theirs)
-        return v->optional || !strcmp(kind, "out")
-                   ? 0
-                   : (snprintf(message, size, "%s/%s is missing", kind, v->theirs), -1);
-    if (view_places(v, t->of, b->theirs, &b->place, &b->count, message, size)) return -1;
-    if (b->count != wanted)
-        return snprintf(message, size, "%s/%s gives %lld numbers to '%s', which has %lld", kind, v->theirs,
-                        (long long)b->count, v->ours, (long long)wanted),
-               -1;
-    if (v->batched) {
-        if (t->members > 1 && t->members != b->theirs->shape[0])
-            return snprintf(message, size, "%s/%s has a batch of %lld, another tensor %lld", kind, v->theirs,
-                            (long long)b->theirs->shape[0], (long long)t->members),
-                   -1;
-        t->members = b->theirs->shape[0];
+    while (part_name(v, b->parts, next.name, sizeof next.name) &&
+           (next.theirs = case_tensor(t->of, kind, next.name))) {
+        CHECK(b->parts < PARTS, "more than %d tensors '%s'", PARTS, v->theirs);
+        Part *p = &b->part[b->parts++];
+        *p = next;
+        if (bind_part(t, v, kind, p, message, size)) return -1;
+        count += p->count;
     }
-    b->sheet = strcmp(kind, "in") ? sheet_of(t, kind, v->theirs) : sheet_of(t, "grad", v->theirs);
+    if (!b->parts && (v->optional || !wanted || !strcmp(kind, "out"))) return 0;
+    if (!b->parts) return snprintf(message, size, "%s/%s is missing", kind, v->theirs), -1;
+    if (count != wanted)
+        return snprintf(message, size, "%s/%s gives %lld numbers to '%s', which has %lld", kind, v->theirs,
+                        (long long)count, v->ours, (long long)wanted),
+               -1;
     return 0;
 }
 
@@ -141,6 +168,12 @@ static int bind_list(Trial *t, const char *list, const char *kind, const Argumen
     return status;
 }
 
+static int has_part(const Binding *b, const SafeTensor *theirs) {
+    int found = 0;
+    for (int i = 0; i < b->parts; i++) found |= b->part[i].theirs == theirs;
+    return found;
+}
+
 /* A tensor of the case that no view names would be judged by nobody. */
 static int all_named(const Trial *t, char *message, size_t size) {
     const SafeFile *f = &t->of->vectors->tensors;
@@ -150,8 +183,8 @@ static int all_named(const Trial *t, char *message, size_t size) {
         if (strncmp(name, t->of->name, prefix) || name[prefix] != '/') continue;
         const int out = !strncmp(name + prefix, "/out/", 5), in = !strncmp(name + prefix, "/in/", 4);
         int found = !in && !out;
-        for (int i = 0; in && i < t->inputs; i++) found |= t->in_from[i].theirs == &f->tensors[k];
-        for (int i = 0; out && i < t->outputs; i++) found |= t->out_to[i].theirs == &f->tensors[k];
+        for (int i = 0; in && i < t->inputs; i++) found |= has_part(&t->in_from[i], &f->tensors[k]);
+        for (int i = 0; out && i < t->outputs; i++) found |= has_part(&t->out_to[i], &f->tensors[k]);
         if (!found) return snprintf(message, size, "%s is not known to harness/peer", name + prefix + 1), -1;
     }
     return 0;
@@ -179,15 +212,35 @@ static int trial_begin(Trial *t, char *message, size_t size) {
 static void trial_end(Trial *t) {
     for (int i = 0; i < EQUATION_ARGUMENTS; i++) {
         free(t->in[i]), free(t->grad[i]), free(t->out[i]), free(t->cotangent[i]);
-        free(t->in_from[i].place), free(t->out_to[i].place);
+        for (int k = 0; k < PARTS; k++) free(t->in_from[i].part[k].place), free(t->out_to[i].part[k].place);
     }
     for (int i = 0; i < t->sheets; i++) free(t->sheet[i].ours);
 }
 
 /* ---- one member of the batch ---- */
 
-static int64_t member_base(const Binding *b, int64_t member) {
-    return b->view.batched ? member * (b->theirs->count / b->theirs->shape[0]) : 0;
+static int64_t member_base(const Binding *b, const Part *p, int64_t member) {
+    return b->view.batched ? member * (p->theirs->count / p->theirs->shape[0]) : 0;
+}
+
+/* The numbers of one member from their tensors, or from the cotangents of these; x is left alone where there are none. */
+static void gather(const Trial *t, const Binding *b, int64_t member, int cotangent, double *x) {
+    for (int i = 0; i < b->parts; x += b->part[i++].count) {
+        const Part *p = &b->part[i];
+        const SafeTensor *from = cotangent ? case_tensor(t->of, "cot/out", p->name) : p->theirs;
+        for (int64_t j = 0; from && j < p->count; j++)
+            x[j] = (cotangent ? 0 : b->view.plus) +
+                   safetensors_number(from, member_base(b, p, member) + p->place[j]);
+    }
+}
+
+/* And back, into what is compared. */
+static void scatter(Trial *t, const Binding *b, int64_t member, const double *x) {
+    for (int i = 0; i < b->parts; x += b->part[i++].count) {
+        const Part *p = &b->part[i];
+        for (int64_t j = 0; p->sheet >= 0 && j < p->count; j++)
+            t->sheet[p->sheet].ours[member_base(b, p, member) + p->place[j]] += x[j];
+    }
 }
 
 static int fill(const Trial *t, const Binding *b, int64_t member, int64_t n, double *x, char *message,
@@ -200,9 +253,8 @@ static int fill(const Trial *t, const Binding *b, int64_t member, int64_t n, dou
                                       (long long)there, v->ours, (long long)n),
                              -1);
     }
-    for (int64_t j = 0; j < n; j++)
-        x[j] =
-            v->plus + (b->theirs ? safetensors_number(b->theirs, member_base(b, member) + b->place[j]) : 0);
+    for (int64_t j = 0; j < n; j++) x[j] = v->plus;
+    gather(t, b, member, 0, x);
     return 0;
 }
 
@@ -210,26 +262,15 @@ static int member_inputs(Trial *t, int64_t member, char *message, size_t size) {
     for (int i = 0; i < t->inputs; i++)
         if (fill(t, &t->in_from[i], member, t->in_size[i], t->in[i], message, size)) return -1;
     for (int i = 0; i < t->outputs; i++) {
-        const Binding *b = &t->out_to[i];
-        const SafeTensor *cotangent = b->theirs ? case_tensor(t->of, "cot/out", b->view.theirs) : 0;
-        for (int64_t j = 0; j < t->out_size[i]; j++)
-            t->cotangent[i][j] =
-                cotangent ? safetensors_number(cotangent, member_base(b, member) + b->place[j]) : 0;
+        memset(t->cotangent[i], 0, (size_t)t->out_size[i] * sizeof(double));
+        gather(t, &t->out_to[i], member, 1, t->cotangent[i]);
     }
     return 0;
 }
 
 static void member_outputs(Trial *t, int64_t member) {
-    for (int i = 0; i < t->outputs; i++) {
-        const Binding *b = &t->out_to[i];
-        for (int64_t j = 0; b->sheet >= 0 && j < t->out_size[i]; j++)
-            t->sheet[b->sheet].ours[member_base(b, member) + b->place[j]] = t->out[i][j];
-    }
-    for (int i = 0; i < t->inputs; i++) {
-        const Binding *b = &t->in_from[i];
-        for (int64_t j = 0; b->sheet >= 0 && j < t->in_size[i]; j++)
-            t->sheet[b->sheet].ours[member_base(b, member) + b->place[j]] += t->grad[i][j];
-    }
+    for (int i = 0; i < t->outputs; i++) scatter(t, &t->out_to[i], member, t->out[i]);
+    for (int i = 0; i < t->inputs; i++) scatter(t, &t->in_from[i], member, t->grad[i]);
 }
 
 static int trial_run(Trial *t, const KernelAdapter *kernel, char *message, size_t size) {
@@ -278,7 +319,9 @@ static void place_text(const SafeTensor *t, int64_t at, char *text, size_t size)
 static int judged(const Trial *t, int sheet, int by_kernel) {
     if (strcmp(t->sheet[sheet].kind, "grad") || !by_kernel) return 1;
     for (int i = 0; i < t->inputs; i++)
-        if (t->in_from[i].sheet == sheet && !kernel_gradient_is_computed(t->dims.equation, i)) return 0;
+        for (int k = 0; k < t->in_from[i].parts; k++)
+            if (t->in_from[i].part[k].sheet == sheet && !kernel_gradient_is_computed(t->dims.equation, i))
+                return 0;
     return 1;
 }
 

@@ -120,10 +120,20 @@ static double shape_of(Reader *r, int one) {
     return axis >= 0 && axis < t->dims ? (double)t->shape[(int)axis] : fail(r, "the tensor has no such axis");
 }
 
+/* count(NAME): how many numbers a dim of the case has. */
+static double count_of(Reader *r) {
+    char name[64];
+    if (*r->at++ != '(' || !name_of(r, 0, name) || *r->at != ')') return fail(r, "(NAME) is wanted");
+    r->at++;
+    const int64_t count = case_list(r->of, name, 0, 0);
+    return count >= 0 ? (double)count : fail(r, "the case's dims have no such numbers");
+}
+
 static double named(Reader *r) {
     char name[64];
     double value;
     if (!name_of(r, 0, name)) return 0;
+    if (*r->at == '(' && !strcmp(name, "count")) return count_of(r);
     if (*r->at == '(' && (!strcmp(name, "axes") || !strcmp(name, "axis")))
         return shape_of(r, !strcmp(name, "axis"));
     if (case_list(r->of, name, &value, 1) != 1) return fail(r, "the case's dims have no such number");
