@@ -3,19 +3,24 @@
 #pragma once
 #include "layers.c"
 
-/* erf(x) = 2/sqrt(pi) e^(-x^2) sum_n 2^n x^(2n+1) / (1 3 .. (2n+1)): terms of one sign, so nothing cancels. Beyond 10
- * it is 1 in every arithmetic. */
+/* erf(x) of 0 <= x < 2: 2/sqrt(pi) x e^(-x^2) sum_n (2 x^2)^n / (3 5 .. (2n+1)), terms of one sign, summed from the
+ * smallest inwards. */
+static real erf_series(real x) {
+    real sum = 1, square = x * x;
+    for (int64_t n = 60; n > 0; n--) sum = 1 + square * 2 / (real)(2 * n + 1) * sum;
+    return R(1.1283791670955126) * x * exp(-square) * sum;
+}
+
+/* 1 - erf(x) of x >= 2: e^(-x^2) / sqrt(pi) / (x + 1/2 / (x + 2/2 / (x + 3/2 / ..))). */
+static real erf_rest(real x) {
+    real below = x;
+    for (int64_t n = 240; n > 0; n--) below = x + (real)n / (2 * below);
+    return R(0.56418958354775629) * exp(-x * x) / below;
+}
+
 static real error_function(real x) {
-    const double size = (double)RE(x);
-    if (size > 10) return R(1);
-    if (size < -10) return R(-1);
-    real term = x, sum = x, square = x * x;
-    const int64_t terms = 40 + (int64_t)(4 * size * size);
-    for (int64_t n = 0; n < terms; n++) {
-        term = term * square * 2 / (real)(2 * n + 3);
-        sum += term;
-    }
-    return R(1.1283791670955126) * exp(-square) * sum;
+    const real size = RE(x) < 0 ? -x : x, erf = RE(size) < 2 ? erf_series(size) : 1 - erf_rest(size);
+    return RE(x) < 0 ? -erf : erf;
 }
 
 /* x Phi(x), Phi the normal distribution. */

@@ -7,7 +7,8 @@
  *   bits       bits over instruction sets, threads    normwise   a normwise tolerance where the bound says nothing
  *   exact      inputs for which float32 is exact      gauge      the bound against a derived number of roundings
  *   arithmetic every arithmetic of the reference      oracle     the second reference
- *   wiring     mixers against their equations composed by hand */
+ *   wiring     mixers against their equations composed by hand
+ *   detached   something is held constant, so that derivatives are not limits of differences (with arithmetic) */
 typedef struct {
     const char *equation, *dims, *use;
     int shrink; /* inputs but the gates are scaled by 2^-shrink: wide memories would diverge, small ones make a layer

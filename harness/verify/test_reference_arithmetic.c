@@ -5,16 +5,19 @@
 
 enum { SEEDS = 3 };
 
-/* The i-th case at which arithmetics are compared; 0 past the end. */
-static int arithmetic_case(int i, uint64_t seed, Case *c) {
+/* The i-th case at which arithmetics are compared, of those without a word; 0 past the end. */
+static int arithmetic_case_without(const char *word, int i, uint64_t seed, Case *c) {
     for (int k = 0; case_at(k); k++) {
-        if (!case_used(case_at(k), "arithmetic") || i-- > 0) continue;
+        if (!case_used(case_at(k), "arithmetic") || (*word && case_used(case_at(k), word)) || i-- > 0)
+            continue;
         const Dims dims = case_dims(case_at(k));
         *c = case_at_dims(&dims, seed);
         return 1;
     }
     return 0;
 }
+
+static int arithmetic_case(int i, uint64_t seed, Case *c) { return arithmetic_case_without("", i, seed, c); }
 
 /* Another set of arrays shaped like a case's outputs. */
 static void outputs_new(const Case *c, double **x) {
@@ -137,7 +140,7 @@ Test(reference_arithmetic, tangent_of_the_bound_is_the_complex_step) {
 Test(reference_arithmetic, complex_step_is_the_limit_of_central_differences) {
     const double h = 0x1p-18;
     Case c;
-    for (int i = 0; arithmetic_case(i, 7, &c); i++) {
+    for (int i = 0; arithmetic_case_without("detached", i, 7, &c); i++) {
         double *t[EQUATION_ARGUMENTS], *step[EQUATION_ARGUMENTS], *side[2][EQUATION_ARGUMENTS];
         tangent_new(&c, t);
         outputs_new(&c, step);

@@ -27,8 +27,8 @@ Tensor *op_bias(Tape *tape, Tensor *x, Tensor *bias) {
 
 static void add_backward(void *context) {
     const Binary *c = context;
-    kernel->act->add(c->y->rows * c->y->cols, c->y->grad, c->x->grad);
-    kernel->act->add(c->y->rows * c->y->cols, c->y->grad, c->w->grad);
+    if (c->x->grad) kernel->act->add(c->y->rows * c->y->cols, c->y->grad, c->x->grad);
+    if (c->w->grad) kernel->act->add(c->y->rows * c->y->cols, c->y->grad, c->w->grad);
 }
 
 Tensor *op_add(Tape *tape, Tensor *a, Tensor *b) {

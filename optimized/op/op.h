@@ -64,6 +64,15 @@ typedef struct {
     Tensor *q, *k, *p, *v, *keep, *carry, *rate, *step;
 } MomentumTensors;
 Tensor *op_momentum(Tape *tape, const DeltaShape *shape, const MomentumTensors *in, Tensor **state);
+/* Attention of one segment with relative positions (see kernel/relative.h): q as it meets keys, p as it meets distances,
+ * r the rows of the distances; k and v need key_rows = keys when recording. */
+typedef struct {
+    Tensor *q, *p, *k, *v, *r;
+} RelativeTensors;
+Tensor *op_relative_attention(Tape *tape, const RelativeShape *shape, const RelativeTensors *in);
+
+/* The numbers of x without its gradient, for op_linear, op_add and the row copies. */
+Tensor *op_constant(Tape *tape, Tensor *x);
 
 /* Row copies (ops_rows.c). Sequences are batch x tokens rows. */
 Tensor *op_slice(Tape *tape, Tensor *x, int64_t batch, int64_t from, int64_t count); /* of every sequence */

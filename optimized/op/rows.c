@@ -91,6 +91,12 @@ Tensor *op_interleave(Tape *tape, Tensor *a, Tensor *b) {
     return op_rows(tape, (Tensor *const[]){a, b}, 2, map);
 }
 
+Tensor *op_constant(Tape *tape, Tensor *x) {
+    Tensor *t = arena_take(tape->arena, sizeof *t);
+    *t = (Tensor){x->rows, x->cols, x->data, 0};
+    return t;
+}
+
 void op_carry(Tape *tape, Tensor **slot, Tensor *next) {
     if (tape->recording)
         *slot = next;
