@@ -293,7 +293,7 @@ static void ttt_rates(const Call *c, int64_t T, int64_t H, int64_t D, real *read
     for (int64_t i = 0; i < T * H; i++) {
         int64_t p = i / H % M;
         real factor = 1 / (real)(p + 1) + in(c, "learn_t")[p];
-        reader[i] = RE(factor) > 0 ? factor : R(0);
+        reader[i] = RE(factor) < 0 ? R(0) : factor;
         rate[i] = in(c, "base_rate")[0] * sigmoid(rate[i] + in(c, "b_rate")[i % H]) / (real)D;
     }
 }

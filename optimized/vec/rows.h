@@ -16,6 +16,18 @@ static inline float inverse_root(float x) { return 1.0f / sqrtf(x) + (x - x); }
 
 static inline int64_t padded(int64_t n) { return (n + VEC_LANES - 1) / VEC_LANES * VEC_LANES; }
 
+/* Row stride of a scratch matrix: an odd number of cache lines, so that a column of it spreads over all cache
+ * sets. */
+static inline int64_t rows_stride(int64_t width) {
+    return padded(width) % (2 * VEC_LANES) ? padded(width) : padded(width) + VEC_LANES;
+}
+
+/* Every whole vector of the first n rows of a matrix that belongs to layer boundary l of a
+ * network; c has its widths and strides, `at` is the vector's offset. */
+#define FOR_ROWS(c, l, n, at)                                                                                \
+    for (int64_t row_ = 0; row_ < (n); row_++)                                                               \
+        for (int64_t at = row_ * (c)->ld[l]; at < row_ * (c)->ld[l] + (c)->width[l]; at += VEC_LANES)
+
 /* The next `floats` floats of a scratch laid out from `base`, NULL while it is only measured. */
 static inline float *rows_part(float *base, int64_t *used, int64_t floats) {
     float *part = base ? base + *used : 0;

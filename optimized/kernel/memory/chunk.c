@@ -35,12 +35,6 @@ typedef struct {
     MemoryGates gates[MEMORY_LAYERS];
 } MemoryChunk;
 
-/* Row stride of a scratch matrix: an odd number of cache lines, so that a column of it spreads over all cache
- * sets. */
-static int64_t memory_stride(int64_t width) {
-    return padded(width) % (2 * VEC_LANES) ? padded(width) : padded(width) + VEC_LANES;
-}
-
 static int64_t memory_sets(const MemoryShape *s) { return s->per_layer ? s->layers : 1; }
 static int64_t memory_channels(const MemoryShape *s) { return s->channelwise ? s->width[s->layers] : 1; }
 
@@ -101,7 +95,7 @@ static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) 
     c->width = s->width;
     c->ldc = rows;
     for (int l = 0; l <= s->layers; l++) {
-        c->ld[l] = memory_stride(s->width[l]);
+        c->ld[l] = rows_stride(s->width[l]);
         if (rows * c->ld[l] > widest) widest = rows * c->ld[l];
         c->offset[l] = c->weights;
         if (l > 0) c->weights += s->width[l - 1] * s->width[l];
@@ -114,11 +108,6 @@ static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) 
 
 /* W[l] of a flat weight array; offset[l] is where layer l begins. */
 INLINE int64_t memory_at(const MemoryChunk *c, int l) { return c->offset[l]; }
-
-/* Every whole vector of the first n rows of a matrix that belongs to layer boundary l; `at` is its offset. */
-#define FOR_ROWS(c, l, n, at)                                                                                \
-    for (int64_t row_ = 0; row_ < (n); row_++)                                                               \
-        for (int64_t at = row_ * (c)->ld[l]; at < row_ * (c)->ld[l] + (c)->width[l]; at += VEC_LANES)
 
 /* decay[l][t][j] = keep of output channel j of layer l: what the equations call 1 - alpha. */
 static void memory_spread_decay(MemoryChunk *c, const float *keep, int64_t t) {

@@ -2,6 +2,7 @@
 /* The memory as a function: activation, output residual and layer normalisation, the gradient of the
  * associative loss (eq 12) and that gradient's own backward pass. */
 #include "kernel/memory/chunk.c"
+#include "vec/normal.h"
 
 static void memory_activate(const MemoryChunk *c, int l, int64_t n, const float *x, float *sigma,
                             float *out) {
@@ -23,33 +24,6 @@ static void memory_slope(const MemoryChunk *c, int l, int64_t n, const float *x,
     }
 }
 
-static float memory_row_sum(int64_t width, const float *x) {
-    Vec sum = vec_zero();
-    FOR_VECTORS (j, width) sum = vec_add(sum, vec_load(x + j));
-    return vec_sum(sum);
-}
-
-/* hat = (a - mean) / sqrt(variance + eps) of one row; returns the factor. */
-static float memory_normalise(int64_t width, const float *a, float *hat) {
-    const Vec mean = vec_set1(memory_row_sum(width, a) / (float)width);
-    FOR_VECTORS (j, width) vec_store(hat + j, vec_first(vec_sub(vec_load(a + j), mean), vec_lanes(j, width)));
-    const float inverse = inverse_root(row_dot(width, hat, hat) / (float)width + MEMORY_NORM_EPS);
-    FOR_VECTORS (j, width) vec_store(hat + j, vec_mul(vec_set1(inverse), vec_load(hat + j)));
-    return inverse;
-}
-
-/* out = J e, J = inverse (I - 1 1' / width - hat hat' / width) the symmetric Jacobian of memory_normalise;
- * out may be e. */
-static void memory_normalise_slope(int64_t width, const float *hat, float inverse, const float *e,
-                                   float *out) {
-    const Vec mean = vec_set1(memory_row_sum(width, e) / (float)width), scale = vec_set1(inverse);
-    const Vec along = vec_set1(row_dot(width, e, hat) / (float)width);
-    FOR_VECTORS (j, width) {
-        const Vec rest = vec_fnma(along, vec_load(hat + j), vec_sub(vec_load(e + j), mean));
-        vec_store(out + j, vec_first(vec_mul(scale, rest), vec_lanes(j, width)));
-    }
-}
-
 /* M(x) from the last layer's A: out = residual x + (norm ? hat(A) : A). */
 static void memory_output(const MemoryChunk *c, int64_t n, const float *A, const float *x,
                           const MemoryNorm *norm, float *out) {
@@ -57,7 +31,7 @@ static void memory_output(const MemoryChunk *c, int64_t n, const float *A, const
     for (int64_t t = 0; t < n; t++) {
         const float *y = A + t * ld;
         if (c->shape->norm) {
-            norm->inverse[t] = memory_normalise(width, y, norm->hat + t * ld);
+            norm->inverse[t] = row_normalise(width, MEMORY_NORM_EPS, y, norm->hat + t * ld);
             y = norm->hat + t * ld;
         }
         FOR_VECTORS (j, width) {
@@ -73,7 +47,7 @@ static void memory_output_slope(const MemoryChunk *c, int64_t n, const MemoryNor
     const int64_t width = c->width[c->layers], ld = c->ld[c->layers];
     for (int64_t t = 0; t < n; t++)
         if (c->shape->norm)
-            memory_normalise_slope(width, norm->hat + t * ld, norm->inverse[t], e + t * ld, out + t * ld);
+            row_normalise_slope(width, norm->hat + t * ld, norm->inverse[t], e + t * ld, out + t * ld);
         else if (out != e)
             memcpy(out + t * ld, e + t * ld, (size_t)ld * sizeof(float));
 }
@@ -110,12 +84,10 @@ static void memory_loss_backward(MemoryChunk *c, int64_t n) {
     for (int64_t t = 0; t < n; t++) {
         float *dD = c->dD[L] + t * ld, *dA = c->dA[L] + t * ld, *dk = c->dH[0] + t * c->ld[0];
         const float *D = c->D[L] + t * ld, *E = c->E[L] + t * ld, *hat = c->key.hat + t * ld;
-        float f = 0.0f, along_e = 0.0f, along_d = 0.0f;
+        NormalDots dots = {0};
         if (c->shape->norm) {
-            f = row_dot(width, dD, D);
-            along_e = row_dot(width, E, hat);
-            along_d = row_dot(width, dD, hat);
-            memory_normalise_slope(width, hat, c->key.inverse[t], dD, dD);
+            dots = row_normalise_dots(width, hat, D, E, dD);
+            row_normalise_slope(width, hat, c->key.inverse[t], dD, dD);
         }
         FOR_VECTORS (j, width) {
             const Vec dh = vec_mul(two, vec_load(dD + j));
@@ -123,14 +95,8 @@ static void memory_loss_backward(MemoryChunk *c, int64_t n) {
             if (c->shape->residual) vec_store(dk + j, vec_add(vec_load(dk + j), dh));
         }
         if (!c->shape->norm) continue;
-        memory_normalise_slope(width, hat, c->key.inverse[t], dA, dA);
-        const Vec scale = vec_set1(-c->key.inverse[t] / (float)width);
-        FOR_VECTORS (j, width) {
-            Vec bend = vec_mul(vec_set1(f), vec_load(hat + j));
-            bend = vec_fma(vec_set1(along_e), vec_load(dD + j), bend);
-            bend = vec_fma(vec_set1(along_d), vec_load(D + j), bend);
-            vec_store(dA + j, vec_fma(scale, bend, vec_load(dA + j)));
-        }
+        row_normalise_slope(width, hat, c->key.inverse[t], dA, dA);
+        row_normalise_bend(width, hat, c->key.inverse[t], dots, D, dD, dA);
     }
 }
 

@@ -136,7 +136,7 @@ static void memory_scan_layer_backward(MemoryChunk *c, int l, MemoryStart start,
             float *to = c->dD[l] + t * ldo + j;
             vec_store(to, vec_fma(step, vec_load(dx + j), vec_load(to)));
         }
-        if (!c->shape->channelwise) g->dkeep[t] += memory_row_sum(out, c->ddecay[l] + t * ldo);
+        if (!c->shape->channelwise) g->dkeep[t] += row_sum(out, c->ddecay[l] + t * ldo);
     }
 }
 
