@@ -57,14 +57,14 @@ static void rms_norm(int64_t T, int64_t d, const real *x, const real *gain, real
     }
 }
 
-/* E20: y = (x - mean x) / deviation, deviation = sqrt(mean (x - mean x)^2 + eps), eps = 1e-6; no gain, no
- * bias. x, y (d); returns the deviation. */
-static real layer_norm(int64_t d, const real *x, real *y) {
+/* E20: y = (x - mean x) / deviation, deviation = sqrt(mean (x - mean x)^2 + eps); no gain, no bias.
+ * x, y (d); returns the deviation. */
+static real layer_norm(int64_t d, real eps, const real *x, real *y) {
     real sum = 0, squares = 0;
     for (int64_t i = 0; i < d; i++) sum += x[i];
     for (int64_t i = 0; i < d; i++) y[i] = x[i] - sum / (real)d;
     for (int64_t i = 0; i < d; i++) squares += y[i] * y[i];
-    real deviation = sqrt(squares / (real)d + R(1e-6));
+    real deviation = sqrt(squares / (real)d + eps);
     for (int64_t i = 0; i < d; i++) y[i] = y[i] / deviation;
     return deviation;
 }

@@ -99,7 +99,7 @@ static void network_forward(const Network *net, const real *M, const real *k, re
         for (int64_t j = 0; l < L && j < net->n[l]; j++) h[j] = net->gelu ? gelu(a[j]) : silu(a[j]);
     }
     if (net->norm)
-        layer_norm(net->n[L], A + L * width, y);
+        layer_norm(net->n[L], R(1e-6), A + L * width, y);
     else
         real_copy(net->n[L], A + L * width, y);
     for (int64_t j = 0; net->residual && j < net->n[L]; j++) y[j] = k[j] + y[j];
@@ -120,7 +120,7 @@ static real gelu_slope(real a) {
 /* E20: of y = layer_norm(a), from d = dloss/dy to dloss/da = (d - mean d - y mean(d y)) / deviation, in
  * place: a, d (n). */
 static void layer_norm_back(int64_t n, const real *a, real *d) {
-    real *y = R_NEW(n), deviation = layer_norm(n, a, y), sum_d = 0, sum_dy = 0;
+    real *y = R_NEW(n), deviation = layer_norm(n, R(1e-6), a, y), sum_d = 0, sum_dy = 0;
     for (int64_t i = 0; i < n; i++) {
         sum_d += d[i];
         sum_dy += d[i] * y[i];

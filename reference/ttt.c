@@ -24,20 +24,9 @@ static int64_t ttt_weight(const Ttt *x, int64_t l) {
 static int64_t ttt_bias(const Ttt *x, int64_t l) { return ttt_weight(x, l) + x->n[l - 1] * x->n[l]; }
 static int64_t ttt_size(const Ttt *x) { return ttt_weight(x, x->L + 1); }
 
-/* hat = (z - mean) / sqrt(variance + eps): z, hat (n); returns the root. */
-static real ttt_normalise(int64_t n, real eps, const real *z, real *hat) {
-    real sum = 0, squares = 0;
-    for (int64_t i = 0; i < n; i++) sum += z[i];
-    for (int64_t i = 0; i < n; i++) hat[i] = z[i] - sum / (real)n;
-    for (int64_t i = 0; i < n; i++) squares += hat[i] * hat[i];
-    real deviation = sqrt(squares / (real)n + eps);
-    for (int64_t i = 0; i < n; i++) hat[i] = hat[i] / deviation;
-    return deviation;
-}
-
-/* y = gain hat + bias: z, gain, bias, y (n). */
+/* y = gain layer_norm(z) + bias: z, gain, bias, y (n). */
 static void ttt_norm(int64_t n, real eps, const real *z, const real *gain, const real *bias, real *y) {
-    ttt_normalise(n, eps, z, y);
+    layer_norm(n, eps, z, y);
     for (int64_t i = 0; i < n; i++) y[i] = gain[i] * y[i] + bias[i];
 }
 
@@ -86,7 +75,7 @@ static real ttt_inner(const Ttt *x, const real *w, const real *k, const real *v,
     real *hat = R_NEW(D), *e = R_NEW(D), loss = 0, sum = 0, along = 0;
     real_copy(x->n[0], k, a->h[0]);
     ttt_forward(x, w, a);
-    real deviation = ttt_normalise(D, x->eps, a->z[x->L], hat);
+    real deviation = layer_norm(D, x->eps, a->z[x->L], hat);
     for (int64_t j = 0; j < D; j++) {
         real error = x->gain[j] * hat[j] + x->bias[j] - (v[j] - k[j]);
         loss += error * error / 2;
