@@ -24,7 +24,7 @@
  * all of it products. `position` tokens of the open mini-batch came in earlier calls. A row sums over its mini-batch's
  * tokens in their order and over nothing else, so that any split of a sequence into calls gives the same bits. With
  * `closed` the last mini-batch ends with the last token, full or not. Flop per token and head: 6 P for L = 1 and 8 P -
- * 2 width[0] width[1] for L = 2, and 4 mini_batch (width[l-1] + width[l]) for every layer.
+ * 2 width[0] width[1] for L = 2, and 2 mini_batch (width[l-1] + width[l]) for every layer.
  *
  * backward goes through the inner gradient, second-order terms included, and adds to dk .. drate; dgain, dbias are
  * batch x heads x width[0], for the caller to sum over the batch. dstate (batch x heads x P) holds d/d(weights in the

@@ -76,18 +76,8 @@ static void model_initialise(Model *m, uint64_t seed) {
         m->mixer->initialise(&m->config, layer, m->tensors + m->first[layer]);
 }
 
-/* RoPE: pair i of a head turns by position * 10000^(-2 i / head width). */
 static void model_angles(const Config *c, int64_t position, int64_t rows, float *angles) {
-    const int64_t width = c->width / c->heads, half = width / 2;
-    for (int64_t i = 0; i < half; i++) {
-        const double frequency = portable_exp(-2.0 * (double)i / (double)width * 9.210340371976182736);
-        for (int64_t t = 0; t < rows; t++) {
-            double sine, cosine;
-            portable_sincos((double)(position + t) * frequency, &sine, &cosine);
-            angles[t * width + i] = (float)cosine;
-            angles[t * width + half + i] = (float)sine;
-        }
-    }
+    rope_angles(c->width / c->heads, position, rows, angles);
 }
 
 /* Everything but the numbers. */

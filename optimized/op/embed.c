@@ -1,4 +1,5 @@
 #include "base/check.h"
+#include "base/portable.h"
 #include "op/op.h"
 
 typedef struct {
@@ -19,6 +20,19 @@ Tensor *op_gather(Tape *tape, Tensor *table, const int32_t *index, int64_t rows)
     kernel->embed->gather(rows, table->cols, index, table->data, y->data);
     tape_push(tape, gather_backward, &(Gather){table, y, index}, sizeof(Gather));
     return y;
+}
+
+void rope_angles(int64_t width, int64_t position, int64_t rows, float *angles) {
+    const int64_t half = width / 2;
+    for (int64_t i = 0; i < half; i++) {
+        const double frequency = portable_exp(-2.0 * (double)i / (double)width * 9.210340371976182736);
+        for (int64_t t = 0; t < rows; t++) {
+            double sine, cosine;
+            portable_sincos((double)(position + t) * frequency, &sine, &cosine);
+            angles[t * width + i] = (float)cosine;
+            angles[t * width + half + i] = (float)sine;
+        }
+    }
 }
 
 typedef struct {

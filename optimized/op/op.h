@@ -25,6 +25,8 @@ Tensor *op_norm_of(Tape *tape, const NormShape *shape, Tensor *x, Tensor *gain, 
 /* bias and tail may be NULL. */
 Tensor *op_conv(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *weight, Tensor *bias, Tensor *tail);
 Tensor *op_conv_tail(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *tail); /* the next call's tail */
+/* What op_rope reads: pair i of a head of `width` turns by position * 10000^(-2 i / width), rows from `position` on. */
+void rope_angles(int64_t width, int64_t position, int64_t rows, float *angles);
 Tensor *op_rope(Tape *tape, Tensor *x, int64_t batch, int64_t heads, const float *angles);
 
 /* keep, theta, eta from z (see kernel/gates.h); penalty: weight per gate of the write-sparsity term. */
@@ -41,6 +43,21 @@ Tensor *op_memory(Tape *tape, const MemoryShape *shape, Tensor *k, Tensor *v, Te
 
 /* y = M(q) at the weights of a state, which stays as it is. */
 Tensor *op_memory_read(Tape *tape, const MemoryShape *shape, Tensor *q, Tensor *state);
+
+/* Test-time training (kernel/ttt.h). State: batch heads x ttt_state(shape), started from the parts W[1] b[1] .. of all
+ * heads, one tensor each; the gradient uses the first P of every batch heads. */
+Tensor *op_ttt_start(Tape *tape, const TttShape *shape, Tensor *part);
+typedef struct {
+    Tensor *reader, *rate; /* rows x heads */
+} TttRates;
+TttRates op_ttt_rates(Tape *tape, const TttShape *shape, float base, Tensor *learn, Tensor *z);
+typedef struct {
+    Tensor *k, *v, *q;
+    TttRates rates;
+    Tensor *gain, *bias; /* 1 x heads width */
+} TttTokens;
+/* Advances *state: in place when not recording, into a new tensor otherwise. */
+Tensor *op_ttt(Tape *tape, const TttShape *shape, const TttTokens *x, Tensor **state);
 
 /* kp, vp: keys and values of the prefix (prefix x heads width), NULL without; read when shape->past is 0. */
 typedef struct {
