@@ -295,6 +295,11 @@ static int prefix_is_long(const Dims *d) { return dims_get(d, "prefix") > dims_g
 static int has_segment(const Dims *d) { return has(d, "segment") && has(d, "chunk"); }
 static int segment_cuts_chunk(const Dims *d) { return dims_get(d, "segment") % dims_get(d, "chunk") != 0; }
 
+static int has_buckets(const Dims *d) { return has(d, "half_buckets"); }
+static int buckets_are_odd(const Dims *d) {
+    return dims_get(d, "buckets") > 1 && dims_get(d, "buckets") % 2 != 0;
+}
+
 static const struct {
     int (*applies)(const Dims *), (*broken)(const Dims *);
     const char *text;
@@ -311,6 +316,7 @@ static const struct {
     {has_prefix, prefix_is_long, "the prefix cannot be longer than keys (S)"},
     {has_segment, segment_cuts_chunk,
      "segment must be a multiple of chunk (b): a segment is a whole number of chunks (docs/errata.md, E26)"},
+    {has_buckets, buckets_are_odd, "buckets (nb) must be even, or 1: half of them are the others' opposites"},
 };
 enum { RULES = sizeof rules / sizeof *rules };
 
