@@ -104,6 +104,15 @@ int model_count(const Config *config, int64_t *weights, char *message, size_t si
     return status;
 }
 
+/* What the mixer computes once. 0, or -1 with a message. */
+static int model_constants(Model *m, char *message, size_t size) {
+    if (!m->mixer->constants) return 0;
+    const int64_t floats = m->mixer->constant_floats(&m->config);
+    m->constants = memory_take(m->memory, (size_t)floats * sizeof(float));
+    if (m->constants && !m->mixer->constants(&m->config, m->constants)) return 0;
+    return snprintf(message, size, "no memory for %ld constants", floats), -1;
+}
+
 int model_allocate(Model *m, const Config *config, const Allocator *memory, char *message, size_t size) {
     if (model_plan(m, config, message, size)) return -1;
     m->memory = memory;
@@ -117,6 +126,10 @@ int model_allocate(Model *m, const Config *config, const Allocator *memory, char
             return -1;
         }
         model_angles(config, 0, rows, m->segment_angles);
+    }
+    if (model_constants(m, message, size)) {
+        model_free(m);
+        return -1;
     }
     m->weights = memory_take(memory, (size_t)m->list.floats * sizeof(float));
     m->tensors = memory_take(memory, (size_t)m->list.count * sizeof *m->tensors);
@@ -147,7 +160,7 @@ int model_gradients(Model *m, char *message, size_t size) {
 }
 
 void model_free(Model *m) {
-    float *const arrays[] = {m->weights, m->grads, m->segment_angles};
+    float *const arrays[] = {m->weights, m->grads, m->segment_angles, m->constants};
     for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) memory_give(m->memory, arrays[i]);
     memory_give(m->memory, m->tensors);
     free(m->list.items);
@@ -160,6 +173,7 @@ static MixerCall model_call(Tape *tape, const Model *m, State *state, int layer)
                        .config = &m->config,
                        .options = m->config.options,
                        .parameter = m->tensors + m->first[layer],
+                       .constants = m->constants,
                        .layer = layer,
                        .state = &state->layers[layer],
                        .batch = state->batch,

@@ -56,6 +56,7 @@ typedef struct {
     int64_t from; /* where in the call a mixer that works piece by piece stands */
     const float *angles,
         *persistent_angles; /* RoPE cosines and sines, rows x head width (see MixerPositions) */
+    const float *constants; /* the mixer's, see `constants` */
     float penalty;          /* weight of the write-sparsity penalty per gate */
     const Probe *probe;     /* or NULL */
 } MixerCall;
@@ -85,6 +86,10 @@ typedef struct Mixer {
     int64_t (*gates)(const Config *config); /* gates per token that the write-sparsity penalty counts */
     void (*parameters)(ParameterList *list, int layer, const Config *config);
     void (*initialise)(const Config *config, int layer, Tensor *parameter); /* after the random weights */
+    /* Numbers that follow from the configuration alone and are the same for all layers: how many, and their making, 0
+     * or -1 without memory. A model computes them once; they are neither trained nor kept in files. */
+    int64_t (*constant_floats)(const Config *config);
+    int (*constants)(const Config *config, float *constants);
     void (*start)(const MixerCall *call); /* fills call->state for the beginning of a sequence */
     Tensor *(*forward)(const MixerCall *call,
                        Tensor *x); /* batch tokens x D -> the same; advances call->state */
@@ -106,7 +111,7 @@ typedef struct {
     const Mixer *mixer;
     ParameterList list;
     int *first; /* per layer: index of its first mixer parameter; then that of the final norm */
-    float *weights, *grads, *segment_angles;
+    float *weights, *grads, *segment_angles, *constants;
     Tensor *tensors;         /* one per parameter; grad is NULL until model_gradients */
     const Allocator *memory; /* of all that lives as long as the model; NULL: the system's */
 } Model;
