@@ -95,6 +95,11 @@ Tensor *op_constant(Tape *tape, Tensor *x);
 Tensor *op_favor(Tape *tape, const FavorShape *shape, Tensor *q, Tensor *k, Tensor *v,
                  const float *projection, Tensor *state);
 
+/* Attention among tokens of one hash (kernel/lsh.h): state batch heads x state_floats, advanced in place; recording needs
+ * past = 0. */
+Tensor *op_lsh(Tape *tape, const LshShape *shape, Tensor *x, Tensor *v, const float *rotations,
+               Tensor *state);
+
 /* Row copies (ops_rows.c). Sequences are batch x tokens rows. */
 Tensor *op_slice(Tape *tape, Tensor *x, int64_t batch, int64_t from, int64_t count); /* of every sequence */
 Tensor *op_prepend(Tape *tape, Tensor *shared, Tensor *x,
