@@ -4,6 +4,7 @@
 #include "vec/rows.h"
 
 enum { FAVOR_BLOCK = 64 }; /* tokens whose scores are one product */
+enum { FAVOR_TILE = 2 };   /* vectors of columns at once */
 #define FAVOR_FLOOR 1e-3f  /* added to the features of relu */
 
 static int64_t favor_state_floats(const FavorShape *s) {
@@ -110,21 +111,30 @@ static void favor_coefficients(const FavorShape *s, FavorScratch *a, const Favor
     }
 }
 
-/* S = keep S + fresh v, y = read S over one token's features. */
+/* S = keep S + fresh v and y = read S for `count` vectors of columns of one token, whose sums run in registers. */
+INLINE void favor_columns(const FavorShape *s, const FavorScratch *a, float *S, int64_t t, const float *v,
+                          float *y, int count) {
+    const float *keep = a->keep + t * a->lf, *fresh = a->fresh + t * a->lf, *read = a->read + t * a->lf;
+    Vec sum[FAVOR_TILE], value[FAVOR_TILE];
+    for (int i = 0; i < count; i++) sum[i] = vec_zero(), value[i] = vec_load(v + i * VEC_LANES);
+    for (int64_t m = 0; m < s->features; m++) {
+        const Vec kept = vec_set1(keep[m]), added = vec_set1(fresh[m]), weight = vec_set1(read[m]);
+        for (int i = 0; i < count; i++) {
+            float *to = S + m * a->ld + i * VEC_LANES;
+            const Vec row = vec_fma(added, value[i], vec_mul(kept, vec_load(to)));
+            vec_store(to, row);
+            sum[i] = vec_fma(weight, row, sum[i]);
+        }
+    }
+    for (int i = 0; i < count; i++) vec_store(y + i * VEC_LANES, vec_div(sum[i], vec_set1(a->total[t])));
+}
+
 static void favor_advance(const FavorShape *s, const FavorScratch *a, float *S, int64_t t, const float *v,
                           float *y) {
-    const float *keep = a->keep + t * a->lf, *fresh = a->fresh + t * a->lf, *read = a->read + t * a->lf;
-    FOR_VECTORS (j, a->ld) {
-        const Vec value = vec_load(v + j);
-        Vec sum = vec_zero();
-        for (int64_t m = 0; m < s->features; m++) {
-            float *to = S + m * a->ld + j;
-            const Vec row = vec_fma(vec_set1(fresh[m]), value, vec_mul(vec_set1(keep[m]), vec_load(to)));
-            vec_store(to, row);
-            sum = vec_fma(vec_set1(read[m]), row, sum);
-        }
-        vec_store(y + j, vec_div(sum, vec_set1(a->total[t])));
-    }
+    int64_t j = 0;
+    for (; j + FAVOR_TILE * VEC_LANES <= a->ld; j += FAVOR_TILE * VEC_LANES)
+        favor_columns(s, a, S + j, t, v + j, y + j, FAVOR_TILE);
+    for (; j < a->ld; j += VEC_LANES) favor_columns(s, a, S + j, t, v + j, y + j, 1);
 }
 
 static void favor_forward_head(const FavorShape *s, FavorScratch *a, const float *q, const float *k,

@@ -4,6 +4,7 @@
 #include "vec/rows.h"
 
 enum { LSH_BLOCK = 64 }; /* tokens whose projections are one product */
+enum { LSH_TILE = 2 };   /* vectors of keys at once */
 
 static int64_t lsh_half(const LshShape *s) { return s->buckets / 2; }
 
@@ -84,17 +85,30 @@ static int64_t lsh_filled(const LshShape *s, float count) {
     return (int64_t)count < s->window ? (int64_t)count : s->window;
 }
 
+/* Products of x with `count` vectors of keys, rows ls apart. */
+INLINE void lsh_products(const LshShape *s, const float *x, const float *keys, int64_t ls, float *score,
+                         int count) {
+    Vec sum[LSH_TILE];
+    for (int i = 0; i < count; i++) sum[i] = vec_zero();
+    for (int64_t c = 0; c < s->width; c++)
+        for (int i = 0; i < count; i++)
+            sum[i] = vec_fma(vec_set1(x[c]), vec_load(keys + c * ls + i * VEC_LANES), sum[i]);
+    for (int i = 0; i < count; i++) vec_store(score + i * VEC_LANES, sum[i]);
+}
+
 /* Scores of the n filled slots of a ring, -inf behind them up to a whole vector; the largest so far. */
 static Vec lsh_scores(const LshShape *s, const float *x, const float *ring, int64_t n, float *score,
                       Vec top) {
     const int64_t ls = padded(s->window);
+    int64_t at = 0;
+    for (; at + LSH_TILE * VEC_LANES <= padded(n); at += LSH_TILE * VEC_LANES)
+        lsh_products(s, x, ring + at, ls, score + at, LSH_TILE);
+    for (; at < n; at += VEC_LANES) lsh_products(s, x, ring + at, ls, score + at, 1);
     FOR_VECTORS (j, n) {
-        Vec sum = vec_zero();
-        for (int64_t c = 0; c < s->width; c++)
-            sum = vec_fma(vec_set1(x[c]), vec_load(ring + c * ls + j), sum);
-        sum = vec_less(vec_index(), vec_set1((float)(n - j)), sum, vec_set1(-INFINITY));
-        vec_store(score + j, sum);
-        top = vec_max(top, sum);
+        const Vec seen =
+            vec_less(vec_index(), vec_set1((float)(n - j)), vec_load(score + j), vec_set1(-INFINITY));
+        vec_store(score + j, seen);
+        top = vec_max(top, seen);
     }
     return top;
 }
