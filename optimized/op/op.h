@@ -90,6 +90,7 @@ Tensor *op_relative_attention(Tape *tape, const RelativeShape *shape, const Rela
 
 /* The numbers of x without its gradient, for op_linear, op_add and the row copies. */
 Tensor *op_constant(Tape *tape, Tensor *x);
+
 /* Running attention over random features (kernel/favor.h): projection features x width, state batch heads x state_floats,
  * advanced in place; recording needs past = 0. */
 Tensor *op_favor(Tape *tape, const FavorShape *shape, Tensor *q, Tensor *k, Tensor *v,
