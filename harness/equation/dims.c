@@ -299,6 +299,8 @@ static int has_buckets(const Dims *d) { return has(d, "half_buckets"); }
 static int buckets_are_odd(const Dims *d) {
     return dims_get(d, "buckets") > 1 && dims_get(d, "buckets") % 2 != 0;
 }
+static int has_length(const Dims *d) { return is_equation(d, "linformer_layer"); }
+static int length_is_short(const Dims *d) { return dims_get(d, "length") < dims_get(d, "tokens"); }
 
 static const struct {
     int (*applies)(const Dims *), (*broken)(const Dims *);
@@ -317,6 +319,8 @@ static const struct {
     {has_segment, segment_cuts_chunk,
      "segment must be a multiple of chunk (b): a segment is a whole number of chunks (docs/errata.md, E26)"},
     {has_buckets, buckets_are_odd, "buckets (nb) must be even, or 1: half of them are the others' opposites"},
+    {has_length, length_is_short,
+     "length (N) must be at least tokens (T): every token has its row of weights"},
 };
 enum { RULES = sizeof rules / sizeof *rules };
 
