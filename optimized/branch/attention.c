@@ -30,11 +30,14 @@ AttendShape attention_branch_shape(const MixerCall *call, int64_t window, int64_
     return shape;
 }
 
+Tensor *attention_branch_zeros(const MixerCall *call, int64_t rows, int64_t cols) {
+    Tensor *zeros = arena_take(call->tape->arena, sizeof *zeros);
+    *zeros = (Tensor){rows, cols, arena_zeros(call->tape->arena, rows * cols), 0};
+    return zeros;
+}
+
 Tensor *attention_branch_cache(const MixerCall *call, const AttendShape *shape) {
-    const int64_t heads = shape->batch * shape->heads, floats = kernel->attend->cache_floats(shape);
-    Tensor *cache = arena_take(call->tape->arena, sizeof *cache);
-    *cache = (Tensor){heads, floats, arena_zeros(call->tape->arena, heads * floats), 0};
-    return cache;
+    return attention_branch_zeros(call, shape->batch * shape->heads, kernel->attend->cache_floats(shape));
 }
 
 void attention_branch_prefix(const MixerCall *call, Tensor *parameter, Tensor *persistent,
@@ -44,17 +47,24 @@ void attention_branch_prefix(const MixerCall *call, Tensor *parameter, Tensor *p
     in->vp = op_linear(call->tape, persistent, parameter + WV);
 }
 
+AttentionInput attention_branch_input(const MixerCall *call, Tensor *parameter, Tensor *u,
+                                      const float *angles) {
+    Tape *tape = call->tape;
+    const int64_t heads = call->config->heads;
+    AttentionInput in = {0};
+    in.q = op_rope(tape, op_linear(tape, u, parameter + WQ), call->batch, heads, angles);
+    in.k = op_rope(tape, op_linear(tape, u, parameter + WK), call->batch, heads, angles);
+    in.v = op_linear(tape, u, parameter + WV);
+    return in;
+}
+
 Tensor *attention_branch(const MixerCall *call, Tensor *parameter, Tensor *cache, Tensor *u,
                          const AttentionView *view) {
     Tape *tape = call->tape;
-    const int64_t heads = call->config->heads;
     AttendShape shape = view->shape;
-    AttentionInput in = {0};
     shape.tokens = u->rows / call->batch;
     shape.past = view->position;
-    in.q = op_rope(tape, op_linear(tape, u, parameter + WQ), call->batch, heads, view->angles);
-    in.k = op_rope(tape, op_linear(tape, u, parameter + WK), call->batch, heads, view->angles);
-    in.v = op_linear(tape, u, parameter + WV);
+    AttentionInput in = attention_branch_input(call, parameter, u, view->angles);
     if (shape.prefix && view->position == 0)
         attention_branch_prefix(call, parameter, view->persistent, view->persistent_angles, &in);
     return op_attention(tape, &shape, &in, cache);

@@ -1,7 +1,7 @@
 #include "kernel/attend.h"
 #include "base/parallel.h"
+#include "kernel/attend/tile.h"
 #include "kernel/serial.h"
-#include "vec/rows.h"
 
 /* Rows of the cache: the prefix in whole blocks, then the ring of sequence keys. */
 static int64_t attend_rows(const AttendShape *s) { return attend_round(s->prefix) + s->capacity; }
@@ -73,7 +73,8 @@ static void attend_put(const AttendShape *s, const float *k, const float *v, flo
 static void attend_append_prefix(const AttendShape *s, const float *kp, const float *vp, float *cache) {
     for (int64_t i = 0; i < s->batch * s->heads; i++)
         for (int64_t j = 0; j < s->prefix; j++) {
-            const int64_t at = (j * s->heads + i % s->heads) * s->width;
+            const int64_t row = s->prefix_each ? i / s->heads * s->prefix + j : j;
+            const int64_t at = (row * s->heads + i % s->heads) * s->width;
             attend_put(s, kp + at, vp + at, cache + i * attend_cache_floats(s), j);
         }
 }
@@ -91,43 +92,6 @@ static void attend_append(const AttendShape *s, const float *k, const float *v, 
         }
 }
 
-/* Scores of lanes lane.. outside [low, high) become -inf. */
-INLINE Vec attend_visible(Vec score, int64_t lane, int64_t low, int64_t high) {
-    const Vec hidden = vec_set1(-INFINITY), at = vec_index();
-    score = vec_less(at, vec_set1((float)(high - lane)), score, hidden);
-    return vec_less(at, vec_set1((float)(low - lane)), hidden, score);
-}
-
-/* One row of scores becomes exp(s - m); the running maximum, sum and output row are rescaled when the maximum
- * grows. */
-INLINE void attend_softmax_row(float *p, int64_t low, int64_t high, float *top, float *sum, float *o,
-                               int64_t ld) {
-    Vec s[ATTEND_BLOCK / VEC_LANES], total = vec_zero();
-    Vec highest = vec_set1(-INFINITY);
-#pragma GCC unroll 4
-    for (int j = 0; j < ATTEND_BLOCK / VEC_LANES; j++) {
-        s[j] = vec_load(p + j * VEC_LANES);
-        if (low > 0 || high < ATTEND_BLOCK) s[j] = attend_visible(s[j], j * VEC_LANES, low, high);
-        highest = vec_max(highest, s[j]);
-    }
-    const float row_top = vec_top(highest);
-    if (row_top > *top) {
-        const Vec rescale = vec_exp(vec_set1(*top - row_top));
-        FOR_VECTORS (j, ld) vec_store(o + j, vec_mul(rescale, vec_load(o + j)));
-        float lanes[VEC_LANES];
-        vec_store(lanes, rescale);
-        *sum *= lanes[0];
-        *top = row_top;
-    }
-#pragma GCC unroll 4
-    for (int j = 0; j < ATTEND_BLOCK / VEC_LANES; j++) {
-        const Vec e = vec_exp(vec_sub(s[j], vec_set1(*top)));
-        vec_store(p + j * VEC_LANES, e);
-        total = vec_add(total, e);
-    }
-    *sum += vec_sum(total);
-}
-
 /* n queries from row t against the block of keys in cache row `row`: keys from index `at` on, or (prefix)
  * those that every query sees. */
 static void attend_forward_keys(const AttendShape *s, AttendScratch *a, const float *head, int64_t row,
@@ -139,7 +103,7 @@ static void attend_forward_keys(const AttendShape *s, AttendScratch *a, const fl
         const int64_t high = prefix ? s->prefix - at : attend_high(s, t + r) - at;
         float *p = a->p + r * ATTEND_BLOCK;
         if (low < ATTEND_BLOCK && high > 0)
-            attend_softmax_row(p, low, high, &a->top[r], &a->sum[r], a->o + r * a->ld, a->ld);
+            attend_softmax_row(p, ATTEND_BLOCK, low, high, &a->top[r], &a->sum[r], a->o + r * a->ld, a->ld);
         else
             memset(p, 0, ATTEND_BLOCK * sizeof(float));
     }
@@ -152,21 +116,14 @@ static void attend_forward_block(const AttendShape *s, AttendScratch *a, const f
                                  float *y, float *statistics, int64_t t, int64_t n) {
     const int64_t stride = s->heads * s->width, end = attend_high(s, t + n - 1);
     const int64_t keys = attend_high(s, s->first + s->count - 1);
-    rows_load(n, s->width, q, stride, a->q, a->ld);
-    FOR_VECTORS (j, n * a->ld) vec_store(a->q + j, vec_mul(vec_set1(a->scale), vec_load(a->q + j)));
+    attend_load_queries(n, s->width, q, stride, a->scale, a->q, a->ld);
     memset(a->o, 0, (size_t)(n * a->ld) * sizeof(float));
     for (int64_t r = 0; r < n; r++) a->top[r] = -INFINITY, a->sum[r] = 0.0f;
     for (int64_t at = 0; at < s->prefix; at += ATTEND_BLOCK)
         attend_forward_keys(s, a, head, at, at, s->prefix - at, 1, t, n);
     for (int64_t at = attend_low(s, t) / ATTEND_BLOCK * ATTEND_BLOCK; at < end; at += ATTEND_BLOCK)
         attend_forward_keys(s, a, head, attend_ring(s, at), at, keys - at, 0, t, n);
-    for (int64_t r = 0; r < n; r++) {
-        const float inverse = 1.0f / a->sum[r];
-        FOR_VECTORS (j, a->ld) {
-            vec_store(a->o + r * a->ld + j, vec_mul(vec_set1(inverse), vec_load(a->o + r * a->ld + j)));
-        }
-        if (statistics) statistics[2 * r] = a->top[r], statistics[2 * r + 1] = inverse;
-    }
+    attend_finish_rows(n, a->ld, a->top, a->sum, a->o, statistics);
     rows_save(n, s->width, a->o, a->ld, y, stride);
 }
 
@@ -200,16 +157,8 @@ static void attend_block_weights(const AttendShape *s, AttendScratch *a, const f
     for (int64_t r = 0; r < n; r++) {
         const int64_t low = prefix ? 0 : attend_low(s, t + r) - at;
         const int64_t high = prefix ? s->prefix - at : attend_high(s, t + r) - at;
-        const Vec top = vec_set1(statistics[2 * (t + r)]), inverse = vec_set1(statistics[2 * (t + r) + 1]);
-        const Vec delta = vec_set1(a->delta[t + r]);
-        for (int64_t j = 0; j < ATTEND_BLOCK; j += VEC_LANES) {
-            float *p = a->p + r * ATTEND_BLOCK + j, *dp = a->dp + r * ATTEND_BLOCK + j;
-            Vec score = vec_load(p);
-            if (low > 0 || high < ATTEND_BLOCK) score = attend_visible(score, j, low, high);
-            const Vec weight = vec_mul(vec_exp(vec_sub(score, top)), inverse);
-            vec_store(p, weight);
-            vec_store(dp, vec_mul(weight, vec_sub(vec_load(dp), delta)));
-        }
+        attend_weights_row(a->p + r * ATTEND_BLOCK, a->dp + r * ATTEND_BLOCK, ATTEND_BLOCK, low, high,
+                           statistics + 2 * (t + r), a->delta[t + r]);
     }
 }
 
@@ -228,8 +177,7 @@ static void attend_backward_keys(const AttendShape *s, AttendScratch *a, const f
         prefix || at < s->lead ? 0 : (at - s->lead) / s->stride / ATTEND_BLOCK * ATTEND_BLOCK;
     for (int64_t t = early; t < s->tokens && (prefix || !s->window || t < last); t += ATTEND_BLOCK) {
         const int64_t n = s->tokens - t < ATTEND_BLOCK ? s->tokens - t : ATTEND_BLOCK;
-        rows_load(n, s->width, q + t * stride, stride, a->q, a->ld);
-        FOR_VECTORS (j, n * a->ld) vec_store(a->q + j, vec_mul(vec_set1(a->scale), vec_load(a->q + j)));
+        attend_load_queries(n, s->width, q + t * stride, stride, a->scale, a->q, a->ld);
         rows_load(n, s->width, dy + t * stride, stride, a->dy, a->ld);
         attend_block_weights(s, a, keys, statistics, t, n, at, prefix);
         gemm_serial(GEMM_TN, count, a->ld, n, a->p, ATTEND_BLOCK, a->dy, a->ld, a->dv, a->ld, 1);

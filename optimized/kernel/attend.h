@@ -4,7 +4,7 @@
 /* Causal softmax attention over a key-value cache, eq 2 with scale 1/sqrt(width), online softmax over blocks
  * of 64 keys. Query row t of a call has index i = past + t in its sequence and sees
  *
- *   all `prefix` keys (the persistent tokens of eqs 22, 26), and
+ *   all `prefix` keys (the persistent tokens of eqs 22, 26; or tokens of its own sequence), and
  *   sequence keys lo .. hi - 1, hi = lead + stride (i + 1), lo = window ? max(0, hi - window) : 0.
  *
  * Plain attention: prefix = lead = window = 0, stride 1. Sliding window with prefix (eq 27): window, prefix.
@@ -13,7 +13,7 @@
  *
  *   q, y         batch x tokens x heads x width, row-major; a call handles rows first .. first + count - 1
  *   k, v         batch x key_rows x heads x width: those of all `tokens`, key_rows = stride tokens + (past ? 0 : lead)
- *   kp, vp       prefix x heads x width, the same for all sequences
+ *   kp, vp       prefix x heads x width, the same for all sequences; prefix_each: batch x prefix x heads x width
  *   cache        batch x heads x cache_floats: keys in blocks of 64, each block transposed (width x 64), so that
  *                Q K' needs no transposition; then values, rows of padded(width). The prefix comes first, in blocks
  *                of its own; sequence key a lies in row a mod capacity, so that a window needs constant memory.
@@ -30,12 +30,13 @@ enum { ATTEND_BLOCK = 64 };
 typedef struct {
     int64_t batch, heads, tokens, past, capacity, width; /* capacity a multiple of ATTEND_BLOCK */
     int64_t window, prefix, lead, stride, first, count;
+    int64_t prefix_each; /* every sequence has a prefix of its own */
 } AttendShape;
 
 /* Plain causal attention of all rows. */
 static inline AttendShape attend_plain(int64_t batch, int64_t heads, int64_t tokens, int64_t past,
                                        int64_t capacity, int64_t width) {
-    return (AttendShape){batch, heads, tokens, past, capacity, width, 0, 0, 0, 1, 0, tokens};
+    return (AttendShape){batch, heads, tokens, past, capacity, width, 0, 0, 0, 1, 0, tokens, 0};
 }
 
 static inline int64_t attend_round(int64_t n) { return (n + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK; }

@@ -21,8 +21,9 @@ static void attention_backward(void *context) {
     kernel->attend->backward(s, in->q->data, c->cache, c->y->data, c->statistics, c->y->grad, in->q->grad,
                              in->k->grad, in->v->grad, dkp, dvp, workspace);
     for (int64_t b = 0; prefix && b < s->batch; b++) {
-        kernel->act->add(prefix, dkp + b * prefix, in->kp->grad);
-        kernel->act->add(prefix, dvp + b * prefix, in->vp->grad);
+        const int64_t to = s->prefix_each ? b * prefix : 0;
+        kernel->act->add(prefix, dkp + b * prefix, in->kp->grad + to);
+        kernel->act->add(prefix, dvp + b * prefix, in->vp->grad + to);
     }
     arena_release(c->arena, scratch);
 }

@@ -60,6 +60,8 @@ typedef struct {
 Tensor *op_ttt(Tape *tape, const TttShape *shape, const TttTokens *x, Tensor **state);
 
 /* kp, vp: keys and values of the prefix (prefix x heads width), NULL without; read when shape->past is 0. */
+/* kp, vp: keys and values of the prefix (prefix x heads width, or one for every sequence if shape->prefix_each), NULL
+ * without; read when shape->past is 0. */
 typedef struct {
     Tensor *q, *k, *v, *kp, *vp;
 } AttentionInput;
@@ -100,6 +102,35 @@ Tensor *op_favor(Tape *tape, const FavorShape *shape, Tensor *q, Tensor *k, Tens
  * past = 0. */
 Tensor *op_lsh(Tape *tape, const LshShape *shape, Tensor *x, Tensor *v, const float *rotations,
                Tensor *state);
+/* Blocks that a query sees (docs/equations.md, block_attention): its own, the one before, the first, and `random` others
+ * that depend on (seed, head, block) alone. */
+typedef struct {
+    int64_t block, random, seed;
+} BlockPattern;
+
+enum { BLOCK_RANDOM_MOST = 1 << 12 };
+
+/* Those of block i, ascending: at most random + 3. Returns how many. */
+int64_t block_draw(const BlockPattern *pattern, int64_t head, int64_t i, int64_t *list);
+
+/* Without tokens, past and lists. */
+BlocksShape block_shape(const BlockPattern *pattern, int64_t batch, int64_t heads, int64_t capacity,
+                        int64_t width);
+
+/* The lists of every head and block that the call of shape->tokens touches, and how long they are. */
+void block_lists(Arena *arena, BlocksShape *shape, const BlockPattern *pattern);
+
+/* The lists of shape are the op's business. cache: batch heads x cache_floats, written in place; recording needs past =
+ * 0. */
+Tensor *op_block_attention(Tape *tape, const BlocksShape *shape, const BlockPattern *pattern,
+                           const AttentionInput *in, Tensor *cache);
+
+/* Rows of every sequence that arrive call by call: x (batch x n rows) are rows from .. from + n - 1 of slot (batch x all).
+ * Returns slot; when recording, where they come in one call, x itself. */
+Tensor *op_collect(Tape *tape, Tensor *slot, Tensor *x, int64_t batch, int64_t from);
+
+/* y_j = sum_c weight[c][j] x_c: weight (C x k), x (batch C x D) -> batch k x D. */
+Tensor *op_compress(Tape *tape, Tensor *weight, Tensor *x, int64_t batch);
 
 /* Row copies (ops_rows.c). Sequences are batch x tokens rows. */
 Tensor *op_slice(Tape *tape, Tensor *x, int64_t batch, int64_t from, int64_t count); /* of every sequence */

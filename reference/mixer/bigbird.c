@@ -15,7 +15,7 @@ static int64_t bigbird_blocks(const BigbirdPattern *p) { return (p->T + p->block
 static int64_t bigbird_take(const BigbirdPattern *p, int64_t block, int64_t n, int64_t *seen) {
     int64_t last = bigbird_blocks(p) - 1, at = block < 0 ? 0 : block > last ? last : block;
     for (int64_t s = at * p->block; s < p->T && s < (at + 1) * p->block; s++)
-        if (RE(p->mask[s]) > 0.5) seen[n++] = s;
+        if (RE(p->mask[s]) > 0) seen[n++] = s;
     return n;
 }
 
@@ -23,7 +23,7 @@ static int64_t bigbird_take(const BigbirdPattern *p, int64_t block, int64_t n, i
 static int64_t bigbird_rows(const void *pattern, int64_t head, int64_t t, int64_t *seen) {
     const BigbirdPattern *p = (const BigbirdPattern *)pattern;
     int64_t n = 0, i = t / p->block, last = bigbird_blocks(p) - 1, inner = last - 1;
-    if (!(RE(p->mask[t]) > 0.5)) return 0;
+    if (!(RE(p->mask[t]) > 0)) return 0;
     for (int64_t c = 0; (i == 0 || i == last) && c <= last; c++) n = bigbird_take(p, c, n, seen);
     if (i == 0 || i == last) return n;
     n = bigbird_take(p, 0, n, seen);
