@@ -17,7 +17,7 @@ static Case case_like(const Case *other, const char *name, const char *dims) {
     return c;
 }
 
-static void expect_close(const char *what, const double *a, const double *b, int64_t n, double most) {
+static void expect_within(const char *what, const double *a, const double *b, int64_t n, double most) {
     for (int64_t i = 0; i < n; i++)
         cr_assert(fabs(a[i] - b[i]) <= most, "%s [%ld]: %.17g and %.17g", what, i, a[i], b[i]);
 }
@@ -43,7 +43,7 @@ static void expect_same_mixer(Case *a, Case *b, double most, double units) {
     const int64_t n = a->out_size[0];
     case_run(a);
     case_run(b);
-    expect_close(a->name, a->out[0], b->out[0], n, most);
+    expect_within(a->name, a->out[0], b->out[0], n, most);
     float *x = optimized(a), *y = optimized(b);
     const double allowed = units * 0x1p-24 * largest(a->out[0], n);
     for (int64_t i = 0; i < n; i++)
@@ -140,8 +140,8 @@ Test(relatives_sparse, published_layers_that_see_all_agree) {
     case_run(&a);
     case_run(&b);
     case_run(&c);
-    expect_close("two blocks", a.out[0], c.out[0], 36, 0x1p-48);
-    expect_close("the first of three", a.out[0], b.out[0], 12, 0x1p-48);
+    expect_within("two blocks", a.out[0], c.out[0], 36, 0x1p-48);
+    expect_within("the first of three", a.out[0], b.out[0], 12, 0x1p-48);
     cr_assert(fabs(a.out[0][16] - b.out[0][16]) > 1e-6, "a block named twice counts once");
     case_free(&a);
     case_free(&b);
