@@ -162,12 +162,13 @@ static void swiglu(int64_t T, int64_t F, const real *a, const real *b, real *y) 
     for (int64_t i = 0; i < T * F; i++) y[i] = silu(a[i]) * b[i];
 }
 
-/* Rotary positions: channels (i, i + dh/2), i < dh/2, of every head turn by the angle
- * (start + t) 10000^(-2i/dh), whose sine and cosine are double constants: x, y (T x H x dh). */
-static void rope(int64_t T, int64_t H, int64_t dh, int64_t start, const real *x, real *y) {
+/* Rotary positions: channels (i, i + dh/2), i < dh/2, of every head turn by the angle (start + t) base^(-2i/dh), whose
+ * sine and cosine are double constants: x, y (T x H x dh). */
+static void rope_of_base(int64_t T, int64_t H, int64_t dh, int64_t start, double base, const real *x,
+                         real *y) {
     for (int64_t t = 0; t < T; t++)
         for (int64_t i = 0; i < dh / 2; i++) {
-            double angle = (double)(start + t) * pow(10000.0, -2.0 * (double)i / (double)dh);
+            double angle = (double)(start + t) * pow(base, -2.0 * (double)i / (double)dh);
             real c = R(cos(angle)), s = R(sin(angle));
             for (int64_t h = 0; h < H; h++) {
                 int64_t at = (t * H + h) * dh + i;
@@ -176,6 +177,11 @@ static void rope(int64_t T, int64_t H, int64_t dh, int64_t start, const real *x,
                 y[at + dh / 2] = second * c + first * s;
             }
         }
+}
+
+/* The same with base 10000. */
+static void rope(int64_t T, int64_t H, int64_t dh, int64_t start, const real *x, real *y) {
+    rope_of_base(T, H, dh, start, 10000.0, x, y);
 }
 
 /* loss = mean over tokens with target >= 0 of log(sum_j exp(logit_j)) - logit_target; 0 when there are none.

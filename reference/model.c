@@ -26,7 +26,7 @@ static void block_set(Block *b, const char *settings) {
 }
 
 /* Block l of the model c: its mixer, or where that is a stack the l-th of its kinds in turn, with the model's own
- * numbers for all its dimensions. Not to be copied: the call points into it. */
+ * numbers for all its dimensions that the model has. Not to be copied: the call points into it. */
 static void block_open(const Call *c, int64_t l, Block *b) {
     char words[256] = "", *kind = words;
     b->call.equation = c->mixer;
@@ -44,7 +44,7 @@ static void block_open(const Call *c, int64_t l, Block *b) {
     b->call.dims = b->dims;
     int at = 0;
     for (const Dimension *d = b->call.equation->dims; d->name; d++)
-        if (!d->derived) b->dims[at++] = dim(c, d->name);
+        if (!d->derived) b->dims[at++] = dim_or(c, d->name, d->initial);
     block_set(b, settings);
 }
 

@@ -279,10 +279,21 @@ static int has_heads(const Dims *d) {
     return has(d, "width") && has(d, "heads") && !has(d, "key_width") &&
            !dimension_named(d->equation, "head_width");
 }
+static int has_key_heads(const Dims *d) { return has(d, "key_heads") && has(d, "heads"); }
+static int key_heads_do_not_divide(const Dims *d) {
+    const int64_t keys = dims_get(d, "key_heads");
+    return keys > 0 && dims_get(d, "heads") % keys != 0;
+}
+static int has_groups(const Dims *d) { return has(d, "groups") && has(d, "channels"); }
+static int groups_do_not_divide(const Dims *d) {
+    return dims_get(d, "channels") % dims_get(d, "groups") != 0;
+}
 static int heads_do_not_divide(const Dims *d) { return dims_get(d, "width") % dims_get(d, "heads") != 0; }
 static int has_positions(const Dims *d) { return has(d, "rotary_pairs"); }
 static int head_is_odd(const Dims *d) { return dims_get(d, "width") / dims_get(d, "heads") % 2 != 0; }
-static int is_rope(const Dims *d) { return is_equation(d, "rope"); }
+static int is_rope(const Dims *d) {
+    return is_equation(d, "rope") || argument_find(d->equation->in, "rope_base") >= 0;
+}
 static int rope_is_odd(const Dims *d) { return dims_get(d, "head_width") % 2 != 0; }
 
 static int has_queries(const Dims *d) {
@@ -311,6 +322,9 @@ static const struct {
     {memory_has_widths, memory_ends_differ,
      "a residual (memory_residual) needs n0 equal to the last width, nL"},
     {has_heads, heads_do_not_divide, "heads (H) must divide width (D)"},
+    {has_key_heads, key_heads_do_not_divide,
+     "key_heads must divide heads (H): heads in a row share one of keys"},
+    {has_groups, groups_do_not_divide, "groups must divide channels"},
     {has_positions, head_is_odd, "width / heads (D / H) must be even: rotary positions turn pairs"},
     {is_rope, rope_is_odd, "head_width (dh) must be even"},
     {has_queries, keys_are_few,
