@@ -85,7 +85,7 @@ static void longhorn_scan_run(const Call *c) {
 }
 
 #define CHANNELS SIZE("channels", "D", "channels, each with a state of its own")
-#define STATE SIZE("state", "N", "numbers of the state of a channel")
+#define SCAN_STATE SIZE("state", "N", "numbers of the state of a channel")
 #define SCAN_GATED SWITCH("gated", NULL, 0, "1: y is multiplied by silu(z)")
 #define SCAN_STEP                                                                                            \
     {"delta", NULL, "tokens channels", NUMBER, "the step before its bias"}, {                                \
@@ -99,12 +99,12 @@ static void longhorn_scan_run(const Call *c) {
 static const Dimension selective_scan_dims[] = {
     TOKENS,
     CHANNELS,
-    STATE,
+    SCAN_STATE,
     {"groups", "G", 1, SIZE_MOST, 1, NULL, "groups of channels in a row that share B and C", NULL},
     SWITCH("softplus", NULL, 0, "1: the step is softplus(delta + delta_bias), else delta + delta_bias"),
     SCAN_GATED,
     DIMENSION_END};
-static const Dimension longhorn_scan_dims[] = {TOKENS, CHANNELS, STATE, SCAN_GATED, DIMENSION_END};
+static const Dimension longhorn_scan_dims[] = {TOKENS, CHANNELS, SCAN_STATE, SCAN_GATED, DIMENSION_END};
 static const Argument selective_scan_in[] = {
     {"u", NULL, "tokens channels", NUMBER, "rows"},
     SCAN_STEP,
