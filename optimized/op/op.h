@@ -59,6 +59,15 @@ typedef struct {
 /* Advances *state: in place when not recording, into a new tensor otherwise. */
 Tensor *op_ttt(Tape *tape, const TttShape *shape, const TttTokens *x, Tensor **state);
 
+/* A scan (see kernel/scan.h): u, step (batch tokens x channels), a (states x channels; NULL in Longhorn), skip
+ * (1 x channels); b and c are columns of `selected`, from b_column and c_column on. Advances *state (batch states x
+ * channels): in place when not recording, into a new tensor otherwise. The shape's stride is the op's business. */
+typedef struct {
+    Tensor *u, *step, *a, *selected, *skip;
+    int64_t b_column, c_column;
+} ScanTensors;
+Tensor *op_scan(Tape *tape, const ScanShape *shape, const ScanTensors *in, Tensor **state);
+
 /* kp, vp: keys and values of the prefix (prefix x heads width), NULL without; read when shape->past is 0. */
 /* kp, vp: keys and values of the prefix (prefix x heads width, or one for every sequence if shape->prefix_each), NULL
  * without; read when shape->past is 0. */
