@@ -17,34 +17,52 @@ static int64_t scan_snapshot_floats(const ScanShape *s) {
     return s->batch * scan_chunks(s) * s->states * s->channels;
 }
 
-/* A row's keys in Longhorn: their squares, and 1 + the squares' sum. */
-typedef struct {
-    float square[SCAN_STATES], one_and_sum;
-} ScanKeys;
-
-INLINE void scan_keys(int64_t states, const float *key, ScanKeys *k) {
-    float sum = 0.0f;
-    for (int64_t n = 0; n < states; n++) {
-        k->square[n] = key[n] * key[n];
-        sum += k->square[n];
-    }
-    k->one_and_sum = 1.0f + sum;
-}
+/* 1 + the sum of the squares of Longhorn's keys. */
+INLINE float scan_keys(int64_t states, const float *key) { return 1.0f + flat_dot(states, key, key); }
 
 /* exp(-step) as Longhorn takes it; s = 1 / (1 + sum + that). */
 INLINE Vec scan_rise(Vec step) { return vec_exp(vec_min(vec_set1(SCAN_STEEP), vec_sub(vec_zero(), step))); }
-INLINE Vec scan_width(const ScanKeys *k, Vec rise) {
-    return vec_div(vec_set1(1.0f), vec_add(vec_set1(k->one_and_sum), rise));
+INLINE Vec scan_width(float keys, Vec rise) { return vec_div(vec_set1(1.0f), vec_add(vec_set1(keys), rise)); }
+
+/* exp(x) to 2 u and u |x|, x kept within the exponents of normal numbers: a decay is at least 2^-126. As vec_exp without
+ * its ends, and with ln 2 in one part: what that leaves out is less than the rounding of x, a product. */
+INLINE Vec scan_exp(Vec x) {
+    const Vec magic = vec_set1(12582912.0f), one = vec_set1(1.0f);
+    const Vec clamped = vec_min(vec_set1(EXP_TOP), vec_max(vec_set1(EXP_BOTTOM), x));
+    const Vec t = vec_fma(clamped, vec_set1(1.44269504f), magic);
+    const Vec r = vec_fnma(vec_sub(t, magic), vec_set1(0.693147182f), clamped);
+    Vec p = vec_set1(1.3818939e-3f);
+    p = vec_fma(p, r, vec_set1(8.368704e-3f));
+    p = vec_fma(p, r, vec_set1(4.166829e-2f));
+    p = vec_fma(p, r, vec_set1(1.6666521e-1f));
+    p = vec_fma(p, r, vec_set1(0.49999994f));
+    p = vec_fma(vec_fma(p, r, one), r, one);
+    return vec_scale2(p, t);
 }
 
-INLINE Vec scan_decay(const ScanKind kind, const ScanKeys *k, const float *a, int64_t n, Vec s) {
-    if (kind == SCAN_LONGHORN) return vec_fnma(s, vec_set1(k->square[n]), vec_set1(1.0f));
-    return vec_exp(vec_mul(s, vec_load(a + n * VEC_LANES)));
+/* Number n of the state after a token that multiplies it by p and adds `written` b, or in Longhorn adds s b e to it, e the
+ * error u - b h. *kept: p or e, for the way back. */
+INLINE Vec scan_next(const ScanKind kind, Vec h, const float *a, float b, Vec s, Vec u, Vec written,
+                     Vec *kept) {
+    const Vec key = vec_set1(b);
+    if (kind == SCAN_LONGHORN) {
+        *kept = vec_fnma(key, h, u);
+        return vec_fma(vec_mul(s, key), *kept, h);
+    }
+    *kept = scan_exp(vec_mul(s, vec_load(a)));
+    return vec_fma(*kept, h, vec_mul(written, key));
 }
 
 /* Between 16 columns of an array of rows `ld` apart and rows of their own, 0 behind `lanes`. */
 INLINE void scan_take(int64_t rows, const float *from, int64_t ld, int64_t lanes, float *to) {
     for (int64_t n = 0; n < rows; n++) vec_store(to + n * VEC_LANES, vec_load_n(from + n * ld, lanes));
+}
+/* The same of rates. A NaN becomes that of the arithmetic, whose low bits are 0: scan_exp then keeps it. */
+INLINE void scan_take_rates(int64_t rows, const float *from, int64_t ld, int64_t lanes, float *to) {
+    for (int64_t n = 0; n < rows; n++) {
+        const Vec a = vec_load_n(from + n * ld, lanes);
+        vec_store(to + n * VEC_LANES, vec_less(a, vec_set1(INFINITY), a, vec_set1(NAN)));
+    }
 }
 INLINE void scan_give(int64_t rows, const float *from, int64_t lanes, float *to, int64_t ld) {
     for (int64_t n = 0; n < rows; n++) vec_store_n(to + n * ld, vec_load(from + n * VEC_LANES), lanes);
@@ -53,14 +71,14 @@ INLINE void scan_give(int64_t rows, const float *from, int64_t lanes, float *to,
 /* ---- forward --------------------------------------------------------------------------------------------------- */
 
 /* A token of 16 channels: h in place; what c reads. */
-INLINE Vec scan_token(const ScanKind kind, int64_t states, const ScanKeys *k, const float *b, const float *c,
-                      const float *a, Vec s, Vec u, float *h) {
+INLINE Vec scan_token(const ScanKind kind, int64_t states, const float *b, const float *c, const float *a,
+                      Vec s, Vec u, float *h) {
     const Vec written = vec_mul(s, u);
-    Vec read = vec_zero();
+    Vec read = vec_zero(), kept;
     for (int64_t n = 0; n < states; n++) {
-        const Vec decay = scan_decay(kind, k, a, n, s);
-        const Vec next = vec_fma(decay, vec_load(h + n * VEC_LANES), vec_mul(written, vec_set1(b[n])));
-        vec_store(h + n * VEC_LANES, next);
+        float *at = h + n * VEC_LANES;
+        const Vec next = scan_next(kind, vec_load(at), a + n * VEC_LANES, b[n], s, u, written, &kept);
+        vec_store(at, next);
         read = vec_fma(vec_set1(c[n]), next, read);
     }
     return read;
@@ -83,7 +101,8 @@ static void scan_tile_take(const ScanTile *x, const float *state) {
     for (int64_t v = 0; v < x->vectors; v++) {
         const int64_t lanes = scan_lanes(s, x->first, v), at = x->first + v * VEC_LANES,
                       to = v * s->states * VEC_LANES;
-        if (s->kind == SCAN_SELECTIVE) scan_take(s->states, x->in->a + at, s->channels, lanes, x->a + to);
+        if (s->kind == SCAN_SELECTIVE)
+            scan_take_rates(s->states, x->in->a + at, s->channels, lanes, x->a + to);
         scan_take(s->states, state + at, s->channels, lanes, x->h + to);
     }
 }
@@ -99,14 +118,13 @@ INLINE void scan_tile_token(const ScanKind kind, const ScanTile *x, int64_t t, f
     const ScanShape *s = x->shape;
     const int64_t row = x->batch * s->tokens + t, at = row * s->channels + x->first;
     const float *b = x->in->b + row * s->stride, *c = x->in->c + row * s->stride;
-    ScanKeys keys;
-    if (kind == SCAN_LONGHORN) scan_keys(s->states, b, &keys);
+    const float keys = kind == SCAN_LONGHORN ? scan_keys(s->states, b) : 0.0f;
     for (int64_t v = 0; v < x->vectors; v++) {
         const int64_t lanes = scan_lanes(s, x->first, v), from = at + v * VEC_LANES,
                       own = v * s->states * VEC_LANES;
         const Vec u = vec_load_n(x->in->u + from, lanes), step = vec_load_n(x->in->step + from, lanes);
-        const Vec width = kind == SCAN_LONGHORN ? scan_width(&keys, scan_rise(step)) : step;
-        const Vec read = scan_token(kind, s->states, &keys, b, c, x->a + own, width, u, x->h + own);
+        const Vec width = kind == SCAN_LONGHORN ? scan_width(keys, scan_rise(step)) : step;
+        const Vec read = scan_token(kind, s->states, b, c, x->a + own, width, u, x->h + own);
         const Vec skip = vec_load_n(x->in->skip + x->first + v * VEC_LANES, lanes);
         vec_store_n(y + from, vec_fma(skip, u, read), lanes);
     }
@@ -147,10 +165,10 @@ static void scan_forward(const ScanShape *s, const ScanInput *in, float *state, 
 /* ---- backward -------------------------------------------------------------------------------------------------- */
 
 /* Scratch of one thread: for every vector of the group a, the gradients of the state and of a; of one vector the states
- * before and after every token of a chunk, and its decays; sums over vectors of the gradients of b, c and (Longhorn) the
+ * before and after every token of a chunk, and what scan_next keeps; sums over vectors of the gradients of b, c and (Longhorn) the
  * squares' sum, one vector of lanes each. */
 typedef struct {
-    float *a, *dh, *da, *h, *decay, *db, *dc, *dsum;
+    float *a, *dh, *da, *h, *kept, *db, *dc, *dsum;
 } ScanScratch;
 
 /* States in whole vectors: sums of lanes go 16 at a time. */
@@ -163,7 +181,7 @@ static int64_t scan_scratch(const ScanShape *s, float *base, ScanScratch *x) {
     x->dh = rows_part(base, &used, SCAN_GROUP * state);
     x->da = rows_part(base, &used, SCAN_GROUP * state);
     x->h = rows_part(base, &used, (SCAN_CHUNK + 1) * state);
-    x->decay = rows_part(base, &used, SCAN_CHUNK * state);
+    x->kept = rows_part(base, &used, SCAN_CHUNK * state);
     x->db = rows_part(base, &used, SCAN_CHUNK * scan_padded(s));
     x->dc = rows_part(base, &used, SCAN_CHUNK * scan_padded(s));
     x->dsum = rows_part(base, &used, SCAN_CHUNK * VEC_LANES);
@@ -193,101 +211,140 @@ typedef struct {
     ScanScratch x;
 } ScanGroup;
 
+/* A token of a vector: its place in u, step and dy, its rows of b and c, and what is made of them. */
+typedef struct {
+    const float *b, *c;
+    int64_t at;
+    Vec u, s, rise, written;
+} ScanAt;
+
+INLINE ScanAt scan_at(const ScanKind kind, const ScanGroup *g, int64_t v, int64_t t) {
+    const ScanShape *s = g->shape;
+    const int64_t row = g->batch * s->tokens + t, column = g->first + v * VEC_LANES,
+                  lanes = vec_lanes(column, s->channels);
+    ScanAt x = {g->in->b + row * s->stride, g->in->c + row * s->stride, row * s->channels + column};
+    x.u = vec_load_n(g->in->u + x.at, lanes), x.s = vec_load_n(g->in->step + x.at, lanes);
+    x.rise = kind == SCAN_LONGHORN ? scan_rise(x.s) : vec_zero();
+    if (kind == SCAN_LONGHORN) x.s = scan_width(scan_keys(s->states, x.b), x.rise);
+    x.written = vec_mul(x.s, x.u);
+    return x;
+}
+
 /* The states of `count` tokens from `from` on, of vector v: row i of h is before token from + i. */
 INLINE void scan_again(const ScanKind kind, const ScanGroup *g, int64_t v, int64_t from, int64_t count) {
     const ScanShape *s = g->shape;
-    const int64_t state = s->states * VEC_LANES, lanes = scan_lanes(s, g->first, v),
-                  at = g->first + v * VEC_LANES;
-    const float *a = g->x.a + v * state;
-    ScanKeys keys;
-    scan_take(s->states,
-              g->snapshots + (g->batch * scan_chunks(s) + from / SCAN_CHUNK) * s->states * s->channels + at,
-              s->channels, lanes, g->x.h);
+    const int64_t state = s->states * VEC_LANES, at = g->first + v * VEC_LANES;
+    const float *snapshot =
+        g->snapshots + (g->batch * scan_chunks(s) + from / SCAN_CHUNK) * s->states * s->channels + at;
+    scan_take(s->states, snapshot, s->channels, scan_lanes(s, g->first, v), g->x.h);
     for (int64_t i = 0; i < count; i++) {
-        const int64_t row = g->batch * s->tokens + from + i;
-        const float *b = g->in->b + row * s->stride;
-        const Vec u = vec_load_n(g->in->u + row * s->channels + at, lanes),
-                  step = vec_load_n(g->in->step + row * s->channels + at, lanes);
-        if (kind == SCAN_LONGHORN) scan_keys(s->states, b, &keys);
-        const Vec width = kind == SCAN_LONGHORN ? scan_width(&keys, scan_rise(step)) : step,
-                  written = vec_mul(width, u);
-        const float *before = g->x.h + i * state;
-        for (int64_t n = 0; n < s->states; n++) {
-            const Vec decay = scan_decay(kind, &keys, a, n, width);
-            vec_store(g->x.decay + i * state + n * VEC_LANES, decay);
-            vec_store(g->x.h + (i + 1) * state + n * VEC_LANES,
-                      vec_fma(decay, vec_load(before + n * VEC_LANES), vec_mul(written, vec_set1(b[n]))));
+        const ScanAt x = scan_at(kind, g, v, from + i);
+        const float *a = g->x.a + v * state;
+        float *h = g->x.h + i * state;
+        for (int64_t n = 0; n < state; n += VEC_LANES) {
+            Vec kept;
+            vec_store(h + state + n, scan_next(kind, vec_load(h + n), a + n, x.b[n / VEC_LANES], x.s, x.u,
+                                               x.written, &kept));
+            vec_store(g->x.kept + i * state + n, kept);
         }
     }
 }
 
-/* Token from + i of vector v in reverse. wrote: the gradient of s u; faded: that of s through the decays. */
+/* What a token's numbers add up to: over the state's numbers the gradient of s u (Longhorn: over s), and that of s
+ * without it. */
 typedef struct {
     Vec wrote, faded;
 } ScanBack;
 
-INLINE ScanBack scan_back(const ScanKind kind, const ScanGroup *g, int64_t v, int64_t i, const float *b,
-                          const float *c, Vec s, Vec u, Vec dy) {
-    const int64_t states = g->shape->states, state = states * VEC_LANES;
-    const float *a = g->x.a + v * state, *h = g->x.h + i * state, *p = g->x.decay + i * state;
-    float *dh = g->x.dh + v * state, *da = g->x.da + v * state;
-    float *db = g->x.db + i * scan_padded(g->shape), *dc = g->x.dc + i * scan_padded(g->shape);
-    const Vec written = vec_mul(s, u), twice = vec_add(s, s);
-    ScanBack back = {vec_zero(), vec_zero()};
-    for (int64_t n = 0; n < states; n++) {
-        const int64_t at = n * VEC_LANES;
-        const Vec before = vec_load(h + at), bn = vec_set1(b[n]);
-        const Vec d = vec_fma(vec_set1(c[n]), dy, vec_load(dh + at));
-        const Vec kept = vec_mul(d, vec_load(p + at));
-        Vec key = vec_fma(d, written, vec_load(db + at));
-        vec_store(dc + at, vec_fma(dy, vec_load(h + state + at), vec_load(dc + at)));
-        back.wrote = vec_fma(d, bn, back.wrote);
+/* Tokens that go back together: they share loads of what lies between them. Vectors of two registers spill sooner. */
+enum { SCAN_TOKENS = SCAN_ROWS >= 8 ? 4 : 2 };
+
+/* Number n of the state at `tokens` tokens, the last of which is token `last` of the chunk, in reverse. */
+INLINE void scan_back_number(const ScanKind kind, const int tokens, const ScanGroup *g, int64_t v,
+                             int64_t last, int64_t n, const ScanAt *x, const Vec *dy, ScanBack *back) {
+    const int64_t state = g->shape->states * VEC_LANES, at = n * VEC_LANES, row = scan_padded(g->shape);
+    const Vec a = kind == SCAN_LONGHORN ? vec_zero() : vec_load(g->x.a + v * state + at);
+    Vec dh = vec_load(g->x.dh + v * state + at), da = vec_load(g->x.da + v * state + at),
+        after = vec_load(g->x.h + (last + 1) * state + at);
+#pragma GCC unroll 4
+    for (int i = 0; i < tokens; i++) {
+        float *db = g->x.db + (last - i) * row + at, *dc = g->x.dc + (last - i) * row + at;
+        const Vec before = vec_load(g->x.h + (last - i) * state + at),
+                  kept = vec_load(g->x.kept + (last - i) * state + at), key = vec_set1(x[i].b[n]);
+        const Vec d = vec_fma(vec_set1(x[i].c[n]), dy[i], dh);
+        vec_store(dc, vec_fma(dy[i], after, vec_load(dc)));
         if (kind == SCAN_LONGHORN) {
-            const Vec decayed = vec_mul(vec_mul(d, before), bn);
-            back.faded = vec_fnma(decayed, bn, back.faded);
-            key = vec_fnma(decayed, twice, key);
+            const Vec share = vec_mul(key, d), error = vec_fnma(before, share, vec_mul(kept, d));
+            back[i].wrote = vec_add(back[i].wrote, share);
+            back[i].faded = vec_fma(share, kept, back[i].faded);
+            vec_store(db, vec_fma(x[i].s, error, vec_load(db)));
+            dh = vec_fnma(key, vec_mul(x[i].s, share), d);
         } else {
-            const Vec exponent = vec_mul(kept, before);
-            back.faded = vec_fma(exponent, vec_load(a + at), back.faded);
-            vec_store(da + at, vec_fma(exponent, s, vec_load(da + at)));
+            dh = vec_mul(d, kept);
+            const Vec exponent = vec_mul(dh, before);
+            back[i].wrote = vec_fma(d, key, back[i].wrote);
+            back[i].faded = vec_fma(exponent, a, back[i].faded);
+            vec_store(db, vec_fma(d, x[i].written, vec_load(db)));
+            da = vec_fma(exponent, x[i].s, da);
         }
-        vec_store(db + at, key);
-        vec_store(dh + at, kept);
+        after = before;
     }
-    return back;
+    vec_store(g->x.dh + v * state + at, dh);
+    if (kind == SCAN_SELECTIVE) vec_store(g->x.da + v * state + at, da);
 }
 
 INLINE void add_lanes(float *to, Vec x, int64_t lanes) {
     vec_store_n(to, vec_add(vec_load_n(to, lanes), x), lanes);
 }
 
-INLINE void scan_reverse(const ScanKind kind, const ScanGroup *g, int64_t v, int64_t from, int64_t count) {
-    const ScanShape *shape = g->shape;
-    const int64_t lanes = scan_lanes(shape, g->first, v), column = g->first + v * VEC_LANES;
-    const Vec skip = vec_load_n(g->in->skip + column, lanes);
-    Vec dskip = vec_load_n(g->dskip + v * VEC_LANES, lanes);
-    ScanKeys keys;
-    for (int64_t i = count - 1; i >= 0; i--) {
-        const int64_t row = g->batch * shape->tokens + from + i, at = row * shape->channels + column;
-        const float *b = g->in->b + row * shape->stride, *c = g->in->c + row * shape->stride;
-        const Vec u = vec_load_n(g->in->u + at, lanes), step = vec_load_n(g->in->step + at, lanes),
-                  dy = vec_load_n(g->dy + at, lanes);
-        if (kind == SCAN_LONGHORN) scan_keys(shape->states, b, &keys);
-        const Vec rise = kind == SCAN_LONGHORN ? scan_rise(step) : vec_zero(),
-                  s = kind == SCAN_LONGHORN ? scan_width(&keys, rise) : step;
-        const ScanBack back = scan_back(kind, g, v, i, b, c, s, u, dy);
-        Vec ds = vec_fma(back.wrote, u, back.faded);
-        if (kind == SCAN_LONGHORN) {
-            const Vec slope = vec_mul(ds, vec_mul(s, s));
-            float *sum = g->x.dsum + i * VEC_LANES;
-            vec_store(sum, vec_sub(vec_load(sum), slope));
-            ds = vec_mul(vec_mul(ds, s), vec_mul(s, rise));
-        }
-        add_lanes(g->d->step + at, ds, lanes);
-        add_lanes(g->d->u + at, vec_fma(back.wrote, s, vec_mul(skip, dy)), lanes);
-        dskip = vec_fma(dy, u, dskip);
+/* The gradients of a token's u and step. */
+INLINE void scan_back_token(const ScanKind kind, const ScanGroup *g, const ScanAt *x, ScanBack back,
+                            Vec skipped, float *dsum, int64_t lanes) {
+    Vec ds = kind == SCAN_LONGHORN ? back.faded : vec_fma(back.wrote, x->u, back.faded);
+    add_lanes(g->d->u + x->at, vec_fma(back.wrote, x->s, skipped), lanes);
+    if (kind == SCAN_LONGHORN) {
+        ds = vec_mul(ds, x->s);
+        vec_store(dsum, vec_fnma(ds, x->s, vec_load(dsum)));
+        ds = vec_mul(ds, vec_mul(x->s, x->rise));
     }
-    vec_store_n(g->dskip + v * VEC_LANES, dskip, lanes);
+    add_lanes(g->d->step + x->at, ds, lanes);
+}
+
+/* `tokens` tokens of vector v, the last of which is token `last` of the chunk that begins at `from`; returns what they
+ * add to the gradient of skip. */
+INLINE Vec scan_reverse(const ScanKind kind, const int tokens, const ScanGroup *g, int64_t v, int64_t from,
+                        int64_t last, Vec dskip) {
+    const int64_t column = g->first + v * VEC_LANES, lanes = vec_lanes(column, g->shape->channels);
+    const Vec skip = vec_load_n(g->in->skip + column, lanes);
+    ScanAt x[SCAN_TOKENS];
+    ScanBack back[SCAN_TOKENS];
+    Vec dy[SCAN_TOKENS];
+#pragma GCC unroll 4
+    for (int i = 0; i < tokens; i++) {
+        x[i] = scan_at(kind, g, v, from + last - i);
+        dy[i] = vec_load_n(g->dy + x[i].at, lanes);
+        back[i] = (ScanBack){vec_zero(), vec_zero()};
+    }
+    for (int64_t n = 0; n < g->shape->states; n++) scan_back_number(kind, tokens, g, v, last, n, x, dy, back);
+#pragma GCC unroll 4
+    for (int i = 0; i < tokens; i++) {
+        scan_back_token(kind, g, &x[i], back[i], vec_mul(skip, dy[i]), g->x.dsum + (last - i) * VEC_LANES,
+                        lanes);
+        dskip = vec_fma(dy[i], x[i].u, dskip);
+    }
+    return dskip;
+}
+
+INLINE void scan_reverse_chunk(const ScanKind kind, const ScanGroup *g, int64_t v, int64_t from,
+                               int64_t count) {
+    const int64_t lanes = scan_lanes(g->shape, g->first, v);
+    float *to = g->dskip + v * VEC_LANES;
+    Vec dskip = vec_load_n(to, lanes);
+    int64_t last = count - 1;
+    for (; last + 1 >= SCAN_TOKENS; last -= SCAN_TOKENS)
+        dskip = scan_reverse(kind, SCAN_TOKENS, g, v, from, last, dskip);
+    for (; last >= 0; last--) dskip = scan_reverse(kind, 1, g, v, from, last, dskip);
+    vec_store_n(to, dskip, lanes);
 }
 
 /* The sums of the lanes of 16 vectors. */
@@ -332,7 +389,7 @@ INLINE void scan_group_run(const ScanKind kind, const ScanGroup *g, int64_t vect
         memset(g->x.dsum, 0, (size_t)(count * VEC_LANES) * sizeof(float));
         for (int64_t v = 0; v < vectors; v++) {
             scan_again(kind, g, v, from, count);
-            scan_reverse(kind, g, v, from, count);
+            scan_reverse_chunk(kind, g, v, from, count);
         }
         scan_group_rows(g, from, count, rows);
     }
@@ -349,7 +406,7 @@ static void scan_group(const ScanGroup *g, const ScanSums *sums, float *dstate) 
     for (int64_t v = 0; v < vectors; v++) {
         const int64_t lanes = scan_lanes(s, g->first, v), at = v * VEC_LANES;
         if (s->kind == SCAN_SELECTIVE)
-            scan_take(s->states, g->in->a + g->first + at, s->channels, lanes, g->x.a + v * state);
+            scan_take_rates(s->states, g->in->a + g->first + at, s->channels, lanes, g->x.a + v * state);
         scan_take(s->states, dh + at, s->channels, lanes, g->x.dh + v * state);
         memset(g->x.da + v * state, 0, (size_t)state * sizeof(float));
         vec_store_n(g->dskip + at, vec_zero(), lanes);
