@@ -316,14 +316,16 @@ enum { V = 5, F = 3, LAYERS = 3 };
 /* The mixers of models, and what of their dimensions is not at its default. */
 static const struct {
     const char *name, *dims;
-} kinds[] = {
-    {"attention", ""},
-    {"lmm", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2"},
-    {"swa", "persistent=2 window=3"},
-    {"mac", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 segment=4"},
-    {"mag", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 window=3"},
-    {"mal", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 window=3"},
-    {"mal_h3", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 window=3"}};
+} kinds[] = {{"attention", ""},
+             {"lmm", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2"},
+             {"swa", "persistent=2 window=3"},
+             {"mac", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 segment=4"},
+             {"mag", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 window=3"},
+             {"mal", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 window=3"},
+             {"mal_h3", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 window=3"},
+             {"mamba", "state=3 taps=2"},
+             {"longhorn", "state=3 taps=2"},
+             {"samba", "state=3 taps=2 window=3"}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static Case model_case(int64_t kind, uint64_t seed) {
@@ -332,12 +334,20 @@ static Case model_case(int64_t kind, uint64_t seed) {
                     F, kinds[kind].name, kinds[kind].dims);
 }
 
-/* The mixer of block l of a model; mal is lmm and swa in turn, the latter without persistent tokens. */
+/* The mixer of block l of a model; mal is lmm and swa in turn, the latter without persistent tokens, samba mamba and swa.
+ */
 static Dims model_mixer(int64_t kind, int64_t l) {
     char name[32];
     if (!strcmp(kinds[kind].name, "mal"))
         return l % 2 ? dims_of("mixer_swa", "tokens=%d width=%d heads=%d window=3", T, D, H)
                      : dims_of("mixer_lmm", "tokens=%d width=%d heads=%d %s", T, D, H, kinds[1].dims);
+    if (!strcmp(kinds[kind].name, "samba"))
+        return l % 2 ? dims_of("mixer_swa", "tokens=%d width=%d heads=%d window=3", T, D, H)
+                     : dims_of("mixer_mamba", "tokens=%d width=%d state=3 taps=2", T, D);
+    if (!strcmp(kinds[kind].name, "mamba") || !strcmp(kinds[kind].name, "longhorn")) {
+        snprintf(name, sizeof name, "mixer_%s", kinds[kind].name);
+        return dims_of(name, "tokens=%d width=%d %s", T, D, kinds[kind].dims);
+    }
     snprintf(name, sizeof name, "mixer_%s", kinds[kind].name);
     return dims_of(name, "tokens=%d width=%d heads=%d %s", T, D, H, kinds[kind].dims);
 }

@@ -24,8 +24,8 @@ INLINE float scan_keys(int64_t states, const float *key) { return 1.0f + flat_do
 INLINE Vec scan_rise(Vec step) { return vec_exp(vec_min(vec_set1(SCAN_STEEP), vec_sub(vec_zero(), step))); }
 INLINE Vec scan_width(float keys, Vec rise) { return vec_div(vec_set1(1.0f), vec_add(vec_set1(keys), rise)); }
 
-/* exp(x) to 2 u and u |x|, x kept within the exponents of normal numbers: a decay is at least 2^-126. As vec_exp without
- * its ends, and with ln 2 in one part: what that leaves out is less than the rounding of x, a product. */
+/* exp(x) to 2 u and u |x| / 16, x kept within the exponents of normal numbers: a decay is at least 2^-126. As vec_exp
+ * without its ends, and with ln 2 in one part: what that leaves out is less than the rounding of x, a product. */
 INLINE Vec scan_exp(Vec x) {
     const Vec magic = vec_set1(12582912.0f), one = vec_set1(1.0f);
     const Vec clamped = vec_min(vec_set1(EXP_TOP), vec_max(vec_set1(EXP_BOTTOM), x));

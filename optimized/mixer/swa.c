@@ -1,15 +1,12 @@
 /* Sliding-window attention whose persistent tokens stay visible (the attention of eq 27 alone): a baseline.
  * State: the last window + ATTENTION_RUN keys and values, constant size. */
+#include "mixer/swa.h"
 #include "branch/attention.h"
 #include "branch/persistent.h"
 
 #include <math.h>
 
 enum { PERSISTENT, ATTENTION, WO = ATTENTION + ATTENTION_BRANCH_PARAMETERS };
-
-typedef struct {
-    int64_t persistent, window;
-} SwaOptions;
 
 static const Field swa_fields[] = {PERSISTENT_FIELD(SwaOptions, persistent), WINDOW_FIELD(SwaOptions, window),
                                    FIELD_END};

@@ -37,7 +37,7 @@ static void scan(KernelRun *r, ScanKind kind, const char *b, const char *c, int 
            skip = given(r, "skip", 1, D), z = given(r, "z", T, D), state0 = given(r, "state0", N, D), a,
            *state = &state0, *both = beside(&tape, r, b, c, T, N), *step = op_bias(&tape, &delta, &bias);
     if (kind == SCAN_SELECTIVE) a = given(r, "A", N, D);
-    (void)smooth;
+    if (smooth) step = op_map(&tape, step, MAP_SOFTPLUS);
     if (!tape.recording) {
         state = tape_tensor(&tape, N, D);
         memcpy(state->data, state0.data, (size_t)(N * D) * sizeof(float));
