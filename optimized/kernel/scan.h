@@ -35,7 +35,7 @@ typedef struct {
     float *u, *step, *a, *b, *c, *skip;
 } ScanGradient;
 
-enum { SCAN_CHUNK = 16, SCAN_STATES = 256 }; /* no scan has more states */
+enum { SCAN_CHUNK = 8, SCAN_STATES = 256 }; /* no scan has more states */
 
 struct scan_kernel {
     void (*forward)(const ScanShape *shape, const ScanInput *in, float *state, float *y, float *snapshots,
