@@ -146,6 +146,26 @@ Test(relatives_scan, grouped_window_with_every_head_is_the_window) {
     case_free(&plain);
 }
 
+/* Heads of queries in a row share one of keys: the same as every head with keys of its own, made equal. */
+Test(relatives_scan, a_group_of_heads_shares_its_keys) {
+    enum { W = 8, HK = 2, G = 2, DH = 4 };
+    Case few = case_new("swa_layer", 5, "tokens=%d width=8 heads=4 key_heads=2 head_width=4 window=3", T);
+    Case all = case_new("swa_layer", 6, "tokens=%d width=8 heads=4 key_heads=4 head_width=4 window=3", T);
+    const char *const same[] = {"x", "wq", "wo", "rope_base"}, *const shared[] = {"wk", "wv"};
+    for (int i = 0; i < 4; i++)
+        copy(case_in(&few, same[i]), case_in_size(&few, same[i]), case_in(&all, same[i]));
+    for (int i = 0; i < 2; i++)
+        for (int64_t row = 0; row < W; row++)
+            for (int64_t h = 0; h < HK * G; h++)
+                copy(case_in(&few, shared[i]) + (row * HK + h / G) * DH, DH,
+                     case_in(&all, shared[i]) + (row * HK * G + h) * DH);
+    case_run(&few);
+    case_run(&all);
+    cr_assert(same_bits(case_out(&few, "o"), case_out(&all, "o"), T * W));
+    case_free(&few);
+    case_free(&all);
+}
+
 /* ---- the kernel ------------------------------------------------------------------------------------------------ */
 
 /* What is left of 1 after one token with step 1, for every rate. */
