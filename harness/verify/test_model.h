@@ -12,8 +12,8 @@ enum { VOCAB = 11, MOST_WORDS = 64 };
 /* Settings of every mixer, as far as it has them. */
 static const char every[] =
     "vocab=11 width=12 heads=2 layers=2 ffn=20 taps=3 chunk=8 memory_layers=2 expansion=2 "
-    "theta_max=0.1 persistent=3 segment=16 window=10 mini_batch=8 base_rate=0.002";
-    "theta_max=0.1 persistent=3 segment=16 window=10 globals=2 block=4 random=2 slots=5";
+    "theta_max=0.1 persistent=3 segment=16 window=10 mini_batch=8 base_rate=0.002 "
+    "globals=2 block=4 random=2 slots=5";
 
 /* words: copied to be cut up. */
 static inline Recipe settings(const char *mixer, const char *sizes, const char *more) {

@@ -15,13 +15,14 @@ INLINE Vec attend_visible(Vec score, int64_t lane, int64_t low, int64_t high) {
  * grows. */
 INLINE void attend_softmax_row(float *p, int64_t tile, int64_t low, int64_t high, float *top, float *sum,
                                float *o, int64_t ld) {
-    Vec s[ATTEND_BLOCK / VEC_LANES], total = vec_zero();
-    Vec highest = vec_set1(-INFINITY);
-#pragma GCC unroll 4
-    for (int j = 0; j < tile / VEC_LANES; j++) {
-        s[j] = vec_load(p + j * VEC_LANES);
-        if (low > 0 || high < tile) s[j] = attend_visible(s[j], j * VEC_LANES, low, high);
-        highest = vec_max(highest, s[j]);
+    Vec highest = vec_set1(-INFINITY), total = vec_zero();
+    for (int64_t j = 0; j < tile; j += VEC_LANES) {
+        Vec score = vec_load(p + j);
+        if (low > 0 || high < tile) {
+            score = attend_visible(score, j, low, high);
+            vec_store(p + j, score);
+        }
+        highest = vec_max(highest, score);
     }
     const float row_top = vec_top(highest);
     if (row_top > *top) {
@@ -32,10 +33,9 @@ INLINE void attend_softmax_row(float *p, int64_t tile, int64_t low, int64_t high
         *sum *= lanes[0];
         *top = row_top;
     }
-#pragma GCC unroll 4
-    for (int j = 0; j < tile / VEC_LANES; j++) {
-        const Vec e = vec_exp(vec_sub(s[j], vec_set1(*top)));
-        vec_store(p + j * VEC_LANES, e);
+    for (int64_t j = 0; j < tile; j += VEC_LANES) {
+        const Vec e = vec_exp(vec_sub(vec_load(p + j), vec_set1(*top)));
+        vec_store(p + j, e);
         total = vec_add(total, e);
     }
     *sum += vec_sum(total);
