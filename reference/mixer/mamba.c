@@ -108,7 +108,7 @@ static void mamba_layer_run(const Call *c) {
 }
 
 #define MAMBA_OPTIONS                                                                                        \
-    SCAN_STATE, COUNT("inner", NULL, "channels; 0: 2 width"),                                                     \
+    SCAN_STATE, COUNT("inner", NULL, "channels; 0: 2 width"),                                                \
         COUNT("dt_rank", NULL, "numbers from which the step is made; 0: width / 16, rounded up"), TAPS,      \
         DERIVED("channels", NULL, mamba_channels, "inner, or 2 width"),                                      \
         DERIVED("rank", NULL, mamba_rank, "dt_rank, or width / 16 rounded up")
