@@ -185,26 +185,33 @@ static void turn(int64_t H, int64_t rows, int64_t columns, const float *from, fl
             to[h * rows * columns + i % columns * rows + i / columns] = from[h * rows * columns + i];
 }
 
-/* dt within its limits, in place; no gradient passes where it was outside. */
+/* dt within its limits, in place; outside of them the gradient is the limit's. */
 typedef struct {
     Tensor *dt;
-    const char *outside;
+    const signed char *side; /* -1: below the least, 1: above the most */
+    float *least, *most;     /* gradients */
 } Limits;
 
 static void limits_backward(void *context) {
     const Limits *c = context;
-    for (int64_t i = 0; i < c->dt->rows * c->dt->cols; i++)
-        if (c->outside[i]) c->dt->grad[i] = 0.0f;
+    for (int64_t i = 0; i < c->dt->rows * c->dt->cols; i++) {
+        if (!c->side[i]) continue;
+        *(c->side[i] < 0 ? c->least : c->most) += c->dt->grad[i];
+        c->dt->grad[i] = 0.0f;
+    }
 }
 
-static void limit(const Taped *t, Tensor *dt, float least, float most) {
+static void limit(const Taped *t, Tensor *dt) {
     const int64_t n = dt->rows * dt->cols;
-    char *outside = arena_take(t->tape->arena, (size_t)n);
+    const float least = run_in(t->run, "dt_min")[0], most = run_in(t->run, "dt_max")[0];
+    signed char *side = arena_take(t->tape->arena, (size_t)n);
     for (int64_t i = 0; i < n; i++) {
-        outside[i] = dt->data[i] < least || dt->data[i] > most;
-        if (outside[i]) dt->data[i] = dt->data[i] < least ? least : most;
+        side[i] = (signed char)(dt->data[i] < least ? -1 : dt->data[i] > most);
+        if (side[i]) dt->data[i] = side[i] < 0 ? least : most;
     }
-    tape_push(t->tape, limits_backward, &(Limits){dt, outside}, sizeof(Limits));
+    if (!run_backward(t->run)) return;
+    tape_push(t->tape, limits_backward,
+              &(Limits){dt, side, run_grad(t->run, "dt_min"), run_grad(t->run, "dt_max")}, sizeof(Limits));
 }
 
 static void state_space_dual(KernelRun *r) {
@@ -216,7 +223,7 @@ static void state_space_dual(KernelRun *r) {
     Tensor *x = given(&t, "x", T), *state = tape_tensor(&tape, H, N * P), *first = state;
     Tensor *dt = op_bias(&tape, given(&t, "dt", T), given(&t, "dt_bias", 1));
     if (run_dim(r, "softplus")) dt = op_map(&tape, dt, MAP_SOFTPLUS);
-    limit(&t, dt, run_in(r, "dt_min")[0], run_in(r, "dt_max")[0]);
+    limit(&t, dt);
     Tensor *decay = op_map(&tape, op_mul(&tape, dt, given(&t, "A", 1)), MAP_EXP);
     const DeltaShape s = {1, T, H, run_dim(r, "key_heads"), N, P, 1, 1, DELTA_NONE, 1.0f};
     const DeltaTensors in = {
