@@ -247,7 +247,7 @@ static const Dimension state_space_dual_dims[] = {
     STATE_WIDTH,  SWITCH("softplus", NULL, 1, "dt goes through softplus"),
     DIMENSION_END};
 #define STEP_LIMITS                                                                                          \
-    {"dt_min", NULL, "1", STEP, "smallest dt"}, { "dt_max", NULL, "1", GAIN, "largest dt" }
+    {"dt_min", NULL, "1", DECAY, "smallest dt"}, { "dt_max", NULL, "1", GAIN, "largest dt" }
 static const Argument state_space_dual_in[] = {
     {"x", NULL, "tokens heads value_width", NUMBER, "values"},
     {"dt", NULL, "tokens heads", STEP, "step, before bias and softplus"},
