@@ -29,6 +29,9 @@ const GoldenFlag golden_flags[] = {
     {"Prefix", "persistent tokens stay visible, and are written into the memory first"},
     {"Ablated", "a gate or the convolution left out"},
     {"HardGate", "the clamped gates (an option of ours)"},
+    {"Relative", "a relative of Titans: decay and error exchanged, an eps outside the root, a gain per head, "
+                 "a norm before the "
+                 "gate, or the other way round"},
     {0, 0},
 };
 
