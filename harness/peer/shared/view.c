@@ -25,7 +25,7 @@ static int view_read(const char **at, View *v) {
     *at += v->batched;
     v->scalar = **at == '#';
     *at += v->scalar;
-    if (take(at, "['?+ ", v->theirs, sizeof v->theirs)) return -1;
+    if (take(at, "['?+ ", v->theirs, sizeof v->theirs) || !*v->theirs) return -1;
     if (**at == '[') {
         ++*at;
         if (take(at, "]", v->rows, sizeof v->rows) || **at != ']') return -1;
