@@ -393,7 +393,7 @@ static const Argument ttt_mlp_loss_out[] = {TTT_LOSS,
 #define TTT_SOURCE "Sun et al., arXiv 2407.04620"
 #define TTT_LN_FORMULA                                                                                       \
     "LN(z) = ln_gain (z - mean) / sqrt(variance + eps) + ln_bias, l = |LN(z(k)) - (v - k)|^2 / 2"
-#define TTT_MLP_MODEL "z(x) = gelu(x W1 + b1) W2 + b2, "
+#define TTT_MLP_MODEL "z(x) = gelu(x W1 + b1) W2 + b2 with gelu in its tanh form, "
 #define TTT_FORMULA                                                                                          \
     TTT_LN_FORMULA ";\nthe weights w_0 of a mini-batch's start give w_t = w_0 - reader_t sum_{i<=t} rate_i " \
                    "grad l_i(w_0), i in the mini-batch, and o_t = residual + LN(z_t), z_t = z(scale q_t; "   \
@@ -416,11 +416,12 @@ static const Argument ttt_mlp_loss_out[] = {TTT_LOSS,
 #define TTT_OUTPUT                                                                                           \
     TTT_LN, {"gain", NULL, "width", GAIN, "gain of the post-norm"},                                          \
         {"bias", NULL, "width", NUMBER, "its bias"},                                                         \
-        {"wz", NULL, "gate_rows width", NUMBER, "output gate before gelu"},                                  \
+        {"wz", NULL, "gate_rows width", NUMBER, "output gate before gelu (tanh form)"},                      \
         SQUARE("wo", NULL, "output map"), {"base_rate", NULL, "1", LIMIT, "largest rate, times head_width"}, \
         TTT_EPS
 #define TTT_MIXER_FORMULA                                                                                    \
-    "q = rope(x W_Q), k = rope(x W_K) with positions that start again in every mini-batch, v = x W_V;\n"     \
+    "q = rope(x W_Q), k = rope(x W_K) with positions that start again at 0 in every mini-batch, v = x "      \
+    "W_V;\n"                                                                                                 \
     "reader_t = max(0, 1 / p + learn_t_p), p = 1 .. mini_batch the token's place; rate_t = base_rate "       \
     "sigma(x_t "                                                                                             \
     "w_rate + b_rate) / head_width;\n"                                                                       \

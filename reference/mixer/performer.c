@@ -69,7 +69,7 @@ static const Equation mixer_performer_equations[] = {
      "o = [favor_running of every head: q = x W_Q, k = x W_K, v = x W_V] W_O;\n"
      "projection: row by row random_features x head_width normal numbers, sqrt(-2 log(1 - u)) cos(2 pi w), "
      "u, w in turn from splitmix64 of state feature_seed,\n"
-     "(z >> 11) 2^-53; every row minus its parts along those before it in its block of head_width rows, and "
-     "then as long as it was",
+     "(z >> 11) 2^-53; every row minus its parts along those before it in its block of head_width rows, "
+     "one after the other and in double, and then as long as it was",
      mixer_performer_dims, mixer_performer_in, mixer_out, mixer_performer_run, NULL},
     EQUATION_END};
