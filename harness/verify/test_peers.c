@@ -31,8 +31,8 @@ Test(peers, expressions_are_read_as_arithmetic_over_the_dims) {
     static const struct {
         const char *text;
         double value;
-    } good[] = {{"T", 7},         {"T+H*3-1", 12},    {"(T+1)/H", 4},     {"on", 1},
-                {"?w", 1},        {"?z", 0},          {"axes(w)", 2},     {"axes(z)", 0},
+    } good[] = {{"T", 7},         {"T+H*3-1", 12},    {"T-H-1", 4},       {"T-H+1", 6},   {"(T+1)/H", 4},
+                {"on", 1},        {"?w", 1},          {"?z", 0},          {"axes(w)", 2}, {"axes(z)", 0},
                 {"axis(w,0)", 6}, {"axis(x.y,H)", 5}, {"?x.y*3+T-(H)", 8}};
     static const char *const bad[] = {"",    "T+",   "U",         "(T",     "T)", "T/0",
                                       "how", "cuts", "axis(w,2)", "axes w", "2T"};
@@ -71,8 +71,8 @@ Test(peers, views_choose_rows_and_turn_them) {
                 {"a=w[1:3]'?", 4, {2, 4, 3, 5}},
                 {"a=w[2;1:2;3]", 4, {2, 3, 8, 9}},
                 {"a=w[2;0:2;3]'", 8, {0, 2, 6, 8, 1, 3, 7, 9}}};
-    static const char *const bad[] = {"a=w[0:7]", "a=w[3:2]", "a=w[2;0:3;2]", "a=w[3;0:1;3]",
-                                      "a=w[0:U]",      "a w",          "a="};
+    static const char *const bad[] = {"a=w[0:7]", "a=w[3:2]", "a=w[2;0:3;2]", "a=w[3;0:1;3]", "a=w[0:U]",
+                                      "a w",      "a="};
     Made m;
     int64_t *place;
     made_new(&m);
