@@ -65,13 +65,15 @@ static real *projected(const Call *c, const char *weight, int64_t n) {
     return y;
 }
 
-/* The same through its short convolution and silu, where there are taps: `name` is q, k or v (T x n), to be freed. */
-static real *conv_input(const Call *c, const char *name, int64_t n) {
+/* The same through its short convolution and silu: `name` is q, k or v (T x n), to be freed. Without taps silu remains,
+ * unless the layer has that with the convolution only. */
+static real *conv_input(const Call *c, const char *name, int64_t n, int silu_stays) {
     int64_t T = dim(c, "tokens"), taps = dim(c, "taps");
     real *u = projected(c, joined("w", name), n), *y = R_NEW(T * n);
     if (!taps) {
-        free(y);
-        return u;
+        for (int64_t i = 0; i < T * n; i++) y[i] = silu_stays ? silu(u[i]) : u[i];
+        free(u);
+        return y;
     }
     const real *weight = in(c, joined("conv_", name)), *tail = in_if(c, joined("tail_", name));
     short_conv(T, n, taps, u, weight, NULL, tail, y, out_if(c, joined("next_", name)));

@@ -291,6 +291,8 @@ static int groups_do_not_divide(const Dims *d) {
 static int heads_do_not_divide(const Dims *d) { return dims_get(d, "width") % dims_get(d, "heads") != 0; }
 static int has_positions(const Dims *d) { return has(d, "rotary_pairs"); }
 static int head_is_odd(const Dims *d) { return dims_get(d, "width") / dims_get(d, "heads") % 2 != 0; }
+static int has_key_pairs(const Dims *d) { return has(d, "key_pairs"); }
+static int key_is_odd(const Dims *d) { return dims_get(d, "head_keys") % 2 != 0; }
 static int is_rope(const Dims *d) {
     return is_equation(d, "rope") || argument_find(d->equation->in, "rope_base") >= 0;
 }
@@ -326,6 +328,7 @@ static const struct {
      "key_heads must divide heads (H): heads in a row share one of keys"},
     {has_groups, groups_do_not_divide, "groups must divide channels"},
     {has_positions, head_is_odd, "width / heads (D / H) must be even: rotary positions turn pairs"},
+    {has_key_pairs, key_is_odd, "key_width must be even: rotary positions turn pairs"},
     {is_rope, rope_is_odd, "head_width (dh) must be even"},
     {has_queries, keys_are_few,
      "keys (S) must be at least tokens (T): the queries are the last T of S positions"},

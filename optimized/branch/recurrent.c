@@ -107,6 +107,7 @@ RecurrentQkv recurrent_qkv(const MixerCall *call, const RecurrentOptions *o, Ten
     for (int i = 0; i < 3; i++) {
         const RecurrentInput in = {p + WQ + i, 0, p + CONV_Q + i, 0, call->state->slot + RECURRENT_TAIL + i};
         part[i] = recurrent_input(call, o, x, &in);
+        if (unit && !o->taps) part[i] = op_map(call->tape, part[i], MAP_SILU);
         if (unit && i < 2) part[i] = recurrent_unit(call, part[i], o->key_heads, 1e-6);
     }
     return (RecurrentQkv){part[0], part[1], part[2]};

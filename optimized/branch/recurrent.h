@@ -13,8 +13,9 @@ typedef struct {
     INTEGER_FIELD(S, m.key_width, "key_width", 0, 1 << 16, 0, "numbers of a key in one head; 0: D / H"),     \
         INTEGER_FIELD(S, m.value_width, "value_width", 0, 1 << 16, 0,                                        \
                       "numbers of a value in one head; 0: D / H")
-#define TAPS_FIELD(S, m, initial)                                                                            \
-    INTEGER_FIELD(S, m.taps, "taps", 0, 64, initial, "taps of the short convolutions; 0: none")
+#define TAPS_FIELD(S, m, least, initial)                                                                     \
+    INTEGER_FIELD(S, m.taps, "taps", least, 64, initial,                                                     \
+                  "taps of the short convolutions; 0, where it may be: none")
 #define KEY_HEADS_FIELD(S, m, initial, meaning)                                                              \
     INTEGER_FIELD(S, m.key_heads, "key_heads", 0, 1024, initial, meaning)
 #define EPS_FIELD(S, m)                                                                                      \
@@ -51,7 +52,8 @@ Tensor *recurrent_input(const MixerCall *call, const RecurrentOptions *o, Tensor
                         const RecurrentInput *in);
 
 /* Queries, keys and values of a layer: six parameters, W_q W_k W_v and their filters, three tails behind the state of
- * `matrices` K x V matrices per head. unit: q and k are l2-normed. */
+ * `matrices` K x V matrices per head. unit: q and k are l2-normed, and
+ * silu stays where there are no taps. */
 enum { RECURRENT_QKV = 6, RECURRENT_QKV_SLOTS = RECURRENT_TAIL + 3 };
 typedef struct {
     Tensor *q, *k, *v;

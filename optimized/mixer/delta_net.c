@@ -12,7 +12,7 @@ typedef struct {
 } DeltaNetOptions;
 
 static const Field delta_net_fields[] = {
-    HEAD_FIELDS(DeltaNetOptions, rule), TAPS_FIELD(DeltaNetOptions, rule, 4),
+    HEAD_FIELDS(DeltaNetOptions, rule), TAPS_FIELD(DeltaNetOptions, rule, 0, 4),
     EPS_FIELD(DeltaNetOptions, rule),
     INTEGER_FIELD(DeltaNetOptions, output_gate, "output_gate", 0, 1, 1, "the output has a silu gate"),
     FIELD_END};

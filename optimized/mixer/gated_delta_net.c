@@ -13,7 +13,7 @@ typedef struct {
 static const Field gated_delta_net_fields[] = {
     HEAD_FIELDS(GatedDeltaNetOptions, rule),
     KEY_HEADS_FIELD(GatedDeltaNetOptions, rule, 0, "heads of queries and keys, a divisor of heads; 0: heads"),
-    TAPS_FIELD(GatedDeltaNetOptions, rule, 4), EPS_FIELD(GatedDeltaNetOptions, rule), FIELD_END};
+    TAPS_FIELD(GatedDeltaNetOptions, rule, 0, 4), EPS_FIELD(GatedDeltaNetOptions, rule), FIELD_END};
 
 MIXER_OPTIONS(GatedDeltaNetOptions);
 

@@ -11,7 +11,7 @@ typedef struct {
     int64_t gate_rank;
 } GlaOptions;
 
-static const Field gla_fields[] = {HEAD_FIELDS(GlaOptions, rule), TAPS_FIELD(GlaOptions, rule, 0),
+static const Field gla_fields[] = {HEAD_FIELDS(GlaOptions, rule), TAPS_FIELD(GlaOptions, rule, 0, 0),
                                    EPS_FIELD(GlaOptions, rule),
                                    INTEGER_FIELD(GlaOptions, gate_rank, "gate_rank", 1, 1 << 16, 16,
                                                  "columns through which the decays are computed"),

@@ -12,7 +12,7 @@ typedef struct {
 } KdaOptions;
 
 static const Field kda_fields[] = {
-    HEAD_FIELDS(KdaOptions, rule), TAPS_FIELD(KdaOptions, rule, 4), EPS_FIELD(KdaOptions, rule),
+    HEAD_FIELDS(KdaOptions, rule), TAPS_FIELD(KdaOptions, rule, 0, 4), EPS_FIELD(KdaOptions, rule),
     INTEGER_FIELD(KdaOptions, gate_rank, "gate_rank", 1, 1 << 16, 16,
                   "columns through which decays and output gates are computed"),
     FIELD_END};

@@ -40,7 +40,7 @@ typedef struct {
 static const Field mamba2_fields[] = {
     HEAD_FIELDS(Mamba2Options, rule),
     KEY_HEADS_FIELD(Mamba2Options, rule, 1, "groups of heads that share B and C, and of the output's norm"),
-    TAPS_FIELD(Mamba2Options, rule, 4),
+    TAPS_FIELD(Mamba2Options, rule, 1, 4),
     EPS_FIELD(Mamba2Options, rule),
     INTEGER_FIELD(Mamba2Options, bias, "bias", 0, 1, 0, "the maps have biases"),
     FIELD_END};

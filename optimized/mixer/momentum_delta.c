@@ -10,7 +10,7 @@ typedef struct {
 } MomentumDeltaOptions;
 
 static const Field momentum_delta_fields[] = {HEAD_FIELDS(MomentumDeltaOptions, rule),
-                                              TAPS_FIELD(MomentumDeltaOptions, rule, 4),
+                                              TAPS_FIELD(MomentumDeltaOptions, rule, 0, 4),
                                               EPS_FIELD(MomentumDeltaOptions, rule), FIELD_END};
 
 MIXER_OPTIONS(MomentumDeltaOptions);

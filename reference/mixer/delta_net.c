@@ -5,8 +5,8 @@
 /* beta = sigma(x W_b), per head; o = the delta rule; norm per head, a silu gate where there is one. */
 static void delta_net_layer_run(const Call *c) {
     int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = head_keys(c);
-    real *q = conv_input(c, "q", all_keys(c)), *k = conv_input(c, "k", all_keys(c)),
-         *v = conv_input(c, "v", all_values(c)), *beta = sigmoid_input(c, "wb", H);
+    real *q = conv_input(c, "q", all_keys(c), 1), *k = conv_input(c, "k", all_keys(c), 1),
+         *v = conv_input(c, "v", all_values(c), 1), *beta = sigmoid_input(c, "wb", H);
     l2_norm(T * H, K, q, q);
     l2_norm(T * H, K, k, k);
     DeltaRule rule = {.removal = REMOVE_KEY,
@@ -34,7 +34,8 @@ static void delta_net_layer_run(const Call *c) {
         WEIGHT("wz", "gate_values", "output gate"), HEAD_GAIN, LAYER_WO, LAYER_EPS
 
 static const Dimension mixer_delta_net_dims[] = {
-    DELTA_SIZES, SHORT_TAPS(""), SWITCH("output_gate", NULL, 1, "the output has a silu gate"),
+    DELTA_SIZES, SHORT_TAPS("; 0: none, silu stays"),
+    SWITCH("output_gate", NULL, 1, "the output has a silu gate"),
     DERIVED("gate_values", NULL, gate_values, "all_values with the gate, else 0"), DIMENSION_END};
 static const Argument mixer_delta_net_in[] = {DELTA_NET_PARAMETERS, ARGUMENT_END};
 static const Equation mixer_delta_net_equations[] = {

@@ -5,8 +5,8 @@
 /* g = -exp(a_log) softplus(x W_a + dt_bias) and beta = sigma(x W_b), per head; the decay comes before the error. */
 static void gated_delta_net_layer_run(const Call *c) {
     int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = head_keys(c), heads = heads_of_keys(c);
-    real *q = conv_input(c, "q", all_keys(c)), *k = conv_input(c, "k", all_keys(c)),
-         *v = conv_input(c, "v", all_values(c)), *beta = sigmoid_input(c, "wb", H),
+    real *q = conv_input(c, "q", all_keys(c), 1), *k = conv_input(c, "k", all_keys(c), 1),
+         *v = conv_input(c, "v", all_values(c), 1), *beta = sigmoid_input(c, "wb", H),
          *g = projected(c, "wa", H);
     l2_norm(T * heads, K, q, q);
     l2_norm(T * heads, K, k, k);
@@ -43,8 +43,8 @@ static void gated_delta_net_layer_run(const Call *c) {
         HEAD_GAIN, LAYER_WO, LAYER_EPS
 
 #define KEY_HEADS_OF COUNT("key_heads", NULL, "heads of queries and keys, a divisor of heads; 0: heads")
-static const Dimension mixer_gated_delta_net_dims[] = {DELTA_SIZES, KEY_HEADS_OF, SHORT_TAPS(""),
-                                                       DIMENSION_END};
+static const Dimension mixer_gated_delta_net_dims[] = {DELTA_SIZES, KEY_HEADS_OF,
+                                                       SHORT_TAPS("; 0: none, silu stays"), DIMENSION_END};
 static const Argument mixer_gated_delta_net_in[] = {GATED_DELTA_NET_PARAMETERS, ARGUMENT_END};
 static const Argument gated_delta_net_layer_in[] = {GATED_DELTA_NET_PARAMETERS,
                                                     SHORT_TAIL("tail_q", "all_keys"),

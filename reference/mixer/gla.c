@@ -16,8 +16,8 @@ static real *low_rank(const Call *c, const char *first, const char *second, cons
 /* g = log sigma(x W_g1 W_g2 + b_g) / 16, per key channel. */
 static void gla_layer_run(const Call *c) {
     int64_t n = dim(c, "tokens") * all_keys(c);
-    real *q = conv_input(c, "q", all_keys(c)), *k = conv_input(c, "k", all_keys(c)),
-         *v = conv_input(c, "v", all_values(c)),
+    real *q = conv_input(c, "q", all_keys(c), 0), *k = conv_input(c, "k", all_keys(c), 0),
+         *v = conv_input(c, "v", all_values(c), 0),
          *g = low_rank(c, "wg1", "wg2", in(c, "bg"), dim(c, "gate_rank"), all_keys(c));
     for (int64_t i = 0; i < n; i++) g[i] = log_sigmoid(g[i]) / 16;
     DeltaRule rule = {

@@ -7,8 +7,9 @@
 static void kda_layer_run(const Call *c) {
     int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = head_keys(c), rank = dim(c, "gate_rank"),
             n = all_keys(c);
-    real *q = conv_input(c, "q", n), *k = conv_input(c, "k", n), *v = conv_input(c, "v", all_values(c)),
-         *beta = sigmoid_input(c, "wb", H), *g = low_rank(c, "wf1", "wf2", in(c, "dt_bias"), rank, n),
+    real *q = conv_input(c, "q", n, 1), *k = conv_input(c, "k", n, 1),
+         *v = conv_input(c, "v", all_values(c), 1), *beta = sigmoid_input(c, "wb", H),
+         *g = low_rank(c, "wf1", "wf2", in(c, "dt_bias"), rank, n),
          *z = low_rank(c, "wz1", "wz2", NULL, rank, all_values(c));
     l2_norm(T * H, K, q, q);
     l2_norm(T * H, K, k, k);
@@ -47,7 +48,7 @@ static void kda_layer_run(const Call *c) {
         LAYER_EPS
 
 static const Dimension mixer_kda_dims[] = {
-    DELTA_SIZES, SHORT_TAPS(""),
+    DELTA_SIZES, SHORT_TAPS("; 0: none, silu stays"),
     SIZE("gate_rank", NULL, "columns through which decays and output gates are computed"), DIMENSION_END};
 static const Argument mixer_kda_in[] = {KDA_PARAMETERS, ARGUMENT_END};
 static const Argument kda_layer_in[] = {KDA_PARAMETERS,

@@ -85,7 +85,7 @@ static const Dimension mixer_mamba2_dims[] = {DELTA_SIZES,
                                               {"key_heads", NULL, 1, SIZE_MOST, 1, NULL,
                                                "groups of heads that share B and C, and of the output's norm",
                                                NULL},
-                                              SHORT_TAPS(""),
+                                              SIZE("taps", NULL, "taps of the short convolutions"),
                                               SWITCH("bias", NULL, 0, "the maps have biases"),
                                               DERIVED("bias_rows", NULL, bias_rows, "1 with biases, else 0"),
                                               DIMENSION_END};

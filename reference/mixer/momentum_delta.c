@@ -15,8 +15,8 @@ static real *log_gate(const Call *c, const char *weight, const char *bias) {
 /* log_alpha = log sigma(x W_a + b_a), log_mu = log sigma(x W_m + b_m), eta = sigma(x W_e), beta = 1, p = k. */
 static void momentum_delta_layer_run(const Call *c) {
     int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = head_keys(c), V = head_values(c), n = H * K * V;
-    real *q = conv_input(c, "q", all_keys(c)), *k = conv_input(c, "k", all_keys(c)),
-         *v = conv_input(c, "v", all_values(c)), *eta = sigmoid_input(c, "we", H),
+    real *q = conv_input(c, "q", all_keys(c), 1), *k = conv_input(c, "k", all_keys(c), 1),
+         *v = conv_input(c, "v", all_values(c), 1), *eta = sigmoid_input(c, "we", H),
          *alpha = log_gate(c, "wa", "ba"), *mu = log_gate(c, "wm", "bm"), *beta = R_NEW(T * H), *S = R_NEW(n),
          *M = R_NEW(n), *y = R_NEW(T * H * V);
     l2_norm(T * H, K, q, q);
@@ -39,7 +39,8 @@ static void momentum_delta_layer_run(const Call *c) {
     free(z);
 }
 
-static const Dimension mixer_momentum_delta_dims[] = {DELTA_SIZES, SHORT_TAPS(""), DIMENSION_END};
+static const Dimension mixer_momentum_delta_dims[] = {DELTA_SIZES, SHORT_TAPS("; 0: none, silu stays"),
+                                                      DIMENSION_END};
 static const Argument mixer_momentum_delta_in[] = {
     LAYER_X,
     WEIGHT("wq", "all_keys", "queries"),
