@@ -139,10 +139,14 @@ Tensor *recurrent_output(const MixerCall *call, const RecurrentOptions *o, Tenso
     return op_linear(call->tape, op_norm_of(call->tape, &shape, y, gain, z), wo);
 }
 
-Tensor *recurrent_decay(const MixerCall *call, Tensor *z, Tensor *a_log) {
+Tensor *recurrent_decay_of(const MixerCall *call, Tensor *step, Tensor *a_log) {
     Tape *tape = call->tape;
     Tensor *rate = op_scale(tape, op_map(tape, a_log, MAP_EXP), -1.0f);
-    return op_map(tape, op_heads(tape, op_map(tape, z, MAP_SOFTPLUS), rate, 0), MAP_EXP);
+    return op_map(tape, op_heads(tape, step, rate, 0), MAP_EXP);
+}
+
+Tensor *recurrent_decay(const MixerCall *call, Tensor *z, Tensor *a_log) {
+    return recurrent_decay_of(call, op_map(call->tape, z, MAP_SOFTPLUS), a_log);
 }
 
 void recurrent_start_decay(Tensor *a_log, Tensor *dt_bias) {

@@ -78,6 +78,7 @@ Tensor *recurrent_output(const MixerCall *call, const RecurrentOptions *o, Tenso
 
 /* exp(-exp(a_log) softplus(z)): decays from z (R x n) and a_log (1 x heads). */
 Tensor *recurrent_decay(const MixerCall *call, Tensor *z, Tensor *a_log);
+Tensor *recurrent_decay_of(const MixerCall *call, Tensor *step, Tensor *a_log); /* step is the softplus */
 
 /* Random starts of the authors: a_log = log of 1 .. 16 over the heads; dt_bias so that softplus gives 1e-3 .. 1e-1. */
 void recurrent_start_decay(Tensor *a_log, Tensor *dt_bias);

@@ -35,7 +35,10 @@ enum { SLOTS = RECURRENT_TAIL + 3 };
 typedef struct {
     RecurrentOptions rule;
     int64_t bias;
+    double dt_min, dt_max;
 } Mamba2Options;
+
+#define NO_DT_MAX 1e38
 
 static const Field mamba2_fields[] = {
     HEAD_FIELDS(Mamba2Options, rule),
@@ -43,6 +46,8 @@ static const Field mamba2_fields[] = {
     TAPS_FIELD(Mamba2Options, rule, 1, 4),
     EPS_FIELD(Mamba2Options, rule),
     INTEGER_FIELD(Mamba2Options, bias, "bias", 0, 1, 0, "the maps have biases"),
+    REAL_FIELD(Mamba2Options, dt_min, "dt_min", 0, NO_DT_MAX, 0, "smallest step; 0: no limit"),
+    REAL_FIELD(Mamba2Options, dt_max, "dt_max", 1e-30, NO_DT_MAX, NO_DT_MAX, "largest step; 1e38: no limit"),
     FIELD_END};
 
 MIXER_OPTIONS(Mamba2Options);
@@ -104,6 +109,15 @@ static Tensor *mamba2_map(const MixerCall *call, Tensor *x, int weight, int bias
     return ((const Mamba2Options *)call->options)->bias ? op_bias(call->tape, y, call->parameter + bias) : y;
 }
 
+/* softplus(x W_dt + dt_bias) within the limits, where there are some. */
+static Tensor *mamba2_step(const MixerCall *call, Tensor *x) {
+    const Mamba2Options *o = call->options;
+    Tensor *raw = op_bias(call->tape, mamba2_map(call, x, WDT, B_DT), call->parameter + DT_BIAS);
+    Tensor *dt = op_map(call->tape, raw, MAP_SOFTPLUS);
+    if (o->dt_min <= 0.0 && o->dt_max >= NO_DT_MAX) return dt;
+    return op_limit(call->tape, dt, (float)o->dt_min, (float)o->dt_max);
+}
+
 static Tensor *mamba2_forward(const MixerCall *call, Tensor *x) {
     const Mamba2Options *o = call->options;
     Tape *tape = call->tape;
@@ -113,9 +127,8 @@ static Tensor *mamba2_forward(const MixerCall *call, Tensor *x) {
         part[i] = recurrent_input(call, &o->rule, x,
                                   &(RecurrentInput){p + WX + i, o->bias ? p + B_X + i : 0, p + CONV_X + i,
                                                     p + BIAS_X + i, slot + RECURRENT_TAIL + i});
-    Tensor *z = mamba2_map(call, x, WZ, B_Z),
-           *raw = op_bias(tape, mamba2_map(call, x, WDT, B_DT), p + DT_BIAS);
-    Tensor *decay = recurrent_decay(call, raw, p + A_LOG), *dt = op_map(tape, raw, MAP_SOFTPLUS);
+    Tensor *z = mamba2_map(call, x, WZ, B_Z), *dt = mamba2_step(call, x);
+    Tensor *decay = recurrent_decay_of(call, dt, p + A_LOG);
     const DeltaTensors in = {.q = part[2], .k = part[1], .v = part[0], .decay = decay, .rate = dt};
     Tensor *y = recurrent_rule(call, &o->rule, DELTA_NONE, 1.0, &in);
     y = op_add(tape, y, op_heads(tape, part[0], p + SKIP, 0));

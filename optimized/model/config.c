@@ -110,7 +110,8 @@ int config_preset(const char *name, Config *c, char *message, size_t size) {
 }
 
 int config_settle(Config *c, char *message, size_t size) {
-    const int own_widths = config_has(c, "key_width"); /* of heads, whatever the model's is */
+    /* of heads, whatever the model's is; or there are none */
+    const int own_widths = config_has(c, "key_width") || c->mixer->headless;
     if (c->vocab < 1)
         snprintf(message, size, "\"vocab\" is not set");
     else if (!own_widths && c->width % c->heads)

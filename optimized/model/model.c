@@ -277,13 +277,17 @@ static State model_fresh(Tape *tape, const Model *m, int64_t batch, int64_t coun
     return fresh;
 }
 
-Tensor *model_mixer(Tape *tape, Model *m, Tensor *x, int64_t batch) {
-    const int64_t tokens = x->rows / batch;
-    State state = model_fresh(tape, m, batch, tokens);
-    MixerCall call = model_call(tape, m, &state, 0);
-    call.tokens = tokens;
-    call.angles = model_positions(tape->arena, m, 0, tokens, &call.persistent_angles);
+Tensor *model_mixer_on(Tape *tape, Model *m, State *state, Tensor *x) {
+    MixerCall call = model_call(tape, m, state, 0);
+    call.tokens = x->rows / state->batch;
+    call.angles = model_positions(tape->arena, m, state->position, call.tokens, &call.persistent_angles);
+    state->position += call.tokens;
     return m->mixer->forward(&call, x);
+}
+
+Tensor *model_mixer(Tape *tape, Model *m, Tensor *x, int64_t batch) {
+    State state = model_fresh(tape, m, batch, x->rows / batch);
+    return model_mixer_on(tape, m, &state, x);
 }
 
 /* Rows of the embedding, or with features their linear map. */

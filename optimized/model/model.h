@@ -72,6 +72,7 @@ typedef struct Mixer {
     const Field *fields;                /* its own keys; they describe config->options */
     int slots;                          /* tensors of the state of one layer */
     MixerPositions positions;
+    int headless;      /* "heads" means nothing to it */
     int uses_capacity; /* the state grows with the sequence */
     int memory_every;  /* every n-th layer, from the first, has a memory; 0: none */
     /* Settles what the options' defaults leave open, and refuses what cannot be. 0, or -1 with a message. */
@@ -167,6 +168,9 @@ Tensor *model_forward(Tape *tape, Model *model, State *state, const ModelInput *
 
 /* The first layer's mixer alone, on whole sequences x (batch tokens x D) from their beginning. */
 Tensor *model_mixer(Tape *tape, Model *model, Tensor *x, int64_t batch);
+
+/* The same from a state, which it advances: x is state->batch sequences of as many tokens each. */
+Tensor *model_mixer_on(Tape *tape, Model *model, State *state, Tensor *x);
 
 /* Useful floating-point operations of one forward pass per token (multiply and add are two), without
  * recomputation or padding; head: including the output head. context: mean number of keys seen by attention.

@@ -51,6 +51,27 @@ Tensor *op_scale(Tape *tape, Tensor *x, float factor) {
 
 typedef struct {
     Tensor *x, *y;
+    float least, most;
+} Limit;
+
+static void limit_backward(void *context) {
+    const Limit *c = context;
+    for (int64_t i = 0; i < c->x->rows * c->x->cols; i++)
+        if (c->x->data[i] >= c->least && c->x->data[i] <= c->most) c->x->grad[i] += c->y->grad[i];
+}
+
+Tensor *op_limit(Tape *tape, Tensor *x, float least, float most) {
+    Tensor *y = tape_tensor(tape, x->rows, x->cols);
+    for (int64_t i = 0; i < x->rows * x->cols; i++) {
+        const float value = x->data[i] < least ? least : x->data[i];
+        y->data[i] = value > most ? most : value;
+    }
+    tape_push(tape, limit_backward, &(Limit){x, y, least, most}, sizeof(Limit));
+    return y;
+}
+
+typedef struct {
+    Tensor *x, *y;
     int64_t from;
 } Columns;
 

@@ -15,6 +15,7 @@ Tensor *op_swiglu(Tape *tape, Tensor *a, Tensor *b); /* silu(a) b */
 Tensor *op_map(Tape *tape, Tensor *x, MapKind kind);
 Tensor *op_mul(Tape *tape, Tensor *x, Tensor *b);
 Tensor *op_scale(Tape *tape, Tensor *x, float factor);
+Tensor *op_limit(Tape *tape, Tensor *x, float least, float most);       /* within both; no gradient outside */
 Tensor *op_columns(Tape *tape, Tensor *x, int64_t from, int64_t count); /* those columns */
 /* Every head of x times (or over) its number in d, R x heads, or 1 x heads for all rows; the sum of every head. */
 Tensor *op_heads(Tape *tape, Tensor *x, Tensor *d, int divide);
