@@ -159,14 +159,14 @@ static int read_tensor(const SafeFile *f, const char *path, const char *name, in
     return 0;
 }
 
-/* Numbers of the configuration: kernels hold them as float, where 0 would mean a default, and up to 1000. */
+/* Numbers of the configuration: kernels hold them as float, where 0 would mean a default. */
 static int check_limits(const Run *r, char *message, size_t size) {
     for (int i = 0; i < r->inputs; i++)
         for (int64_t j = 0; r->e->in[i].role == LIMIT && j < r->in_size[i]; j++) {
             const double x = r->in[i][j];
-            if ((float)x > 0.0f && x <= LIMIT_MOST) continue;
-            return snprintf(message, size, "tensor '%s' has %g; a number above 0, at most %d, is wanted",
-                            r->e->in[i].name, x, LIMIT_MOST),
+            if ((float)x > 0.0f && isfinite((float)x)) continue;
+            return snprintf(message, size, "tensor '%s' has %g; a number above 0 is wanted", r->e->in[i].name,
+                            x),
                    -1;
         }
     return 0;
@@ -274,7 +274,9 @@ static int all_zero(int64_t n, const double *x) {
 
 /* 0, or -1 with a message: the kernel cannot do this. */
 static int kernel_objects(const Run *r, const KernelAdapter *a, char *message, size_t size) {
-    if (kernel_accepts(a, &r->dims, message, size)) return -1;
+    if (kernel_accepts(a, &r->dims, message, size) ||
+        kernel_takes(a, &r->dims, constant(r->in), message, size))
+        return -1;
     if (!r->grad[0]) return 0;
     if (!kernel_differentiable(a, &r->dims))
         return snprintf(message, size,

@@ -32,8 +32,27 @@ int kernel_output_is_constant(const Equation *equation, int output) {
     return !strcmp(equation->name, "language_model") && !strcmp(equation->out[output].name, "logits");
 }
 
+int kernel_takes(const KernelAdapter *a, const Dims *dims, const double *const *in, char *message,
+                 size_t size) {
+    return a->takes ? a->takes(dims, in, message, size) : 0;
+}
+
+int kernel_input_is_read(const Equation *equation, int input) {
+    static const char *const unread[] = {"v0", "v1", "v2", "v_first", 0};
+    int found = 0;
+    for (int i = 0; unread[i]; i++) found |= !strcmp(equation->in[input].name, unread[i]);
+    return !found || strcmp(equation->name, "rwkv7_layer") != 0;
+}
+
+/* A key of the mixer that is an input of another role than LIMIT. */
+static int is_step_limit(const Equation *equation, int input) {
+    const char *name = equation->in[input].name;
+    return !strcmp(equation->name, "mamba2_layer") && (!strcmp(name, "dt_min") || !strcmp(name, "dt_max"));
+}
+
 int kernel_gradient_is_computed(const Equation *equation, int input) {
     const Role role = equation->in[input].role;
+    if (is_step_limit(equation, input)) return 0;
     return !role_is_index(role) && role != LIMIT;
 }
 

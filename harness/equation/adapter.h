@@ -21,6 +21,8 @@ typedef struct {
     int (*accepts)(const Dims *dims, char *message, size_t size);
     /* Whether there is a gradient at these dimensions; NULL: always. */
     int (*differentiable)(const Dims *dims);
+    /* Why these numbers cannot be computed, likewise: those that are keys of the configuration have a range. */
+    int (*takes)(const Dims *dims, const double *const *in, char *message, size_t size);
 } KernelAdapter;
 
 /* One file's adapters; a list ends with an empty equation. */
@@ -36,16 +38,20 @@ int kernel_adapter_find(const char *equation, KernelAdapter *adapter);
 
 int kernel_accepts(const KernelAdapter *adapter, const Dims *dims, char *message, size_t size);
 int kernel_differentiable(const KernelAdapter *adapter, const Dims *dims);
+int kernel_takes(const KernelAdapter *adapter, const Dims *dims, const double *const *in, char *message,
+                 size_t size);
 
 /* Outputs whose cotangent must be zero, since the optimized model has no such gradient: a model's logits. */
 int kernel_output_is_constant(const Equation *equation, int output);
 
-/* Whether kernels compute the gradient of an input. They do not for numbers of the configuration (LIMIT), which are
- * options of theirs and not trained; whole numbers have none in any implementation. Whatever is not computed is left
+/* Whether kernels compute the gradient of an input. They do not for numbers of the configuration (LIMIT; the limits of
+ * Mamba-2's steps), which are options of theirs and not trained; whole numbers have none in any implementation. Whatever is not computed is left
  * out of files and said, never written as 0. */
 int kernel_gradient_is_computed(const Equation *equation, int input);
 
-enum { LIMIT_MOST = 1000 }; /* what theta_max may be: the configuration's range */
+/* Whether an input is read at any size that kernels accept: RWKV-7's mixer is the first layer, which has nothing from a
+ * layer before. */
+int kernel_input_is_read(const Equation *equation, int input);
 
 /* Runs a kernel on numbers that float32 holds: narrowed, and widened again. cotangent NULL: forward only; grad: one
  * array per input, overwritten. */

@@ -108,7 +108,7 @@ static const char *role_text(Role role) {
         [STEP] = "meant to be at least 0",
         [CARRY] = "meant to be 0 to 1",
         [LOG_DECAY] = "meant to be at most 0",
-        [LIMIT] = "above 0, at most 1000",
+        [LIMIT] = "above 0",
     };
     return text[role];
 }

@@ -351,12 +351,16 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     expect("equation memory_read --in in.safetensors --out out.safetensors --impl mmx", 1, "mmx");
     write_read_case("nan.safetensors", NAN, 6);
     expect("equation memory_read --in nan.safetensors --out out.safetensors", 1, "not finite");
-    const double z[3] = {0.3, 0.5, -0.2}, theta_max = 0;
+    const double z[3] = {0.3, 0.5, -0.2};
+    double theta_max = 0;
     const SafeTensor gates[] = {
         {.name = "z", .type = SAFE_F64, .dims = 1, .shape = {3}, .count = 3, .data = z},
         {.name = "theta_max", .type = SAFE_F64, .dims = 1, .shape = {1}, .count = 1, .data = &theta_max}};
     cr_assert(!safetensors_write("g.safetensors", gates, 2, 0, 0, message, sizeof message), "%s", message);
     expect("equation gates --in g.safetensors --out out.safetensors --dims T=1,H=1", 1, "a number above 0");
+    theta_max = 1e4;
+    cr_assert(!safetensors_write("g.safetensors", gates, 2, 0, 0, message, sizeof message), "%s", message);
+    expect("equation gates --in g.safetensors --out out.safetensors --dims T=1,H=1", 0, "");
     expect("equation", 2, "NAME, --in FILE");
     expect("info --config nothing.json", 1, "nothing.json");
     cr_assert(!system("echo '{\"preset\": \"neurips 170m\"}' > p.json"));

@@ -22,35 +22,63 @@ static int config_of(const Dims *d, const char *mixer, Config *c, char *message,
     return 0;
 }
 
-static const char *mixer_of(const Dims *d) {
-    const Equation *mixer = d->mixer ? d->mixer : d->equation;
-    return mixer->name + strlen(MIXERS);
+/* "mac" of mixer_mac, "kda" of kda_layer. */
+typedef struct {
+    char text[48];
+} MixerName;
+
+static MixerName mixer_of(const Dims *d) {
+    const char *full = (d->mixer ? d->mixer : d->equation)->name, *tail = strstr(full, "_layer");
+    MixerName name;
+    if (!strncmp(full, MIXERS, strlen(MIXERS)))
+        snprintf(name.text, sizeof name.text, "%s", full + strlen(MIXERS));
+    else
+        snprintf(name.text, sizeof name.text, "%.*s", (int)(tail ? tail - full : 0), full);
+    return name;
 }
 
-static int model_accepted(const Dims *d, char *message, size_t size) {
+int model_accepted(const Dims *d, char *message, size_t size) {
     Config c;
-    if (config_of(d, mixer_of(d), &c, message, size)) return -1;
+    if (config_of(d, mixer_of(d).text, &c, message, size)) return -1;
     return config_settle(&c, message, size);
 }
 
-/* The same with the positive numbers (theta_max) that are inputs of the equation. */
-static Model model_of(const KernelRun *r) {
+/* Whether input i is a number that is a key of the configuration (theta_max, eps), and its setting: 0, or -1 with a
+ * message. */
+static int is_key(const Equation *e, int i, const Config *c) {
+    return !strcmp(e->in[i].shape, "1") && config_has(c, e->in[i].name);
+}
+static int key_set(const Equation *e, int i, float number, Config *c, char *message, size_t size) {
+    char text[32];
+    snprintf(text, sizeof text, "%.17g", (double)number);
+    return config_set(c, e->in[i].name, text, message, size);
+}
+
+int model_takes(const Dims *d, const double *const *in, char *message, size_t size) {
+    const Equation *e = d->equation;
+    Config c;
+    if (config_of(d, mixer_of(d).text, &c, message, size)) return -1;
+    for (int i = 0; e->in[i].name; i++)
+        if (is_key(e, i, &c) && key_set(e, i, (float)in[i][0], &c, message, size)) return -1;
+    return 0;
+}
+
+/* A model whose numbers are those that model_takes has seen. */
+Model model_of(const KernelRun *r) {
+    const Equation *e = r->dims->equation;
     Config c;
     Model model;
-    char message[512], text[32];
-    CHECK(!config_of(r->dims, mixer_of(r->dims), &c, message, sizeof message), "%s", message);
-    for (const Argument *a = r->dims->equation->in; a->name; a++) {
-        if (a->role != LIMIT || !config_has(&c, a->name)) continue;
-        snprintf(text, sizeof text, "%.17g", (double)run_in(r, a->name)[0]);
-        CHECK(!config_set(&c, a->name, text, message, sizeof message), "%s", message);
-    }
+    char message[512];
+    CHECK(!config_of(r->dims, mixer_of(r->dims).text, &c, message, sizeof message), "%s", message);
+    for (int i = 0; e->in[i].name; i++)
+        CHECK(!is_key(e, i, &c) || !key_set(e, i, r->in[i][0], &c, message, sizeof message), "%s", message);
     CHECK(!model_create(&model, &c, 0, message, sizeof message), "%s", message);
     return model;
 }
 
 /* ---- a mixer alone ---- */
 
-static Tensor *mixer_parameter(Model *model, const char *name) {
+Tensor *mixer_parameter(Model *model, const char *name) {
     char full[80];
     snprintf(full, sizeof full, "layer.0.mixer.%s", name);
     for (int i = 0; i < model->list.count; i++)
@@ -99,7 +127,7 @@ int mixer_adapter_at(int i, KernelAdapter *adapter) {
     for (int m = 0; mixer_at(m); m++) {
         const Equation *e = oracle_mixer(mixer_at(m)->name);
         if (!e || !e->run || i-- > 0) continue;
-        *adapter = (KernelAdapter){.run = mixer_run, .accepts = model_accepted};
+        *adapter = (KernelAdapter){.run = mixer_run, .accepts = model_accepted, .takes = model_takes};
         snprintf(adapter->equation, sizeof adapter->equation, "%s", e->name);
         snprintf(adapter->kernel, sizeof adapter->kernel, "mixer.%s", mixer_at(m)->name);
         return 1;
@@ -178,7 +206,7 @@ static void model_whole(KernelRun *r) { model_run(r, 0); }
 static void model_segments(KernelRun *r) { model_run(r, 1); }
 
 static const KernelAdapter adapters[] = {
-    {"language_model", "model", model_whole, model_accepted, 0},
-    {"language_model", "model.segments", model_segments, model_accepted, 0},
+    {"language_model", "model", model_whole, model_accepted, 0, model_takes},
+    {"language_model", "model.segments", model_segments, model_accepted, 0, model_takes},
     {"", "", 0, 0, 0}};
 const KernelAdapters kernel_adapters_model = {adapters};

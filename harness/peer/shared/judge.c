@@ -273,16 +273,18 @@ static void member_outputs(Trial *t, int64_t member) {
     for (int i = 0; i < t->inputs; i++) scatter(t, &t->in_from[i], member, t->grad[i]);
 }
 
-static int trial_run(Trial *t, const KernelAdapter *kernel, char *message, size_t size) {
+/* Every member of the batch; JUDGE_PASS: all have their numbers, which are to be compared. */
+static Judgement trial_run(Trial *t, const KernelAdapter *kernel, char *message, size_t size) {
     for (int64_t member = 0; member < t->members; member++) {
-        if (member_inputs(t, member, message, size)) return -1;
+        if (member_inputs(t, member, message, size)) return JUDGE_FAIL;
+        if (kernel && kernel_takes(kernel, &t->dims, constant(t->in), message, size)) return JUDGE_SKIP;
         if (kernel)
             kernel_evaluate(kernel, &t->dims, constant(t->in), constant(t->cotangent), t->out, t->grad);
         else
             oracle_adjoint(&t->dims, constant(t->in), constant(t->cotangent), t->out, t->grad);
         member_outputs(t, member);
     }
-    return 0;
+    return JUDGE_PASS;
 }
 
 /* ---- the verdict ---- */
@@ -365,7 +367,7 @@ Judgement judge_case(const Peer *peer, const VectorCase *c, const char *impl, ch
     if (!trial_begin(&t, text, JUDGE_TEXT)) {
         if (by_kernel && kernel_for(&t, &adapter, text, JUDGE_TEXT))
             result = JUDGE_SKIP;
-        else if (!trial_run(&t, by_kernel ? &adapter : 0, text, JUDGE_TEXT))
+        else if ((result = trial_run(&t, by_kernel ? &adapter : 0, text, JUDGE_TEXT)) == JUDGE_PASS)
             result = verdict(&t, by_kernel, text);
     }
     trial_end(&t);
