@@ -119,7 +119,8 @@ Test(functions, portable_functions_agree_with_libm) {
     ledger_record("functions", "portable functions", checks, worst);
 }
 
-/* The bars of the benchmarks: a copy copies whole vectors, and multiply-adds of 0.999 and 0.001 lead to 1 in 96 lanes. */
+/* The bars of the benchmarks: a copy copies whole vectors, and multiply-adds of 0.999 and 0.001 lead to 1 in the
+ * 16 lanes of every chain. */
 Test(functions, the_roofline_does_what_it_measures) {
     enum { N = 8 * 16 };
     for (int i = 0; kernels_at(i); i++) {
@@ -130,7 +131,9 @@ Test(functions, the_roofline_does_what_it_measures) {
         cr_assert(!memcmp(from, to, sizeof from), "%s", kernels_at(i)->isa);
         const double settled = (double)kernels_at(i)->roofline->fma(20000),
                      begun = (double)kernels_at(i)->roofline->fma(0);
-        cr_assert(fabs(settled - 96.0) < 0.1 && begun == 96.0 * 7.5 + 16.0 * 15.0, "%s: %g, %g",
-                  kernels_at(i)->isa, settled, begun);
+        const double chains = nearbyint(settled / 16.0);
+        cr_assert(chains >= 6.0 && fabs(settled - 16.0 * chains) < 0.2 &&
+                      begun == 16.0 * chains * (7.5 + (chains - 1.0) / 2.0),
+                  "%s: %g, %g", kernels_at(i)->isa, settled, begun);
     }
 }

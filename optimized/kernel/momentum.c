@@ -273,9 +273,9 @@ static void momentum_back_token(const MomentumToken *x, const MomentumScratch *s
     FOR_VECTORS (i, s->keys) {
         const int64_t lanes = vec_lanes(i, s->keys), at = x->row * s->keys + i;
         const float *sums = scratch->sums + i * VEC_LANES;
-        vec_store_n(p->q + at, delta_lanes(sums + SUM_Q * block), lanes);
-        vec_store_n(p->k + at, vec_mul(x->step, delta_lanes(sums + SUM_K * block)), lanes);
-        vec_store_n(p->p + at, delta_lanes(sums + SUM_P * block), lanes);
+        vec_store_n(p->q + at, vec_sums(sums + SUM_Q * block), lanes);
+        vec_store_n(p->k + at, vec_mul(x->step, vec_sums(sums + SUM_K * block)), lanes);
+        vec_store_n(p->p + at, vec_sums(sums + SUM_P * block), lanes);
     }
     p->keep[x->row] = vec_sum(y.keep);
     p->carry[x->row] = vec_sum(y.carry);

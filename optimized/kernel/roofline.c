@@ -1,18 +1,17 @@
 #include "kernel/roofline.h"
 #include "vec/rows.h"
 
-/* Two passes over six accumulators: as many as every instruction set can hold, each used once per latency.
- * Lanes differ, or the compiler would compute equal registers once. */
+/* Lanes differ, or the compiler would compute equal registers once. */
 static float roofline_fma(int64_t rounds) {
-    Vec a[6];
+    Vec a[ROOFLINE_CHAINS];
     const Vec x = vec_set1(0.999f), y = vec_set1(0.001f);
-#pragma GCC unroll 6
-    for (int i = 0; i < 6; i++) a[i] = vec_add(vec_index(), vec_set1((float)i));
-    for (int64_t r = 0; r < 2 * rounds; r++)
-#pragma GCC unroll 6
-        for (int i = 0; i < 6; i++) a[i] = vec_fma(a[i], x, y);
+#pragma GCC unroll 12
+    for (int i = 0; i < ROOFLINE_CHAINS; i++) a[i] = vec_add(vec_index(), vec_set1((float)i));
+    for (int64_t r = 0; r < 12 / ROOFLINE_CHAINS * rounds; r++)
+#pragma GCC unroll 12
+        for (int i = 0; i < ROOFLINE_CHAINS; i++) a[i] = vec_fma(a[i], x, y);
     float sum = 0.0f;
-    for (int i = 0; i < 6; i++) sum += vec_sum(a[i]);
+    for (int i = 0; i < ROOFLINE_CHAINS; i++) sum += vec_sum(a[i]);
     return sum;
 }
 

@@ -12,6 +12,7 @@ typedef struct {
 #define GEMM_VECS 1
 #define SCAN_ROWS 2
 #define DELTA_VECS 2
+#define ROOFLINE_CHAINS 6
 
 INLINE Vec vec_load(const float *p) { return (Vec){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
 INLINE void vec_store(float *p, Vec a) {
@@ -71,3 +72,4 @@ INLINE float vec_top(Vec a) {
     q = _mm_max_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
 }
+INLINE Vec vec_sums(const float *s) { return (Vec){vec_sums8(s), vec_sums8(s + 8 * VEC_LANES)}; }

@@ -12,6 +12,7 @@ typedef struct {
 #define GEMM_VECS 2
 #define SCAN_ROWS 8
 #define DELTA_VECS 4
+#define ROOFLINE_CHAINS 12
 
 INLINE Vec vec_load(const float *p) { return (Vec){_mm512_loadu_ps(p)}; }
 INLINE void vec_store(float *p, Vec a) { _mm512_storeu_ps(p, a.v); }
@@ -48,4 +49,9 @@ INLINE float vec_top(Vec a) {
     __m128 q = _mm_max_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));
     q = _mm_max_ps(q, _mm_movehl_ps(q, q));
     return _mm_cvtss_f32(_mm_max_ss(q, _mm_shuffle_ps(q, q, 1)));
+}
+INLINE Vec vec_sums(const float *s) {
+    const __m512 low = _mm512_castps256_ps512(vec_sums8(s));
+    const __m256d high = _mm256_castps_pd(vec_sums8(s + 8 * VEC_LANES));
+    return (Vec){_mm512_castpd_ps(_mm512_insertf64x4(_mm512_castps_pd(low), high, 1))};
 }

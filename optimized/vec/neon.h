@@ -11,6 +11,7 @@ typedef struct {
 #define GEMM_VECS 1
 #define SCAN_ROWS 2
 #define DELTA_VECS 2
+#define ROOFLINE_CHAINS 6
 
 #define VEC_EACH(expression)                                                                                 \
     Vec r_;                                                                                                  \
@@ -74,4 +75,9 @@ INLINE void vec_transpose(const float *s, int64_t ls, float *d, int64_t ld) {
             vst1q_f32(t + 2 * ld, vcombine_f32(vget_high_f32(a.val[0]), vget_high_f32(b.val[0])));
             vst1q_f32(t + 3 * ld, vcombine_f32(vget_high_f32(a.val[1]), vget_high_f32(b.val[1])));
         }
+}
+INLINE Vec vec_sums(const float *s) {
+    float sums[VEC_LANES];
+    for (int i = 0; i < VEC_LANES; i++) sums[i] = vec_sum(vec_load(s + i * VEC_LANES));
+    return vec_load(sums);
 }

@@ -9,6 +9,7 @@ typedef struct {
 #define GEMM_VECS 1
 #define SCAN_ROWS 1
 #define DELTA_VECS 1
+#define ROOFLINE_CHAINS 6
 
 #define VEC_EACH(expression)                                                                                 \
     Vec r_;                                                                                                  \
@@ -57,4 +58,9 @@ INLINE float vec_top(Vec a) {
 INLINE void vec_transpose(const float *s, int64_t ls, float *d, int64_t ld) {
     for (int j = 0; j < 16; j++)
         for (int i = 0; i < 16; i++) d[j * ld + i] = s[i * ls + j];
+}
+INLINE Vec vec_sums(const float *s) {
+    float sums[VEC_LANES];
+    for (int i = 0; i < VEC_LANES; i++) sums[i] = vec_sum(vec_load(s + i * VEC_LANES));
+    return vec_load(sums);
 }

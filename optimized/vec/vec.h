@@ -12,11 +12,13 @@
  *   vec_max(a, b)                 a > b ? a : b (NaN: b)
  *   vec_less(a, b, x, y)          a < b ? x : y
  *   vec_sum(a), vec_top(a)        lanes 8 apart, then 4, 2, 1
+ *   vec_sums(s)                   vec_sum of each of the 16 vectors at s
  *   vec_scale2(p, t)              p 2^n, n in the low bits of t
  *   vec_transpose(s, ls, d, ld)   16 x 16 block, d[j][i] = s[i][j]
  *   GEMM_ROWS, GEMM_VECS          register tile of the matrix product (rows x 16-lane vectors)
  *   SCAN_ROWS                     rows of (W, S) held in registers by the memory scan
  *   DELTA_VECS                    vectors of a state's row held in registers by the delta rule, at most 4
+ *   ROOFLINE_CHAINS               independent sums that hide the latency of a multiply-add: 12 or a divisor of it
  */
 #include <math.h>
 #include <stdint.h>

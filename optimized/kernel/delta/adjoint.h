@@ -1,13 +1,15 @@
-/* One chunk backwards: its states again from the snapshot, then token by token from the last one. */
+/* One token backwards: into the gradient of the state, v and its rate, out of the gradient of the state. */
 #pragma once
 #include "kernel/delta/step.h"
 
-/* Sums over columns that a token's gradients are, for every key a vector whose lanes are added at the end. */
-enum { SUM_Q, SUM_K, SUM_DECAY, SUM_B, SUM_N, SUMS };
+/* Sums over columns that a token's gradients are, for every key a vector whose lanes are added at the end: of all keys on
+ * the way in, of 16 on the way out. */
+enum { IN_K, IN_B, INS };
+enum { OUT_Q, OUT_DECAY, OUT_READING, OUTS };
 
-/* states: of a chunk before each token and after the last; dS: gradient of the state. */
+/* states: of a chunk before each token; dS: gradient of the state. */
 typedef struct {
-    float *token, *states, *dS, *u, *w, *du, *dw, *sums;
+    float *token, *states, *dS, *u, *w, *du, *dw, *cotangent, *in, *out;
 } DeltaScratch;
 
 static DeltaScratch delta_scratch(const DeltaShape *s, float *base, int64_t *floats) {
@@ -15,123 +17,182 @@ static DeltaScratch delta_scratch(const DeltaShape *s, float *base, int64_t *flo
     int64_t used = 0;
     DeltaScratch x;
     x.token = rows_part(base, &used, DELTA_CHUNK * DELTA_ROWS * ld);
-    x.states = rows_part(base, &used, (DELTA_CHUNK + 1) * matrix);
+    x.states = rows_part(base, &used, DELTA_CHUNK * matrix);
     x.dS = rows_part(base, &used, matrix);
     x.u = rows_part(base, &used, DELTA_CHUNK * DELTA_TILE);
     x.w = rows_part(base, &used, DELTA_CHUNK * DELTA_TILE);
     x.du = rows_part(base, &used, DELTA_TILE);
     x.dw = rows_part(base, &used, DELTA_TILE);
-    x.sums = rows_part(base, &used, SUMS * ld * VEC_LANES);
+    x.cotangent = rows_part(base, &used, DELTA_TILE);
+    x.in = rows_part(base, &used, INS * ld * VEC_LANES);
+    x.out = rows_part(base, &used, OUTS * VEC_LANES * VEC_LANES);
     if (floats) *floats = used;
     return x;
 }
 
-/* What one token's way back needs of its tile. */
+/* The gradients that are sums over columns, by tile: batch x tokens x heads rows each. */
+typedef struct {
+    float *q, *k, *decay, *a, *b, *rate;
+} DeltaPartial;
+
+/* What one token's way back needs of its tile. on_w, on_u: its cotangent times w and u. */
 typedef struct {
     const DeltaTask *task;
     const DeltaToken *x;
-    const float *before, *after, *u, *w, *d_o;
-    float *dS, *du, *dw, *sums;
-    int64_t ld, vectors;
+    const float *before, *u, *w, *d_o;
+    float *dS, *du, *dw, *in, *out;
+    float on_w, on_u;
 } DeltaBack;
 
-/* dS += q do; dw = k dS, du = b dS; and the sums over columns that need no du. do is scaled already. */
-INLINE void delta_back_write(const DeltaBack *y, int64_t j, int N, DeltaRemoval removal, int first) {
-    const DeltaShape *s = y->task->shape;
+/* dS += q do; dw = k dS, du = b dS, and their sums over columns, for N vectors from column j on. do is scaled already. */
+INLINE void delta_back_in(const DeltaBack *y, int64_t j, int N, DeltaRemoval removal) {
+    const int64_t keys = y->task->shape->keys, block = delta_ld(y->task->shape) * VEC_LANES;
+    const float *q = y->x->q, *k = y->x->k, *b = y->x->b;
+    float *dS = y->dS + j, *in = y->in;
     Vec o[4], w[4], u[4], dw[4], du[4];
     for (int n = 0; n < N; n++) {
-        o[n] = vec_load(y->d_o + 16 * (j + n));
-        w[n] = vec_load(y->w + 16 * (j + n));
-        u[n] = removal == DELTA_PAIR ? vec_load(y->u + 16 * (j + n)) : vec_zero();
+        o[n] = vec_load(y->d_o + j + 16 * n);
+        w[n] = vec_load(y->w + j + 16 * n);
+        u[n] = removal == DELTA_PAIR ? vec_load(y->u + j + 16 * n) : vec_zero();
         dw[n] = du[n] = vec_zero();
     }
-    for (int64_t i = 0; i < s->keys; i++) {
-        float *sum = y->sums + i * VEC_LANES;
-        const int64_t block = y->ld * VEC_LANES, at = i * DELTA_TILE + 16 * j;
-        const Vec q = vec_set1(y->x->q[i]), k = vec_set1(y->x->k[i]);
-        const Vec b = vec_set1(removal == DELTA_PAIR ? y->x->b[i] : 0.0f);
-        Vec on_q = first ? vec_zero() : vec_load(sum + SUM_Q * block);
-        Vec on_k = first ? vec_zero() : vec_load(sum + SUM_K * block);
-        Vec on_decay = first ? vec_zero() : vec_load(sum + SUM_DECAY * block);
-        Vec on_b = first || removal != DELTA_PAIR ? vec_zero() : vec_load(sum + SUM_B * block);
+    for (int64_t i = 0; i < keys; i++) {
+        float *sum = in + i * VEC_LANES;
+        const Vec asks = vec_set1(q[i]), writes = vec_set1(k[i]),
+                  also = vec_set1(removal == DELTA_PAIR ? b[i] : 0.0f);
+        Vec on_k = j ? vec_load(sum + IN_K * block) : vec_zero();
+        Vec on_b = j && removal == DELTA_PAIR ? vec_load(sum + IN_B * block) : vec_zero();
         for (int n = 0; n < N; n++) {
-            const Vec d = vec_fma(q, o[n], vec_load(y->dS + at + 16 * n));
-            vec_store(y->dS + at + 16 * n, d);
-            dw[n] = vec_fma(k, d, dw[n]);
-            on_q = vec_fma(vec_load(y->after + at + 16 * n), o[n], on_q);
+            const int64_t at = i * DELTA_TILE + 16 * n;
+            const Vec d = vec_fma(asks, o[n], vec_load(dS + at));
+            vec_store(dS + at, d);
+            dw[n] = vec_fma(writes, d, dw[n]);
             on_k = vec_fma(d, w[n], on_k);
-            if (s->decays) on_decay = vec_fma(d, vec_load(y->before + at + 16 * n), on_decay);
             if (removal != DELTA_PAIR) continue;
-            du[n] = vec_fma(b, d, du[n]);
+            du[n] = vec_fma(also, d, du[n]);
             on_b = vec_fma(d, u[n], on_b);
         }
-        vec_store(sum + SUM_Q * block, on_q);
-        vec_store(sum + SUM_K * block, on_k);
-        vec_store(sum + SUM_DECAY * block, on_decay);
-        if (removal == DELTA_PAIR) vec_store(sum + SUM_B * block, on_b);
+        vec_store(sum + IN_K * block, on_k);
+        if (removal == DELTA_PAIR) vec_store(sum + IN_B * block, on_b);
     }
     for (int n = 0; n < N; n++) {
-        vec_store(y->dw + 16 * (j + n), dw[n]);
-        vec_store(y->du + 16 * (j + n), du[n]);
+        vec_store(y->dw + j + 16 * n, dw[n]);
+        if (removal == DELTA_PAIR) vec_store(y->du + j + 16 * n, du[n]);
     }
 }
 
-/* dS = decay dS + reading du, and the sums over columns of S du. */
-INLINE void delta_back_read(const DeltaBack *y, int64_t j, int N, DeltaRemoval removal, int first) {
-    const DeltaShape *s = y->task->shape;
-    Vec du[4];
-    for (int n = 0; n < N; n++) du[n] = vec_load(y->du + 16 * (j + n));
-    for (int64_t i = 0; i < s->keys; i++) {
-        float *sum = y->sums + (SUM_N * y->ld + i) * VEC_LANES;
-        const int64_t at = i * DELTA_TILE + 16 * j;
-        const Vec decay = vec_set1(y->x->decay[i]);
-        const Vec reading = vec_set1(removal != DELTA_NONE ? y->x->reading[i] : 0.0f);
-        Vec on_n = first || removal == DELTA_NONE ? vec_zero() : vec_load(sum);
+/* dS = decay dS + reading du for rows from `first` to `end`, at most 16, on all N vectors of the tile; the sums over columns
+ * of before do, before du, and those of k and the decay in full. With one decay its sum goes to `one`. */
+INLINE Vec delta_back_out(const DeltaBack *y, int64_t first, int64_t end, int N, DeltaRemoval removal,
+                          int decays, Vec one) {
+    const int64_t block = VEC_LANES * VEC_LANES;
+    const float *k = y->x->k, *reading = y->x->reading, *factor = y->x->decay;
+    const int single = y->task->shape->decays == 1;
+    Vec o[4], du[4];
+    for (int n = 0; n < N; n++) {
+        o[n] = vec_load(y->d_o + 16 * n);
+        du[n] = removal == DELTA_NONE ? vec_zero() : vec_load(y->du + 16 * n);
+    }
+    for (int64_t i = first; i < end; i++) {
+        float *in = y->in + i * VEC_LANES, *out = y->out + (i - first) * VEC_LANES;
+        const Vec decay = vec_set1(decays ? factor[i] : 1.0f),
+                  reads = vec_set1(removal == DELTA_NONE ? 0.0f : reading[i]);
+        Vec on_q = vec_zero(), on_reading = vec_zero(), on_decay = vec_zero();
         for (int n = 0; n < N; n++) {
-            Vec d = vec_load(y->dS + at + 16 * n);
-            if (s->decays) d = vec_mul(decay, d);
+            float *dS = y->dS + i * DELTA_TILE + 16 * n;
+            const Vec before = vec_load(y->before + i * DELTA_TILE + 16 * n);
+            Vec d = vec_load(dS);
+            on_q = vec_fma(before, o[n], on_q);
+            if (decays) on_decay = vec_fma(before, d, on_decay);
+            if (decays) d = vec_mul(decay, d);
             if (removal != DELTA_NONE) {
-                d = vec_fma(reading, du[n], d);
-                on_n = vec_fma(vec_load(y->before + at + 16 * n), du[n], on_n);
+                on_reading = vec_fma(before, du[n], on_reading);
+                d = vec_fma(reads, du[n], d);
             }
-            vec_store(y->dS + at + 16 * n, d);
+            vec_store(dS, d);
         }
-        if (removal != DELTA_NONE) vec_store(sum, on_n);
+        vec_store(out + OUT_Q * block, on_q);
+        if (removal == DELTA_PAIR) vec_store(out + OUT_READING * block, on_reading);
+        if (removal == DELTA_KEY) {
+            vec_store(in, vec_fma(decay, on_reading, vec_load(in)));
+            on_decay = vec_fma(vec_set1(k[i]), on_reading, on_decay);
+        }
+        if (decays && single) one = vec_add(one, on_decay);
+        if (decays && !single) vec_store(out + OUT_DECAY * block, on_decay);
     }
+    return one;
 }
 
-INLINE void delta_back_by_rule(const DeltaBack *y, int reads, int64_t j, int N) {
+INLINE void delta_back_in_by_rule(const DeltaBack *y, int64_t j, int N) {
     const DeltaRemoval removal = y->task->shape->removal;
-    const int first = j == 0;
-#define DELTA_BACK(rule)                                                                                     \
-    if (removal == rule) {                                                                                   \
-        if (reads)                                                                                           \
-            delta_back_read(y, j, N, rule, first);                                                           \
-        else                                                                                                 \
-            delta_back_write(y, j, N, rule, first);                                                          \
-    }
-    DELTA_BACK(DELTA_NONE)
-    DELTA_BACK(DELTA_KEY)
-    DELTA_BACK(DELTA_PAIR)
-#undef DELTA_BACK
+    if (removal == DELTA_NONE) delta_back_in(y, j, N, DELTA_NONE);
+    if (removal == DELTA_KEY) delta_back_in(y, j, N, DELTA_KEY);
+    if (removal == DELTA_PAIR) delta_back_in(y, j, N, DELTA_PAIR);
 }
 
 /* All vectors of the tile in turn, so that every sum over columns goes from left to right on every instruction set. */
-static void delta_back_pass(const DeltaBack *y, int reads) {
+static void delta_back_in_all(const DeltaBack *y) {
+    const int64_t end = y->task->columns;
     int64_t j = 0;
-    for (; j + DELTA_VECS <= y->vectors; j += DELTA_VECS) delta_back_by_rule(y, reads, j, DELTA_VECS);
-    for (; j < y->vectors; j++) delta_back_by_rule(y, reads, j, 1);
+    if (DELTA_VECS >= 4)
+        for (; j + 48 < end; j += 64) delta_back_in_by_rule(y, j, 4);
+    if (DELTA_VECS >= 2)
+        for (; j + 16 < end; j += 32) delta_back_in_by_rule(y, j, 2);
+    for (; j < end; j += 16) delta_back_in_by_rule(y, j, 1);
 }
 
-/* dv, drate and, with DELTA_KEY, du of the token's columns; the rate's sum over the tile is returned. */
-static float delta_back_values(const DeltaBack *y, int64_t row, const DeltaGradient *d) {
+INLINE Vec delta_back_out_by_rule(const DeltaBack *y, int64_t first, int64_t end, int N, Vec one) {
+    const DeltaShape *s = y->task->shape;
+#define DELTA_OUT(rule, some)                                                                                \
+    if (s->removal == rule && !s->decays == !some) return delta_back_out(y, first, end, N, rule, some, one);
+    DELTA_OUT(DELTA_NONE, 0)
+    DELTA_OUT(DELTA_NONE, 1)
+    DELTA_OUT(DELTA_KEY, 0)
+    DELTA_OUT(DELTA_KEY, 1)
+    DELTA_OUT(DELTA_PAIR, 0)
+    DELTA_OUT(DELTA_PAIR, 1)
+#undef DELTA_OUT
+    return one;
+}
+
+/* The way out, 16 keys at a time: their lanes are added while they are at hand. q's sum is that over the state after the
+ * token. */
+static void delta_back_out_all(const DeltaBack *y, const DeltaPartial *p) {
+    const DeltaShape *s = y->task->shape;
+    const int64_t block = VEC_LANES * VEC_LANES, ld = delta_ld(s);
+    Vec one = vec_zero();
+    FOR_VECTORS (i, s->keys) {
+        const int64_t lanes = vec_lanes(i, s->keys), at = y->x->row * s->keys + i;
+        const float *in = y->in + i * VEC_LANES;
+        if (y->task->columns > 48)
+            one = delta_back_out_by_rule(y, i, i + lanes, 4, one);
+        else
+            one = delta_back_out_by_rule(y, i, i + lanes, (int)(y->task->columns + 15) / 16, one);
+        Vec on_q = vec_sums(y->out + OUT_Q * block);
+        if (s->decays) on_q = vec_mul(vec_load_n(y->x->decay + i, lanes), on_q);
+        on_q = vec_fma(vec_load_n(y->x->k + i, lanes), vec_set1(y->on_w), on_q);
+        if (s->removal == DELTA_PAIR) {
+            on_q = vec_fma(vec_load_n(y->x->b + i, lanes), vec_set1(y->on_u), on_q);
+            vec_store_n(p->a + at, vec_sums(y->out + OUT_READING * block), lanes);
+            vec_store_n(p->b + at, vec_sums(in + IN_B * ld * VEC_LANES), lanes);
+        }
+        vec_store_n(p->q + at, on_q, lanes);
+        vec_store_n(p->k + at, vec_sums(in), lanes);
+        if (s->decays > 1) vec_store_n(p->decay + at, vec_sums(y->out + OUT_DECAY * block), lanes);
+    }
+    if (s->decays == 1) p->decay[y->x->row] = vec_sum(one);
+}
+
+/* dv, drate and, with DELTA_KEY, du of the token's columns. */
+static void delta_back_values(DeltaBack *y, const DeltaGradient *d, const DeltaPartial *p) {
     const DeltaTask *t = y->task;
     const DeltaShape *s = t->shape;
-    Vec rate_sum = vec_zero();
+    const int64_t row = y->x->row;
+    Vec on_rate = vec_zero(), on_w = vec_zero(), on_u = vec_zero();
     for (int64_t j = 0; j < t->columns; j += VEC_LANES) {
         const int64_t at = row * s->values + t->c + j, lanes = vec_lanes(j, t->columns);
         const Vec dw = vec_load(y->dw + j), rate = delta_rate(t, row, t->c + j, lanes),
-                  dv = vec_mul(rate, dw);
+                  dv = vec_mul(rate, dw), o = vec_load(y->d_o + j);
         Vec written = vec_load_n(t->in->v + at, lanes);
         if (s->removal == DELTA_KEY) {
             written = vec_sub(written, vec_load(y->u + j));
@@ -140,7 +201,11 @@ static float delta_back_values(const DeltaBack *y, int64_t row, const DeltaGradi
         written = vec_first(vec_mul(written, dw), lanes);
         vec_store_n(d->v + at, vec_add(vec_load_n(d->v + at, lanes), dv), lanes);
         if (s->rates > 1) vec_store_n(d->rate + at, vec_add(vec_load_n(d->rate + at, lanes), written), lanes);
-        rate_sum = vec_add(rate_sum, written);
+        on_rate = vec_add(on_rate, written);
+        on_w = vec_fma(o, vec_load(y->w + j), on_w);
+        if (s->removal == DELTA_PAIR) on_u = vec_fma(o, vec_load(y->u + j), on_u);
     }
-    return vec_sum(rate_sum);
+    p->rate[row] = vec_sum(on_rate);
+    y->on_w = vec_sum(on_w);
+    y->on_u = vec_sum(on_u);
 }

@@ -1,80 +1,103 @@
-/* One token forward, for N vectors of columns of a state whose rows lie `DELTA_TILE` floats apart. */
+/* One token forward, on a tile whose rows lie `DELTA_TILE` floats apart. */
 #pragma once
 #include "kernel/delta/token.h"
 
-/* What a token does to a state: u and w of those columns, kept for the way back; NULL: not wanted. */
-typedef struct {
-    float *u, *w;
-} DeltaTrace;
-
-/* S (before) becomes `after`, which may be S. v, o: 16 N columns of the token, of which `columns` exist. */
-INLINE void delta_step(const DeltaTask *t, const DeltaToken *x, int64_t row, int64_t c, int N, const float *S,
-                       float *after, float *o, DeltaTrace trace, DeltaRemoval removal) {
+/* w of the token's columns, from the u that it has read; zero behind them. */
+static void delta_written(const DeltaTask *t, const DeltaToken *x, const float *u, float *w) {
     const DeltaShape *s = t->shape;
-    Vec u[4], read[4], w[4];
-    for (int j = 0; j < N; j++) u[j] = read[j] = vec_zero();
-    for (int64_t i = 0; i < s->keys && removal != DELTA_NONE; i++) {
-        const Vec reading = vec_set1(x->reading[i]), asking = vec_set1(x->asking[i]);
-        for (int j = 0; j < N; j++) {
-            const Vec state = vec_load(S + i * DELTA_TILE + 16 * j);
-            u[j] = vec_fma(reading, state, u[j]);
-            read[j] = vec_fma(asking, state, read[j]);
-        }
-    }
-    for (int j = 0; j < N; j++) {
-        const int64_t lanes = vec_lanes(c + 16 * j, s->values);
-        if (lanes <= 0) {
-            w[j] = vec_zero();
-            continue;
-        }
-        const Vec v = vec_load_n(t->in->v + row * s->values + c + 16 * j, lanes);
-        w[j] = vec_mul(delta_rate(t, row, c + 16 * j, lanes), removal == DELTA_KEY ? vec_sub(v, u[j]) : v);
-        w[j] = vec_first(w[j], lanes);
-    }
-    for (int64_t i = 0; i < s->keys; i++) {
-        const Vec decay = vec_set1(x->decay[i]), k = vec_set1(x->k[i]);
-        const Vec b = vec_set1(removal == DELTA_PAIR ? x->b[i] : 0.0f);
-        const Vec q = vec_set1(removal == DELTA_NONE ? x->q[i] : 0.0f);
-        for (int j = 0; j < N; j++) {
-            Vec state = vec_load(S + i * DELTA_TILE + 16 * j);
-            if (s->decays) state = vec_mul(decay, state);
-            state = vec_fma(k, w[j], state);
-            if (removal == DELTA_PAIR) state = vec_fma(b, u[j], state);
-            if (removal == DELTA_NONE) read[j] = vec_fma(q, state, read[j]);
-            vec_store(after + i * DELTA_TILE + 16 * j, state);
-        }
-    }
-    for (int j = 0; j < N; j++) {
-        if (removal != DELTA_NONE) read[j] = vec_fma(vec_set1(x->qk), w[j], read[j]);
-        if (removal == DELTA_PAIR) read[j] = vec_fma(vec_set1(x->qb), u[j], read[j]);
-        const int64_t lanes = vec_lanes(c + 16 * j, s->values);
-        if (o && lanes > 0)
-            vec_store_n(o + row * s->values + c + 16 * j, vec_mul(vec_set1(s->scale), read[j]), lanes);
-        if (trace.u) vec_store(trace.u + 16 * j, u[j]);
-        if (trace.w) vec_store(trace.w + 16 * j, w[j]);
+    for (int64_t j = 0; j < t->columns; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, t->columns);
+        Vec v = vec_load_n(t->in->v + x->row * s->values + t->c + j, lanes);
+        if (s->removal == DELTA_KEY) v = vec_sub(v, vec_load(u + j));
+        vec_store(w + j, vec_first(vec_mul(delta_rate(t, x->row, t->c + j, lanes), v), lanes));
     }
 }
 
-/* The same with the rule known to the compiler. */
-INLINE void delta_step_by_rule(const DeltaTask *t, const DeltaToken *x, int64_t row, int64_t c, int N,
-                               const float *S, float *after, float *o, DeltaTrace trace) {
-    if (t->shape->removal == DELTA_NONE)
-        delta_step(t, x, row, c, N, S, after, o, trace, DELTA_NONE);
-    else if (t->shape->removal == DELTA_KEY)
-        delta_step(t, x, row, c, N, S, after, o, trace, DELTA_KEY);
-    else
-        delta_step(t, x, row, c, N, S, after, o, trace, DELTA_PAIR);
+/* The u of a token that no other has read for. */
+static void delta_read(const DeltaTask *t, const DeltaToken *x, const float *S, float *u) {
+    for (int64_t j = 0; j < t->columns && t->shape->removal != DELTA_NONE; j += VEC_LANES) {
+        Vec sum = vec_zero();
+        for (int64_t i = 0; i < t->shape->keys; i++)
+            sum = vec_fma(vec_set1(x->reading[i]), vec_load(S + i * DELTA_TILE + j), sum);
+        vec_store(u + j, sum);
+    }
 }
 
-/* One token on all columns of the tile, DELTA_VECS vectors at a time, the rest one by one. */
-static void delta_token_step(const DeltaTask *t, const DeltaToken *x, int64_t token, const float *S,
-                             float *after, float *o, DeltaTrace trace) {
-    const int64_t row = delta_row(t, token), vectors = (t->columns + 15) / 16;
+/* o = scale q S' of the token's columns. */
+static void delta_output(const DeltaTask *t, const DeltaToken *x, const float *read, float *o) {
+    const DeltaShape *s = t->shape;
+    for (int64_t j = 0; j < t->columns; j += VEC_LANES)
+        vec_store_n(o + x->row * s->values + t->c + j, vec_mul(vec_set1(s->scale), vec_load(read + j)),
+                    vec_lanes(j, t->columns));
+}
+
+/* Token x turns S into `after`, which may be S; meanwhile x asks for o, unless that is NULL, and the token after it reads
+ * its u: one load and one store of the state for all of that. */
+typedef struct {
+    int64_t keys;
+    const DeltaToken *x, *next;
+    const float *S, *w, *u;
+    float *after, *next_u, *o;
+} DeltaStep;
+
+/* For N vectors of columns from column j of the tile on. */
+INLINE void delta_step(const DeltaStep *y, int64_t j, int N, DeltaRemoval removal, int decays, int asks) {
+    const int64_t keys = y->keys;
+    const float *k = y->x->k, *q = y->x->q, *b = y->x->b, *decay = y->x->decay, *reading = y->next->reading;
+    const float *S = y->S + j;
+    float *after = y->after + j;
+    Vec w[4], u[4], on_q[4], read[4];
+    for (int n = 0; n < N; n++) {
+        w[n] = vec_load(y->w + j + 16 * n);
+        u[n] = removal == DELTA_PAIR ? vec_load(y->u + j + 16 * n) : vec_zero();
+        on_q[n] = read[n] = vec_zero();
+    }
+    for (int64_t i = 0; i < keys; i++) {
+        const Vec factor = vec_set1(decays ? decay[i] : 1.0f), on_w = vec_set1(k[i]),
+                  on_u = vec_set1(removal == DELTA_PAIR ? b[i] : 0.0f), ask = vec_set1(asks ? q[i] : 0.0f),
+                  reads = vec_set1(removal == DELTA_NONE ? 0.0f : reading[i]);
+        for (int n = 0; n < N; n++) {
+            const int64_t at = i * DELTA_TILE + 16 * n;
+            Vec state = vec_load(S + at);
+            if (decays) state = vec_mul(factor, state);
+            state = vec_fma(on_w, w[n], state);
+            if (removal == DELTA_PAIR) state = vec_fma(on_u, u[n], state);
+            if (asks) on_q[n] = vec_fma(ask, state, on_q[n]);
+            if (removal != DELTA_NONE) read[n] = vec_fma(reads, state, read[n]);
+            vec_store(after + at, state);
+        }
+    }
+    for (int n = 0; n < N; n++) {
+        if (asks) vec_store(y->o + j + 16 * n, on_q[n]);
+        if (removal != DELTA_NONE) vec_store(y->next_u + j + 16 * n, read[n]);
+    }
+}
+
+/* The same with all choices known to the compiler. */
+INLINE void delta_step_by_rule(const DeltaStep *y, const DeltaShape *s, int64_t j, int N) {
+#define DELTA_STEP(rule, some)                                                                               \
+    if (s->removal == rule && !s->decays == !some) {                                                         \
+        if (y->o)                                                                                            \
+            delta_step(y, j, N, rule, some, 1);                                                              \
+        else                                                                                                 \
+            delta_step(y, j, N, rule, some, 0);                                                              \
+    }
+    DELTA_STEP(DELTA_NONE, 0)
+    DELTA_STEP(DELTA_NONE, 1)
+    DELTA_STEP(DELTA_KEY, 0)
+    DELTA_STEP(DELTA_KEY, 1)
+    DELTA_STEP(DELTA_PAIR, 0)
+    DELTA_STEP(DELTA_PAIR, 1)
+#undef DELTA_STEP
+}
+
+/* All columns of the tile, as many vectors at a time as fit into registers. */
+static void delta_token_step(const DeltaTask *t, const DeltaStep *y) {
+    const int64_t end = t->columns;
     int64_t j = 0;
-    for (; j + DELTA_VECS <= vectors; j += DELTA_VECS)
-        delta_step_by_rule(t, x, row, t->c + 16 * j, DELTA_VECS, S + 16 * j, after + 16 * j, o,
-                           (DeltaTrace){trace.u ? trace.u + 16 * j : 0, trace.w ? trace.w + 16 * j : 0});
-    for (; j < vectors; j++)
-        delta_step_by_rule(t, x, row, t->c + 16 * j, 1, S + 16 * j, after + 16 * j, o,
-                           (DeltaTrace){trace.u ? trace.u + 16 * j : 0, trace.w ? trace.w + 16 * j : 0});
+    if (DELTA_VECS >= 4)
+        for (; j + 48 < end; j += 64) delta_step_by_rule(y, t->shape, j, 4);
+    if (DELTA_VECS >= 2)
+        for (; j + 16 < end; j += 32) delta_step_by_rule(y, t->shape, j, 2);
+    for (; j < end; j += 16) delta_step_by_rule(y, t->shape, j, 1);
 }

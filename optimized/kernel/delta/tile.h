@@ -57,17 +57,6 @@ static void delta_cotangent(const DeltaTask *t, int64_t row, const float *d_o, f
     }
 }
 
-/* The lanes of 16 vectors added, each in the same tree. */
-INLINE Vec delta_lanes(const float *vectors) {
-    float turned[VEC_LANES * VEC_LANES];
-    vec_transpose(vectors, VEC_LANES, turned, VEC_LANES);
-    for (int half = 8; half > 0; half /= 2)
-        for (int i = 0; i < half; i++)
-            vec_store(turned + i * VEC_LANES,
-                      vec_add(vec_load(turned + i * VEC_LANES), vec_load(turned + (i + half) * VEC_LANES)));
-    return vec_load(turned);
-}
-
 /* to += the sum over the tiles of n numbers at `from`, tiles `stride` apart. */
 INLINE void delta_gather(int64_t n, int64_t tiles, int64_t stride, const float *from, float *to) {
     FOR_VECTORS (i, n) {

@@ -1,46 +1,33 @@
-/* What one token of one head brings, as whole vectors: rows of `ld` floats, zero behind the keys. */
+/* What one token of one head brings. */
 #pragma once
 #include "kernel/delta/tile.h"
 
-/* reading: what reads u from the state before the decay, decay k or a; asking: decay q. qk, qb: products. */
+/* Rows of keys: the caller's, or `own`. reading: what reads u from the state before the decay, decay k or a. */
 typedef struct {
-    float *k, *q, *decay, *reading, *asking, *b;
-    float qk, qb;
+    const float *k, *q, *decay, *reading, *b;
+    int64_t row; /* in arrays of heads */
 } DeltaToken;
 
-enum { DELTA_ROWS = 6 }; /* of `ld` floats in a token */
+enum { DELTA_ROWS = 2 }; /* of `ld` floats in a token's own memory: decay, reading */
 
 INLINE int64_t delta_ld(const DeltaShape *s) { return padded(s->keys); }
 
-INLINE DeltaToken delta_token_at(float *base, int64_t ld) {
-    return (DeltaToken){base,          base + ld,     base + 2 * ld, base + 3 * ld,
-                        base + 4 * ld, base + 5 * ld, 0.0f,          0.0f};
-}
-
-static void delta_token_load(const DeltaTask *t, int64_t token, DeltaToken *x) {
+static DeltaToken delta_token(const DeltaTask *t, int64_t token, float *own) {
     const DeltaShape *s = t->shape;
-    const int64_t row = delta_row(t, token), key = delta_key_row(t, token) * s->keys;
-    Vec qk = vec_zero(), qb = vec_zero();
-    FOR_VECTORS (i, s->keys) {
+    const DeltaInput *in = t->in;
+    const int64_t row = delta_row(t, token), at = row * s->keys, key = delta_key_row(t, token) * s->keys;
+    const float *k = in->k + key;
+    float *reading = own + delta_ld(s);
+    if (s->decays == 1)
+        FOR_VECTORS (i, s->keys) vec_store(own + i, vec_set1(in->decay[row]));
+    const float *decay = s->decays > 1 ? in->decay + at : own;
+    for (int64_t i = 0; i < s->keys && s->decays && s->removal == DELTA_KEY; i += VEC_LANES) {
         const int64_t lanes = vec_lanes(i, s->keys);
-        const Vec q = vec_load_n(t->in->q + key + i, lanes), k = vec_load_n(t->in->k + key + i, lanes);
-        const Vec d = s->decays > 1    ? vec_load_n(t->in->decay + row * s->keys + i, lanes)
-                      : s->decays == 1 ? vec_set1(t->in->decay[row])
-                                       : vec_set1(1.0f);
-        vec_store(x->q + i, q);
-        vec_store(x->k + i, k);
-        vec_store(x->decay + i, d);
-        vec_store(x->asking + i, vec_mul(d, q));
-        qk = vec_fma(q, k, qk);
-        if (s->removal == DELTA_KEY) vec_store(x->reading + i, vec_mul(d, k));
-        if (s->removal != DELTA_PAIR) continue;
-        const Vec b = vec_load_n(t->in->b + row * s->keys + i, lanes);
-        vec_store(x->reading + i, vec_load_n(t->in->a + row * s->keys + i, lanes));
-        vec_store(x->b + i, b);
-        qb = vec_fma(q, b, qb);
+        vec_store(reading + i, vec_mul(vec_load_n(decay + i, lanes), vec_load_n(k + i, lanes)));
     }
-    x->qk = vec_sum(qk);
-    x->qb = vec_sum(qb);
+    const int pair = s->removal == DELTA_PAIR;
+    return (DeltaToken){
+        k, in->q + key, decay, pair ? in->a + at : s->decays ? reading : k, pair ? in->b + at : 0, row};
 }
 
 /* Rate of 16 columns from c on. */

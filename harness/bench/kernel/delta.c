@@ -1,0 +1,126 @@
+/* The delta rules against their floor: vector instructions of the recurrence, all of which go through the two ports of the
+ * fused multiply-add. Per 16 numbers of the state and token:
+ *   none      forward   the decay 1, k w 1, the output 1
+ *             backward  the state again 2, its gradient 2 (of which the decay 1), those of q, k, v and the decay 4
+ *   key       forward   u 1 more; backward: u again 1, into the state's gradient and from it 2
+ *   pair      forward   u and b u 2 more; backward: both again 2, b, a, du and into the state's gradient 4
+ *   momentum  forward   the error 1, M 2, S 2, the output 1
+ *             backward  error, M and S again 5, gradients of S and M 5, of q, k, p, v 4, of keep, carry and rate 3
+ * Loads and stores fit beside them: two and one at a time. What is done once per token and the sums of lanes of q, k,
+ * decay, a, b, p are not in it. Rule `none` has one decay per head, the others one per key. */
+#include "bench/kernel/kernel.h"
+#include "base/dispatch.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOMENTUM = 3, KEYED = 5, WIDE = 2, NUMBERS = 4 };
+
+/* Inputs of keys, of values and single numbers, as many as the largest rule has, and their gradients. */
+typedef struct {
+    DeltaShape shape;
+    int rule;
+    float *keys[2][KEYED], *values[2][WIDE], *numbers[2][NUMBERS], *state, *dstate, *snapshots, *partial,
+        *workspace;
+} DeltaCase;
+
+static int64_t delta_case_state(const DeltaCase *c) {
+    return (c->rule == MOMENTUM ? 2 : 1) * c->shape.heads * c->shape.keys * c->shape.values;
+}
+
+static DeltaCase delta_case(int rule, int64_t tokens, int64_t width) {
+    const int64_t heads = 4, rows = tokens * heads, one = rule == DELTA_NONE || rule == MOMENTUM;
+    DeltaCase c = {.shape = {1, tokens, heads, heads, width, width, one ? 1 : width, 1,
+                             rule == MOMENTUM ? DELTA_KEY : (DeltaRemoval)rule, 1.0f},
+                   .rule = rule};
+    const double small = 1.0 / (double)width;
+    for (int side = 0; side < 2; side++) {
+        for (int i = 0; i < KEYED; i++) c.keys[side][i] = random_floats(rows * width, side ? 0.0 : small);
+        for (int i = 0; i < WIDE; i++) c.values[side][i] = random_floats(rows * width, side ? 0.0 : 1.0);
+        for (int i = 0; i < NUMBERS; i++) c.numbers[side][i] = random_floats(rows, side ? 0.0 : 0.1);
+    }
+    for (int64_t i = 0; i < rows * width; i++) c.keys[0][2][i] = 0.9f + c.keys[0][2][i];
+    for (int64_t i = 0; i < rows; i++) c.numbers[0][0][i] += 0.9f;
+    c.state = random_floats(delta_case_state(&c), 1.0), c.dstate = random_floats(delta_case_state(&c), 0.0);
+    c.snapshots = random_floats(delta_case_state(&c) * delta_chunks(&c.shape), 0.0);
+    const int64_t partial = rule == MOMENTUM ? kernel->momentum->partial_floats(&c.shape)
+                                             : kernel->delta->partial_floats(&c.shape);
+    c.partial = random_floats(partial, 0.0);
+    c.workspace = random_floats(rule == MOMENTUM ? kernel->momentum->workspace_floats(&c.shape)
+                                                 : kernel->delta->workspace_floats(&c.shape),
+                                0.0);
+    return c;
+}
+
+static void delta_case_free(DeltaCase *c) {
+    for (int side = 0; side < 2; side++) {
+        for (int i = 0; i < KEYED; i++) free(c->keys[side][i]);
+        for (int i = 0; i < WIDE; i++) free(c->values[side][i]);
+        for (int i = 0; i < NUMBERS; i++) free(c->numbers[side][i]);
+    }
+    float *all[] = {c->state, c->dstate, c->snapshots, c->partial, c->workspace};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
+}
+
+static void delta_case_run(DeltaCase *c, int backward) {
+    const DeltaShape *s = &c->shape;
+    float **k = c->keys[0], **v = c->values[0], **n = c->numbers[0], **dk = c->keys[1], **dv = c->values[1],
+          **dn = c->numbers[1];
+    const int one = s->decays == 1;
+    if (c->rule == MOMENTUM) {
+        const MomentumInput in = {k[0], k[1], k[3], v[0], n[0], n[1], n[2], n[3]};
+        const MomentumGradient d = {dk[0], dk[1], dk[3], dv[0], dn[0], dn[1], dn[2], dn[3]};
+        if (backward)
+            kernel->momentum->backward(s, &in, c->snapshots, v[1], &d, c->dstate, c->partial, c->workspace);
+        else
+            kernel->momentum->forward(s, &in, c->state, v[1], c->snapshots, c->workspace);
+        return;
+    }
+    const DeltaInput in = {k[0], k[1], v[0], one ? n[0] : k[2], n[1], k[3], k[4]};
+    const DeltaGradient d = {dk[0], dk[1], dv[0], one ? dn[0] : dk[2], dn[1], dk[3], dk[4]};
+    if (backward)
+        kernel->delta->backward(s, &in, c->snapshots, v[1], &d, c->dstate, c->partial, c->workspace);
+    else
+        kernel->delta->forward(s, &in, c->state, v[1], c->snapshots, c->workspace);
+}
+static void delta_forward_run(void *context) { delta_case_run(context, 0); }
+static void delta_backward_run(void *context) {
+    DeltaCase *c = context;
+    memset(c->dstate, 0, (size_t)delta_case_state(c) * sizeof(float));
+    delta_case_run(c, 1);
+}
+
+/* Instructions of the floor; flop count a multiply-add as two, a product as one. */
+static void delta_row(KernelReport *r, DeltaCase *c, int backward) {
+    static const char *const names[2][4] = {
+        {"delta.none", "delta.key", "delta.pair", "momentum"},
+        {"delta.none.backward", "delta.key.backward", "delta.pair.backward", "momentum.backward"}};
+    static const double instructions[2][4] = {{3.0, 4.0, 5.0, 6.0}, {8.0, 11.0, 14.0, 17.0}};
+    static const double flop[2][4] = {{5.0, 7.0, 9.0, 10.0}, {14.0, 20.0, 26.0, 30.0}};
+    const DeltaShape *s = &c->shape;
+    const double numbers = (double)(s->tokens * s->heads * s->keys * s->values);
+    char shape[48];
+    snprintf(shape, sizeof shape, "K=%lld V=%lld H=%lld T=%lld", (long long)s->keys, (long long)s->values,
+             (long long)s->heads, (long long)s->tokens);
+    const Timing t = timing_measure((Work){backward ? delta_backward_run : delta_forward_run, c},
+                                    KERNEL_NO_BAR, 1, r->rounds, KERNEL_LEAST);
+    const double floor = 2.0 * instructions[backward][c->rule] * numbers / t.peak;
+    const KernelRow row = {names[backward][c->rule], shape, "floor", 1, flop[backward][c->rule] * numbers,
+                           floor / t.seconds,        "-",   -1};
+    report_row(r, &row, &t);
+}
+
+static void delta_rows(KernelReport *r) {
+    static const int64_t widths[] = {32, 64, 128};
+    for (int rule = DELTA_NONE; rule <= MOMENTUM; rule++)
+        for (int i = 0; i < 3; i++) {
+            DeltaCase c = delta_case(rule, 512, widths[i]);
+            delta_row(r, &c, 0);
+            delta_case_run(&c, 0);
+            delta_row(r, &c, 1);
+            delta_case_free(&c);
+        }
+}
+
+const KernelBench kernel_bench_delta = {delta_rows, 1};
