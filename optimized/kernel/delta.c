@@ -23,6 +23,7 @@ static void delta_forward_task(const DeltaTask *t, float *state, float *o, float
         const DeltaToken token = next;
         if (snapshots && i % DELTA_CHUNK == 0)
             delta_tile_save(t, x->dS, snapshots + (head * delta_chunks(s) + i / DELTA_CHUNK) * matrix);
+        delta_token_soon(t, i + 4);
         if (i + 1 < s->tokens) next = delta_token(t, i + 1, x->token + (i + 1) % 2 * own);
         delta_written(t, &token, x->u, x->w);
         delta_token_step(t,

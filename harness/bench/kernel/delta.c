@@ -63,7 +63,7 @@ static void delta_case_free(DeltaCase *c) {
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free(all[i]);
 }
 
-static void delta_case_run(DeltaCase *c, int backward) {
+static void delta_case_run(DeltaCase *c, int backward, float *snapshots) {
     const DeltaShape *s = &c->shape;
     float **k = c->keys[0], **v = c->values[0], **n = c->numbers[0], **dk = c->keys[1], **dv = c->values[1],
           **dn = c->numbers[1];
@@ -72,23 +72,23 @@ static void delta_case_run(DeltaCase *c, int backward) {
         const MomentumInput in = {k[0], k[1], k[3], v[0], n[0], n[1], n[2], n[3]};
         const MomentumGradient d = {dk[0], dk[1], dk[3], dv[0], dn[0], dn[1], dn[2], dn[3]};
         if (backward)
-            kernel->momentum->backward(s, &in, c->snapshots, v[1], &d, c->dstate, c->partial, c->workspace);
+            kernel->momentum->backward(s, &in, snapshots, v[1], &d, c->dstate, c->partial, c->workspace);
         else
-            kernel->momentum->forward(s, &in, c->state, v[1], c->snapshots, c->workspace);
+            kernel->momentum->forward(s, &in, c->state, v[1], snapshots, c->workspace);
         return;
     }
     const DeltaInput in = {k[0], k[1], v[0], one ? n[0] : k[2], n[1], k[3], k[4]};
     const DeltaGradient d = {dk[0], dk[1], dv[0], one ? dn[0] : dk[2], dn[1], dk[3], dk[4]};
     if (backward)
-        kernel->delta->backward(s, &in, c->snapshots, v[1], &d, c->dstate, c->partial, c->workspace);
+        kernel->delta->backward(s, &in, snapshots, v[1], &d, c->dstate, c->partial, c->workspace);
     else
-        kernel->delta->forward(s, &in, c->state, v[1], c->snapshots, c->workspace);
+        kernel->delta->forward(s, &in, c->state, v[1], snapshots, c->workspace);
 }
-static void delta_forward_run(void *context) { delta_case_run(context, 0); }
+static void delta_forward_run(void *context) { delta_case_run(context, 0, 0); }
 static void delta_backward_run(void *context) {
     DeltaCase *c = context;
     memset(c->dstate, 0, (size_t)delta_case_state(c) * sizeof(float));
-    delta_case_run(c, 1);
+    delta_case_run(c, 1, c->snapshots);
 }
 
 /* Instructions of the floor; flop count a multiply-add as two, a product as one. */
@@ -117,7 +117,7 @@ static void delta_rows(KernelReport *r) {
         for (int i = 0; i < 3; i++) {
             DeltaCase c = delta_case(rule, 512, widths[i]);
             delta_row(r, &c, 0);
-            delta_case_run(&c, 0);
+            delta_case_run(&c, 0, c.snapshots);
             delta_row(r, &c, 1);
             delta_case_free(&c);
         }
