@@ -45,6 +45,9 @@ static void delta_forward(const DeltaShape *s, const DeltaInput *in, float *stat
 
 /* ---- backward ---- */
 
+/* One tile, and a key head for every head. */
+static int delta_whole(const DeltaShape *s) { return s->values <= DELTA_TILE && s->key_heads == s->heads; }
+
 static DeltaPartial delta_partial(const DeltaShape *s, int64_t tile, float *base, int64_t *floats) {
     const int64_t rows = s->batch * s->tokens * s->heads, tiles = (s->values + DELTA_TILE - 1) / DELTA_TILE;
     int64_t used = 0;
@@ -63,14 +66,15 @@ static DeltaPartial delta_partial(const DeltaShape *s, int64_t tile, float *base
 }
 
 static int64_t delta_partial_floats(const DeltaShape *s) {
-    int64_t floats;
-    delta_partial(s, 0, 0, &floats);
+    int64_t floats = 0;
+    if (!delta_whole(s)) delta_partial(s, 0, 0, &floats);
     return floats;
 }
 
 static void delta_back_token(const DeltaTask *t, const DeltaToken *x, int64_t place, const float *d_o,
                              const DeltaGradient *d, const DeltaPartial *p, const DeltaScratch *scratch) {
     delta_cotangent(t, x->row, d_o, scratch->cotangent);
+    delta_back_soon(t, x->row - 2 * t->shape->heads, d_o, d, p);
     DeltaBack y = {t,
                    x,
                    scratch->states + place * delta_ld(t->shape) * DELTA_TILE,
@@ -141,18 +145,20 @@ static void delta_gather_row(const DeltaShape *s, int64_t row, const DeltaPartia
 static void delta_backward(const DeltaShape *s, const DeltaInput *in, const float *snapshots,
                            const float *d_o, const DeltaGradient *d, float *dstate, float *partial,
                            float *workspace) {
+    const int whole = delta_whole(s);
+    const DeltaPartial own = {d->q, d->k, d->decay, d->a, d->b, d->rate, 1};
 #pragma omp parallel if (parallel_threads() > 1)
     {
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < delta_tasks(s); i++) {
             const DeltaTask t = delta_task(s, in, i);
             const DeltaScratch x = delta_own(s, workspace);
-            const DeltaPartial p = delta_partial(s, t.tile, partial, 0);
+            const DeltaPartial p = whole ? own : delta_partial(s, t.tile, partial, 0);
             delta_back_task(&t, snapshots, d_o, d, dstate, &p, &x);
         }
         const DeltaPartial p = delta_partial(s, 0, partial, 0);
 #pragma omp for schedule(static)
-        for (int64_t token = 0; token < s->batch * s->tokens; token++)
+        for (int64_t token = 0; token < (whole ? 0 : s->batch * s->tokens); token++)
             for (int64_t h = 0; h < s->heads; h++) delta_gather_row(s, token * s->heads + h, &p, d);
     }
 }

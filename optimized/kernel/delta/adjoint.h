@@ -30,10 +30,16 @@ static DeltaScratch delta_scratch(const DeltaShape *s, float *base, int64_t *flo
     return x;
 }
 
-/* The gradients that are sums over columns, by tile: batch x tokens x heads rows each. */
+/* The gradients that are sums over columns, by tile: batch x tokens x heads rows each; or, where nobody else adds to them,
+ * the gradients themselves. */
 typedef struct {
     float *q, *k, *decay, *a, *b, *rate;
+    int whole;
 } DeltaPartial;
+
+INLINE void delta_put(const DeltaPartial *p, float *to, Vec x, int64_t lanes) {
+    vec_store_n(to, p->whole ? vec_add(vec_load_n(to, lanes), x) : x, lanes);
+}
 
 /* What one token's way back needs of its tile. on_w, on_u: its cotangent times w and u. */
 typedef struct {
@@ -86,7 +92,8 @@ INLINE void delta_back_in(const DeltaBack *y, int64_t j, int N, DeltaRemoval rem
 INLINE Vec delta_back_out(const DeltaBack *y, int64_t first, int64_t end, int N, DeltaRemoval removal,
                           int decays, Vec one) {
     const int64_t block = VEC_LANES * VEC_LANES;
-    const float *k = y->x->k, *reading = y->x->reading, *factor = y->x->decay;
+    const float *k = y->x->k, *reading = y->x->reading, *factor = y->x->decay, *states = y->before;
+    float *const gradients = y->dS, *const ins = y->in, *const outs = y->out;
     const int single = y->task->shape->decays == 1;
     Vec o[4], du[4];
     for (int n = 0; n < N; n++) {
@@ -94,13 +101,13 @@ INLINE Vec delta_back_out(const DeltaBack *y, int64_t first, int64_t end, int N,
         du[n] = removal == DELTA_NONE ? vec_zero() : vec_load(y->du + 16 * n);
     }
     for (int64_t i = first; i < end; i++) {
-        float *in = y->in + i * VEC_LANES, *out = y->out + (i - first) * VEC_LANES;
+        float *in = ins + i * VEC_LANES, *out = outs + (i - first) * VEC_LANES;
         const Vec decay = vec_set1(decays ? factor[i] : 1.0f),
                   reads = vec_set1(removal == DELTA_NONE ? 0.0f : reading[i]);
         Vec on_q = vec_zero(), on_reading = vec_zero(), on_decay = vec_zero();
         for (int n = 0; n < N; n++) {
-            float *dS = y->dS + i * DELTA_TILE + 16 * n;
-            const Vec before = vec_load(y->before + i * DELTA_TILE + 16 * n);
+            float *dS = gradients + i * DELTA_TILE + 16 * n;
+            const Vec before = vec_load(states + i * DELTA_TILE + 16 * n);
             Vec d = vec_load(dS);
             on_q = vec_fma(before, o[n], on_q);
             if (decays) on_decay = vec_fma(before, d, on_decay);
@@ -173,14 +180,14 @@ static void delta_back_out_all(const DeltaBack *y, const DeltaPartial *p) {
         on_q = vec_fma(vec_load_n(y->x->k + i, lanes), vec_set1(y->on_w), on_q);
         if (s->removal == DELTA_PAIR) {
             on_q = vec_fma(vec_load_n(y->x->b + i, lanes), vec_set1(y->on_u), on_q);
-            vec_store_n(p->a + at, vec_sums(y->out + OUT_READING * block), lanes);
-            vec_store_n(p->b + at, vec_sums(in + IN_B * ld * VEC_LANES), lanes);
+            delta_put(p, p->a + at, vec_sums(y->out + OUT_READING * block), lanes);
+            delta_put(p, p->b + at, vec_sums(in + IN_B * ld * VEC_LANES), lanes);
         }
-        vec_store_n(p->q + at, on_q, lanes);
-        vec_store_n(p->k + at, vec_sums(in), lanes);
-        if (s->decays > 1) vec_store_n(p->decay + at, vec_sums(y->out + OUT_DECAY * block), lanes);
+        delta_put(p, p->q + at, on_q, lanes);
+        delta_put(p, p->k + at, vec_sums(in), lanes);
+        if (s->decays > 1) delta_put(p, p->decay + at, vec_sums(y->out + OUT_DECAY * block), lanes);
     }
-    if (s->decays == 1) p->decay[y->x->row] = vec_sum(one);
+    if (s->decays == 1) delta_put(p, p->decay + y->x->row, vec_set1(vec_sum(one)), 1);
 }
 
 /* dv, drate and, with DELTA_KEY, du of the token's columns. */
@@ -205,7 +212,22 @@ static void delta_back_values(DeltaBack *y, const DeltaGradient *d, const DeltaP
         on_w = vec_fma(o, vec_load(y->w + j), on_w);
         if (s->removal == DELTA_PAIR) on_u = vec_fma(o, vec_load(y->u + j), on_u);
     }
-    p->rate[row] = vec_sum(on_rate);
+    if (s->rates == 1) delta_put(p, p->rate + row, vec_set1(vec_sum(on_rate)), 1);
     y->on_w = vec_sum(on_w);
     y->on_u = vec_sum(on_u);
+}
+
+/* What the token of this row is going to need and to add to. */
+static void delta_back_soon(const DeltaTask *t, int64_t row, const float *d_o, const DeltaGradient *d,
+                            const DeltaPartial *p) {
+    const DeltaShape *s = t->shape;
+    if (row < 0) return;
+    delta_soon(d_o + row * s->values + t->c, t->columns);
+    delta_soon(d->v + row * s->values + t->c, t->columns);
+    delta_soon(p->q + row * s->keys, s->keys);
+    delta_soon(p->k + row * s->keys, s->keys);
+    if (s->decays > 1) delta_soon(p->decay + row * s->keys, s->keys);
+    if (s->removal != DELTA_PAIR) return;
+    delta_soon(p->a + row * s->keys, s->keys);
+    delta_soon(p->b + row * s->keys, s->keys);
 }

@@ -46,6 +46,11 @@ static void delta_tile_save(const DeltaTask *t, const float *S, float *state) {
                         vec_lanes(t->c + j, t->shape->values));
 }
 
+/* n floats that are wanted soon; rows of tokens lie too far apart for the CPU to see them coming. */
+INLINE void delta_soon(const float *row, int64_t n) {
+    FOR_VECTORS (i, n) __builtin_prefetch(row + i);
+}
+
 /* scale do of the tile's columns; zero behind them. */
 static void delta_cotangent(const DeltaTask *t, int64_t row, const float *d_o, float *to) {
     const DeltaShape *s = t->shape;

@@ -12,21 +12,17 @@ enum { DELTA_ROWS = 2 }; /* of `ld` floats in a token's own memory: decay, readi
 
 INLINE int64_t delta_ld(const DeltaShape *s) { return padded(s->keys); }
 
-/* Rows of a token that comes soon: they lie too far apart for the CPU to see them coming. */
 static void delta_token_soon(const DeltaTask *t, int64_t token) {
     const DeltaShape *s = t->shape;
     if (token >= s->tokens) return;
-    const int64_t at = delta_row(t, token) * s->keys, key = delta_key_row(t, token) * s->keys;
-    FOR_VECTORS (i, s->keys) {
-        __builtin_prefetch(t->in->k + key + i);
-        __builtin_prefetch(t->in->q + key + i);
-        if (s->decays > 1) __builtin_prefetch(t->in->decay + at + i);
-        if (s->removal != DELTA_PAIR) continue;
-        __builtin_prefetch(t->in->a + at + i);
-        __builtin_prefetch(t->in->b + at + i);
-    }
-    FOR_VECTORS (j, t->columns)
-        __builtin_prefetch(t->in->v + delta_row(t, token) * s->values + t->c + j);
+    const int64_t row = delta_row(t, token), at = row * s->keys, key = delta_key_row(t, token) * s->keys;
+    delta_soon(t->in->k + key, s->keys);
+    delta_soon(t->in->q + key, s->keys);
+    delta_soon(t->in->v + row * s->values + t->c, t->columns);
+    if (s->decays > 1) delta_soon(t->in->decay + at, s->keys);
+    if (s->removal != DELTA_PAIR) return;
+    delta_soon(t->in->a + at, s->keys);
+    delta_soon(t->in->b + at, s->keys);
 }
 
 static DeltaToken delta_token(const DeltaTask *t, int64_t token, float *own) {
