@@ -2,7 +2,7 @@
 # Passkeys right out of 40 for every relative and Titans' mixers (one training seed, all depths), best at 16K first; numbers in cells.
 set palette defined (0 "#e7937c", 0.5 "#fddbc7", 0.75 "#d1e5f0", 1 "#86b6d9")
 set cbrange [0:40]; unset colorbox; unset grid; unset key; unset border; set tics scale 0
-sorted = sprintf("%s/../sorted", results)
+sorted = output.".rows"
 system(sprintf("awk -F'\t' -f harness/plot/style/lengths.awk %s/needle-relatives.tsv %s/needle.tsv | LC_ALL=C sort -k2,2n -k3,3n -k4,4n -k5,5n -k1,1r > %s", results, results, sorted))
 n = int(system(sprintf("wc -l < %s", sorted)))
 if (kind eq "svg") set terminal svg size 640,(120+22*n) font "Helvetica,13" background rgb "white"; else set terminal pngcairo size 960,(180+33*n) font "Helvetica,16"
