@@ -8,7 +8,6 @@ typedef struct {
     int64_t row, vectors;
     const float *q, *k, *p;
     Vec keep, carry, rate, step;
-    float qk;
 } MomentumToken;
 
 static MomentumToken momentum_token(const DeltaTask *t, const MomentumInput *in, int64_t token) {
@@ -23,8 +22,7 @@ static MomentumToken momentum_token(const DeltaTask *t, const MomentumInput *in,
                            vec_set1(in->keep[row]),
                            vec_set1(in->carry[row]),
                            vec_set1(in->rate[row]),
-                           vec_set1(in->step[row]),
-                           flat_dot(K, in->q + key, in->k + key)};
+                           vec_set1(in->step[row])};
 }
 
 /* 16 numbers of the token's row of values from column c of the tile on, zero behind them. */
@@ -38,36 +36,37 @@ INLINE Vec momentum_row(const MomentumToken *x, const float *rows, int64_t c) {
 INLINE void momentum_step(const MomentumToken *x, int64_t j, int N, int64_t matrix, const float *S,
                           float *after, float *o, float *error) {
     const DeltaShape *s = x->task->shape;
-    Vec u[4], on_s[4], on_m[4], e[4];
-    for (int n = 0; n < N; n++) u[n] = on_s[n] = on_m[n] = vec_zero();
-    for (int64_t i = 0; i < s->keys; i++) {
-        const Vec p = vec_set1(x->p[i]), q = vec_set1(x->q[i]);
-        for (int n = 0; n < N; n++) {
-            const int64_t at = i * DELTA_TILE + j + 16 * n;
-            const Vec state = vec_load(S + at);
-            u[n] = vec_fma(p, state, u[n]);
-            on_s[n] = vec_fma(q, state, on_s[n]);
-            on_m[n] = vec_fma(q, vec_load(S + matrix + at), on_m[n]);
-        }
+    const int64_t keys = s->keys;
+    const float *p = x->p, *q = x->q, *k = x->k, *from = S + j;
+    float *to = after + j;
+    const Vec keep = x->keep, carry = x->carry, rate = x->rate;
+    Vec read[4], e[4];
+    for (int n = 0; n < N; n++) read[n] = e[n] = vec_zero();
+    for (int64_t i = 0; i < keys; i++) {
+        const Vec reads = vec_set1(p[i]);
+        for (int n = 0; n < N; n++) e[n] = vec_fma(reads, vec_load(from + i * DELTA_TILE + 16 * n), e[n]);
     }
     for (int n = 0; n < N; n++) {
         const int64_t lanes = vec_lanes(j + 16 * n, x->task->columns);
-        e[n] = vec_first(vec_sub(u[n], momentum_row(x, x->in->v, j + 16 * n)), lanes > 0 ? lanes : 0);
-        const Vec moved = vec_fma(vec_mul(x->step, vec_set1(x->qk)), e[n], vec_mul(x->carry, on_m[n]));
-        const Vec read = vec_fnma(x->rate, moved, vec_mul(x->keep, on_s[n]));
+        e[n] = vec_first(vec_sub(e[n], momentum_row(x, x->in->v, j + 16 * n)), lanes > 0 ? lanes : 0);
         if (error) vec_store(error + j + 16 * n, e[n]);
-        if (o && lanes > 0)
-            vec_store_n(o + x->row * s->values + x->task->c + j + 16 * n, vec_mul(vec_set1(s->scale), read),
-                        lanes);
     }
-    for (int64_t i = 0; i < s->keys; i++) {
-        const Vec k = vec_mul(x->step, vec_set1(x->k[i]));
+    for (int64_t i = 0; i < keys; i++) {
+        const Vec writes = vec_mul(x->step, vec_set1(k[i])), asks = vec_set1(q[i]);
         for (int n = 0; n < N; n++) {
-            const int64_t at = i * DELTA_TILE + j + 16 * n;
-            const Vec momentum = vec_fma(k, e[n], vec_mul(x->carry, vec_load(S + matrix + at)));
-            vec_store(after + matrix + at, momentum);
-            vec_store(after + at, vec_fnma(x->rate, momentum, vec_mul(x->keep, vec_load(S + at))));
+            const int64_t at = i * DELTA_TILE + 16 * n;
+            const Vec momentum = vec_fma(writes, e[n], vec_mul(carry, vec_load(from + matrix + at)));
+            const Vec state = vec_fnma(rate, momentum, vec_mul(keep, vec_load(from + at)));
+            read[n] = vec_fma(asks, state, read[n]);
+            vec_store(to + matrix + at, momentum);
+            vec_store(to + at, state);
         }
+    }
+    for (int n = 0; n < N && o; n++) {
+        const int64_t lanes = vec_lanes(j + 16 * n, x->task->columns);
+        if (lanes > 0)
+            vec_store_n(o + x->row * s->values + x->task->c + j + 16 * n,
+                        vec_mul(vec_set1(s->scale), read[n]), lanes);
     }
 }
 
@@ -173,42 +172,43 @@ static int64_t momentum_partial_floats(const DeltaShape *s) {
     return floats;
 }
 
-/* One token on its way back: the states before and after it, their gradients. The sums over everything grow in keep,
- * carry, rate, step. */
+/* One token on its way back: the states before and after it, their gradients. The sums over everything are kept for every
+ * vector of columns, so that their order does not depend on how many go at once, and added from left to right. */
 typedef struct {
     const MomentumToken *x;
     const MomentumScratch *scratch;
     const float *before, *after, *error;
     int64_t matrix, ld;
-    Vec keep, carry, rate, step;
+    float keep[DELTA_TILE], carry[DELTA_TILE], rate[DELTA_TILE], step[DELTA_TILE];
 } MomentumBack;
 
 /* dS += q do; dM -= rate dS, which is then the whole gradient of M'; de = step k dM. */
 INLINE void momentum_back_write(MomentumBack *y, int64_t j, int N) {
-    const DeltaShape *s = y->x->task->shape;
-    float *dS = y->scratch->d, *dM = dS + y->matrix;
-    Vec o[4], e[4], de[4];
+    const int64_t keys = y->x->task->shape->keys, block = y->ld * VEC_LANES, matrix = y->matrix;
+    const float *q = y->x->q, *k = y->x->k, *before = y->before + j, *after = y->after + j;
+    float *dS = y->scratch->d + j, *dM = dS + matrix, *sums = y->scratch->sums;
+    const Vec factor = y->x->rate;
+    Vec o[4], e[4], de[4], keep[4], carry[4], rate[4];
     for (int n = 0; n < N; n++) {
         o[n] = vec_load(y->scratch->cotangent + j + 16 * n);
         e[n] = vec_load(y->error + j + 16 * n);
-        de[n] = vec_zero();
+        de[n] = keep[n] = carry[n] = rate[n] = vec_zero();
     }
-    for (int64_t i = 0; i < s->keys; i++) {
-        float *sum = y->scratch->sums + i * VEC_LANES;
-        const int64_t block = y->ld * VEC_LANES;
-        const Vec q = vec_set1(y->x->q[i]), k = vec_set1(y->x->k[i]);
+    for (int64_t i = 0; i < keys; i++) {
+        float *sum = sums + i * VEC_LANES;
+        const Vec asks = vec_set1(q[i]), writes = vec_set1(k[i]);
         Vec on_q = j ? vec_load(sum + SUM_Q * block) : vec_zero();
         Vec on_k = j ? vec_load(sum + SUM_K * block) : vec_zero();
         for (int n = 0; n < N; n++) {
-            const int64_t at = i * DELTA_TILE + j + 16 * n;
-            const Vec ds = vec_fma(q, o[n], vec_load(dS + at)),
-                      dm = vec_fnma(y->x->rate, ds, vec_load(dM + at));
-            on_q = vec_fma(vec_load(y->after + at), o[n], on_q);
+            const int64_t at = i * DELTA_TILE + 16 * n;
+            const Vec ds = vec_fma(asks, o[n], vec_load(dS + at)),
+                      dm = vec_fnma(factor, ds, vec_load(dM + at));
+            on_q = vec_fma(vec_load(after + at), o[n], on_q);
             on_k = vec_fma(dm, e[n], on_k);
-            de[n] = vec_fma(k, dm, de[n]);
-            y->keep = vec_fma(ds, vec_load(y->before + at), y->keep);
-            y->rate = vec_fnma(ds, vec_load(y->after + y->matrix + at), y->rate);
-            y->carry = vec_fma(dm, vec_load(y->before + y->matrix + at), y->carry);
+            de[n] = vec_fma(writes, dm, de[n]);
+            keep[n] = vec_fma(ds, vec_load(before + at), keep[n]);
+            rate[n] = vec_fnma(ds, vec_load(after + matrix + at), rate[n]);
+            carry[n] = vec_fma(dm, vec_load(before + matrix + at), carry[n]);
             vec_store(dS + at, ds);
             vec_store(dM + at, dm);
         }
@@ -216,35 +216,50 @@ INLINE void momentum_back_write(MomentumBack *y, int64_t j, int N) {
         vec_store(sum + SUM_K * block, on_k);
     }
     for (int n = 0; n < N; n++) {
-        y->step = vec_fma(de[n], e[n], y->step);
-        vec_store(y->scratch->derror + j + 16 * n, vec_mul(y->x->step, de[n]));
+        const int64_t at = j + 16 * n;
+        vec_store(y->step + at, vec_mul(de[n], e[n]));
+        vec_store(y->keep + at, keep[n]);
+        vec_store(y->carry + at, carry[n]);
+        vec_store(y->rate + at, rate[n]);
+        vec_store(y->scratch->derror + at, vec_mul(y->x->step, de[n]));
     }
 }
 
 /* dS = keep dS + p de, dM = carry dM, and the sums over columns of S de. */
 INLINE void momentum_back_read(const MomentumBack *y, int64_t j, int N) {
-    const DeltaShape *s = y->x->task->shape;
-    float *dS = y->scratch->d, *dM = dS + y->matrix;
+    const int64_t keys = y->x->task->shape->keys;
+    const float *p = y->x->p, *before = y->before + j;
+    float *dS = y->scratch->d + j, *dM = dS + y->matrix, *sums = y->scratch->sums + SUM_P * y->ld * VEC_LANES;
+    const Vec keep = y->x->keep, carry = y->x->carry;
     Vec de[4];
     for (int n = 0; n < N; n++) de[n] = vec_load(y->scratch->derror + j + 16 * n);
-    for (int64_t i = 0; i < s->keys; i++) {
-        float *sum = y->scratch->sums + (SUM_P * y->ld + i) * VEC_LANES;
-        const Vec p = vec_set1(y->x->p[i]);
+    for (int64_t i = 0; i < keys; i++) {
+        float *sum = sums + i * VEC_LANES;
+        const Vec reads = vec_set1(p[i]);
         Vec on_p = j ? vec_load(sum) : vec_zero();
         for (int n = 0; n < N; n++) {
-            const int64_t at = i * DELTA_TILE + j + 16 * n;
-            on_p = vec_fma(vec_load(y->before + at), de[n], on_p);
-            vec_store(dS + at, vec_fma(p, de[n], vec_mul(y->x->keep, vec_load(dS + at))));
-            vec_store(dM + at, vec_mul(y->x->carry, vec_load(dM + at)));
+            const int64_t at = i * DELTA_TILE + 16 * n;
+            on_p = vec_fma(vec_load(before + at), de[n], on_p);
+            vec_store(dS + at, vec_fma(reads, de[n], vec_mul(keep, vec_load(dS + at))));
+            vec_store(dM + at, vec_mul(carry, vec_load(dM + at)));
         }
         vec_store(sum, on_p);
     }
 }
 
-/* Vector by vector from left to right: sums over everything go the same way on every instruction set. */
+/* From left to right, as every sum over columns goes. */
 static void momentum_back_passes(MomentumBack *y) {
-    for (int64_t j = 0; j < y->x->vectors; j++) momentum_back_write(y, 16 * j, 1);
-    for (int64_t j = 0; j < y->x->vectors; j++) momentum_back_read(y, 16 * j, 1);
+    int64_t j = 0;
+    for (; j + DELTA_VECS <= y->x->vectors; j += DELTA_VECS) momentum_back_write(y, 16 * j, DELTA_VECS);
+    for (; j < y->x->vectors; j++) momentum_back_write(y, 16 * j, 1);
+    for (j = 0; j + DELTA_VECS <= y->x->vectors; j += DELTA_VECS) momentum_back_read(y, 16 * j, DELTA_VECS);
+    for (; j < y->x->vectors; j++) momentum_back_read(y, 16 * j, 1);
+}
+
+static float momentum_total(const MomentumBack *y, const float *sums) {
+    Vec total = vec_zero();
+    for (int64_t j = 0; j < y->x->vectors; j++) total = vec_add(total, vec_load(sums + 16 * j));
+    return vec_sum(total);
 }
 
 static void momentum_back_token(const MomentumToken *x, const MomentumScratch *scratch, int64_t place,
@@ -259,10 +274,10 @@ static void momentum_back_token(const MomentumToken *x, const MomentumScratch *s
                       scratch->error + place * DELTA_TILE,
                       matrix,
                       ld,
-                      vec_zero(),
-                      vec_zero(),
-                      vec_zero(),
-                      vec_zero()};
+                      {0},
+                      {0},
+                      {0},
+                      {0}};
     delta_cotangent(t, x->row, d_o, scratch->cotangent);
     momentum_back_passes(&y);
     for (int64_t j = 0; j < t->columns; j += VEC_LANES) {
@@ -277,10 +292,10 @@ static void momentum_back_token(const MomentumToken *x, const MomentumScratch *s
         vec_store_n(p->k + at, vec_mul(x->step, vec_sums(sums + SUM_K * block)), lanes);
         vec_store_n(p->p + at, vec_sums(sums + SUM_P * block), lanes);
     }
-    p->keep[x->row] = vec_sum(y.keep);
-    p->carry[x->row] = vec_sum(y.carry);
-    p->rate[x->row] = vec_sum(y.rate);
-    p->step[x->row] = vec_sum(y.step);
+    p->keep[x->row] = momentum_total(&y, y.keep);
+    p->carry[x->row] = momentum_total(&y, y.carry);
+    p->rate[x->row] = momentum_total(&y, y.rate);
+    p->step[x->row] = momentum_total(&y, y.step);
 }
 
 static void momentum_back_chunk(const DeltaTask *t, const MomentumInput *in, int64_t chunk,
