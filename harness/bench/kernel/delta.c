@@ -6,8 +6,8 @@
  *   pair      forward   u and b u 2 more; backward: both again 2, b, a, du and into the state's gradient 4
  *   momentum  forward   the error 1, M 2, S 2, the output 1
  *             backward  error, M and S again 5, gradients of S and M 5, of q, k, p, v 4, of keep, carry and rate 3
- * Loads and stores fit beside them: two and one at a time. What is done once per token and the sums of lanes of q, k,
- * decay, a, b, p are not in it. Rule `none` has one decay per head, the others one per key. */
+ * Loads, stores, what is done once per token, and the sums of lanes of q, k, decay, a, b, p are not in it; forward rows keep
+ * no snapshots. Rule `none` has one decay per head, the others one per key. */
 #include "bench/kernel/kernel.h"
 #include "base/dispatch.h"
 
