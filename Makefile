@@ -58,7 +58,7 @@ $(shell harness/make/generate.sh $(GEN) "$(ISAS)" $(EMULATED_AVX512) \
 all: $(BUILD)/titans
 
 help:
-	@echo 'make verify         every check (three to six minutes with what it builds; JOBS=n)'
+	@echo 'make verify         every check (six to ten minutes with what it builds; JOBS=n)'
 	@echo 'make bench          find needles, measure speed, memory, kernels, draw (about 25 minutes; QUICK=1: two)'
 	@echo 'make install        program, library, header, man pages under PREFIX (DESTDIR honoured); make uninstall'
 	@echo 'make plots          redraw results/figures from results/*.tsv (KINDS="svg png": pictures too)'
