@@ -30,7 +30,7 @@ static int64_t gate_values(const Call *c) { return dim_or(c, "output_gate", 1) ?
 #define LAYER_X                                                                                              \
     { "x", NULL, "tokens width", NUMBER, "rows" }
 #define LAYER_EPS                                                                                            \
-    { "eps", NULL, "1", LIMIT, "added to the mean square in the norm of the output" }
+    { "eps", NULL, "1", LIMIT, "added to the mean square in the norm of the output", 1e-6 }
 #define WEIGHT(name, columns, meaning)                                                                       \
     { name, NULL, "width " columns, NUMBER, meaning }
 #define SHORT_FILTER(name, columns)                                                                          \

@@ -55,24 +55,26 @@ static const real *param_take(const real **params, int64_t n) {
     return p;
 }
 
-/* A number of the configuration that a mixer reads: the model's input of that name, or where it has none (eps of the
- * relatives) their default. */
-static const real *block_limit(const Call *c, const char *name, const real *otherwise) {
-    return argument_find(c->equation->in, name) < 0 ? otherwise : in(c, name);
+/* A number of the configuration that a mixer reads: the model's input of that name, or where it has none the mixer's
+ * default, for which there is room in `own`. */
+static const real *block_limit(const Call *c, const Argument *a, real *own) {
+    if (argument_find(c->equation->in, a->name) >= 0) return in(c, a->name);
+    if (a->initial <= 0) call_fail(c, "default of", a->name);
+    *own = R(a->initial);
+    return own;
 }
 
 /* x += mixer(rms_norm(x)): x (T x D); parameters: gain (D), the mixer's tensors in its equation's order. */
 static void mixer_residual(const Call *c, Block *b, const real **params, real *x) {
     int64_t T = dim(c, "tokens"), D = dim(c, "width"), n = T * D;
     const void *args[EQUATION_ARGUMENTS];
-    real *normed = R_NEW(n), *o = R_NEW(n), eps = R(1e-6);
+    real *normed = R_NEW(n), *o = R_NEW(n), own[EQUATION_ARGUMENTS];
     void *result[1] = {o};
     rms_norm(T, D, x, param_take(params, D), normed);
     args[0] = normed;
     for (int i = 1; b->call.equation->in[i].name; i++) {
         const Argument *a = &b->call.equation->in[i];
-        args[i] =
-            a->role == LIMIT ? block_limit(c, a->name, &eps) : param_take(params, call_size(&b->call, a));
+        args[i] = a->role == LIMIT ? block_limit(c, a, &own[i]) : param_take(params, call_size(&b->call, a));
     }
     b->call.in = args;
     b->call.out = result;

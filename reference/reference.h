@@ -47,6 +47,7 @@ typedef struct Argument {
     const char *name, *symbol, *shape;
     Role role;
     const char *meaning;
+    double initial; /* of a LIMIT: the configuration's default, for models that do not have it as an input */
 } Argument;
 
 /* One evaluation. dims: the given ones, the equation's own in their order and then those of `mixer`, the mixer

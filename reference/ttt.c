@@ -346,7 +346,7 @@ static const Dimension ttt_mlp_loss_dims[] = {HEAD_WIDTH, TTT_HIDDEN, DIMENSION_
         "ln_bias", NULL, "heads head_width", NUMBER, "its bias"                                              \
     }
 #define TTT_EPS                                                                                              \
-    { "eps", NULL, "1", LIMIT, "eps of the norms" }
+    { "eps", NULL, "1", LIMIT, "eps of the norms", 1e-6 }
 #define TTT_TOKENS                                                                                           \
     {"q", NULL, "tokens heads head_width", NUMBER, "queries"},                                               \
         {"k", NULL, "tokens heads head_width", NUMBER, "keys"},                                              \
@@ -413,12 +413,12 @@ static const Argument ttt_mlp_loss_out[] = {TTT_LOSS,
         {"b_rate", NULL, "heads", NUMBER, "its bias"}, {                                                     \
         "learn_t", NULL, "mini_batch", NUMBER, "added to 1 / t, t the place in the mini-batch"               \
     }
-#define TTT_OUTPUT                                                                                           \
+#define TTT_OUTPUT(rate)                                                                                     \
     TTT_LN, {"gain", NULL, "width", GAIN, "gain of the post-norm"},                                          \
         {"bias", NULL, "width", NUMBER, "its bias"},                                                         \
         {"wz", NULL, "gate_rows width", NUMBER, "output gate before gelu (tanh form)"},                      \
-        SQUARE("wo", NULL, "output map"), {"base_rate", NULL, "1", LIMIT, "largest rate, times head_width"}, \
-        TTT_EPS
+        SQUARE("wo", NULL, "output map"),                                                                    \
+        {"base_rate", NULL, "1", LIMIT, "largest rate, times head_width", rate}, TTT_EPS
 #define TTT_MIXER_FORMULA                                                                                    \
     "q = rope(x W_Q), k = rope(x W_K) with positions that start again at 0 in every mini-batch, v = x "      \
     "W_V;\n"                                                                                                 \

@@ -2,6 +2,7 @@
 #include "equation/cases.h"
 #include "equation/describe.h"
 #include "ledger.h"
+#include "model/model.h"
 #include "test_reference.h"
 
 /* The description of an equation, to be given to free(). */
@@ -208,4 +209,24 @@ Test(describe, rules_between_dimensions_are_told_and_kept) {
         free(text);
     }
     ledger_record("describe", "rules", sizeof broken / sizeof *broken, 0);
+}
+
+/* A model around a mixer takes numbers that it does not have as inputs from the mixer: they are the configuration's. */
+Test(describe, numbers_of_the_configuration_have_its_defaults) {
+    const Equation *model = oracle_lookup(&reference_double, "language_model");
+    int64_t checks = 0;
+    for (int i = 0; mixer_at(i); i++) {
+        const Equation *e = oracle_mixer(mixer_at(i)->name);
+        Config c;
+        char message[256];
+        cr_assert(!config_defaults(&c, mixer_at(i)->name, message, sizeof message), "%s", message);
+        for (const Argument *a = e ? e->in : NULL; a && a->name; a++) {
+            if (a->role != LIMIT || argument_find(model->in, a->name) >= 0) continue;
+            cr_assert(a->initial == config_number(&c, a->name), "%s: %s is %g, in a configuration %g",
+                      e->name, a->name, a->initial, config_number(&c, a->name));
+            checks++;
+        }
+    }
+    cr_assert(checks > 0);
+    ledger_record("describe", "defaults of the configuration", checks, 0);
 }

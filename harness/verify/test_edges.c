@@ -65,7 +65,7 @@ Test(edges, norm_of_rows_is_that_of_each_row) {
     int64_t checks = 0;
     for (int k = 0; next_isa(&k);)
         for (int i = 0; i < 8; i++) {
-            NormShape s = {sizes[i / 2][0], sizes[i / 2][1], sizes[i / 2][2]};
+            NormShape s = {sizes[i / 2][0], sizes[i / 2][1], sizes[i / 2][2], 0, 0, 0, NORM_EPS};
             const int64_t row = s.groups * s.width, n = s.rows * row;
             float *gain = numbers(row, 1, 1), *dgain = numbers(row, 1, 2), *dgain_one = copied(dgain, row),
                   *workspace = run_array(2 * s.rows * s.groups, NAN), *x[NORMS], *one[NORMS];

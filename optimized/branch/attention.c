@@ -30,14 +30,8 @@ AttendShape attention_branch_shape(const MixerCall *call, int64_t window, int64_
     return shape;
 }
 
-Tensor *attention_branch_zeros(const MixerCall *call, int64_t rows, int64_t cols) {
-    Tensor *zeros = arena_take(call->tape->arena, sizeof *zeros);
-    *zeros = (Tensor){rows, cols, arena_zeros(call->tape->arena, rows * cols), 0};
-    return zeros;
-}
-
 Tensor *attention_branch_cache(const MixerCall *call, const AttendShape *shape) {
-    return attention_branch_zeros(call, shape->batch * shape->heads, kernel->attend->cache_floats(shape));
+    return tape_constant(call->tape, shape->batch * shape->heads, kernel->attend->cache_floats(shape));
 }
 
 void attention_branch_prefix(const MixerCall *call, Tensor *parameter, Tensor *persistent,

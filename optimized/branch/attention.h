@@ -22,9 +22,6 @@ void attention_branch_start_at_self(double self, Tensor *parameter);
 AttendShape attention_branch_shape(const MixerCall *call, int64_t window, int64_t prefix, int64_t extra);
 Tensor *attention_branch_cache(const MixerCall *call, const AttendShape *shape);
 
-/* rows x cols zeros for a slot of the state. */
-Tensor *attention_branch_zeros(const MixerCall *call, int64_t rows, int64_t cols);
-
 /* q, k, v of u's rows, whose angles are given; no prefix. */
 AttentionInput attention_branch_input(const MixerCall *call, Tensor *parameter, Tensor *u,
                                       const float *angles);

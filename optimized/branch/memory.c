@@ -108,23 +108,18 @@ void memory_branch_initialise(const Config *c, const MemoryOptions *o, Tensor *p
                                                                 : o->eta_bias);
 }
 
-static Tensor *memory_zeros(const MixerCall *call, int64_t rows, int64_t cols) {
-    Tensor *zeros = tape_tensor(call->tape, rows, cols);
-    memset(zeros->data, 0, (size_t)(rows * cols) * sizeof(float));
-    return zeros;
-}
-
 static int64_t tail_rows(int64_t taps) { return taps > 1 ? taps - 1 : 0; }
 
 Tensor *memory_branch_tail(const MixerCall *call, int64_t taps) {
-    return memory_zeros(call, call->batch * tail_rows(taps), call->config->width);
+    return tape_zeros(call->tape, call->batch * tail_rows(taps), call->config->width);
 }
 
 void memory_branch_start(const MixerCall *call, const MemoryOptions *o, Tensor *parameter, Tensor **slot) {
     const GateShape gates = memory_gate_shape(call->config, o, 1);
     slot[MEMORY_SLOT_STATE] = op_memory_start(call->tape, parameter + M0, call->batch, parameter[M0].cols);
     for (int i = 0; i < 3; i++) slot[MEMORY_SLOT_TAIL + i] = memory_branch_tail(call, o->taps);
-    slot[MEMORY_SLOT_HELD] = o->gates_per_chunk ? memory_zeros(call, call->batch, gates_columns(&gates)) : 0;
+    slot[MEMORY_SLOT_HELD] =
+        o->gates_per_chunk ? tape_zeros(call->tape, call->batch, gates_columns(&gates)) : 0;
 }
 
 Tensor *memory_branch_project(const MixerCall *call, int64_t taps, Tensor *weight, Tensor *convolution,

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 int recurrent_settle(const Config *c, RecurrentOptions *o, char *message, size_t size) {
     if ((!o->key_width || !o->value_width) && c->width % c->heads)
@@ -47,18 +46,12 @@ void recurrent_output_map(ParameterList *list, int layer, const Config *c, int64
     named(list, layer, "wo", rows, c->width, 0.5 / sqrt((double)rows));
 }
 
-Tensor *recurrent_zeros(const MixerCall *call, int64_t rows, int64_t columns) {
-    Tensor *zeros = tape_tensor(call->tape, rows, columns);
-    memset(zeros->data, 0, (size_t)(rows * columns) * sizeof(float));
-    return zeros;
-}
-
 Tensor *recurrent_tail(const MixerCall *call, const RecurrentOptions *o, int64_t columns) {
-    return recurrent_zeros(call, call->batch * (o->taps > 1 ? o->taps - 1 : 0), columns);
+    return tape_zeros(call->tape, call->batch * (o->taps > 1 ? o->taps - 1 : 0), columns);
 }
 
 Tensor *recurrent_state(const MixerCall *call, int64_t keys, int64_t values) {
-    return recurrent_zeros(call, call->batch * call->config->heads, keys * values);
+    return tape_zeros(call->tape, call->batch * call->config->heads, keys * values);
 }
 
 Tensor *recurrent_input(const MixerCall *call, const RecurrentOptions *o, Tensor *x,
@@ -74,12 +67,10 @@ Tensor *recurrent_input(const MixerCall *call, const RecurrentOptions *o, Tensor
 
 Tensor *recurrent_unit(const MixerCall *call, Tensor *x, int64_t heads, double eps) {
     const int64_t width = x->cols / heads;
-    float *ones = arena_floats(call->tape->arena, width);
-    for (int64_t i = 0; i < width; i++) ones[i] = (float)(1.0 / sqrt((double)width));
-    Tensor gain = {1, width, ones, 0}, *kept = arena_take(call->tape->arena, sizeof *kept);
-    *kept = gain;
+    Tensor *gain = tape_constant(call->tape, 1, width);
+    for (int64_t i = 0; i < width; i++) gain->data[i] = (float)(1.0 / sqrt((double)width));
     const NormShape shape = {x->rows, heads, width, 1, 0, 0, (float)(eps / (double)width)};
-    return op_norm_of(call->tape, &shape, x, kept, 0);
+    return op_norm_of(call->tape, &shape, x, gain, 0);
 }
 
 enum { WQ, WK, WV, CONV_Q, CONV_K, CONV_V };
@@ -156,6 +147,11 @@ void recurrent_start_decay(Tensor *a_log, Tensor *dt_bias) {
         const double dt = exp(log(1e-3) + (log(1e-1) - log(1e-3)) * ((double)i + 0.5) / (double)n);
         dt_bias->data[i] = (float)(dt + log(-expm1(-dt)));
     }
+}
+
+int64_t recurrent_split(const Config *c) {
+    (void)c;
+    return 1;
 }
 
 double recurrent_flops(const Mixer *mixer, const Config *c, const RecurrentOptions *o, double rule) {

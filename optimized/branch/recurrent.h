@@ -40,7 +40,6 @@ void recurrent_output_map(ParameterList *list, int layer, const Config *config, 
 
 /* Slots: the state, then tails of convolutions. */
 enum { RECURRENT_STATE, RECURRENT_TAIL };
-Tensor *recurrent_zeros(const MixerCall *call, int64_t rows, int64_t columns);
 Tensor *recurrent_tail(const MixerCall *call, const RecurrentOptions *o, int64_t columns);
 Tensor *recurrent_state(const MixerCall *call, int64_t keys, int64_t values);
 
@@ -82,6 +81,9 @@ Tensor *recurrent_decay_of(const MixerCall *call, Tensor *step, Tensor *a_log); 
 
 /* Random starts of the authors: a_log = log of 1 .. 16 over the heads; dt_bias so that softplus gives 1e-3 .. 1e-1. */
 void recurrent_start_decay(Tensor *a_log, Tensor *dt_bias);
+
+/* Tokens after which a recorded sequence may be cut: any number. */
+int64_t recurrent_split(const Config *config);
 
 /* Useful flop per token: all maps and filters that `parameters` adds, and `rule` flop for every number of a state. */
 double recurrent_flops(const Mixer *mixer, const Config *config, const RecurrentOptions *o, double rule);

@@ -53,16 +53,10 @@ void scan_branch_initialise(const Config *c, const ScanOptions *o, ScanKind kind
         parameter[A_LOG].data[i] = (float)portable_log((double)(i / D + 1));
 }
 
-static Tensor *zeros(const MixerCall *call, int64_t rows, int64_t cols) {
-    Tensor *x = tape_tensor(call->tape, rows, cols);
-    memset(x->data, 0, (size_t)(rows * cols) * sizeof(float));
-    return x;
-}
-
 void scan_branch_start(const MixerCall *call, const ScanOptions *o) {
     const int64_t D = channels(call->config, o);
-    call->state->slot[SLOT_STATE] = zeros(call, call->batch * o->states, D);
-    call->state->slot[SLOT_TAIL] = zeros(call, call->batch * (o->taps - 1), D);
+    call->state->slot[SLOT_STATE] = tape_zeros(call->tape, call->batch * o->states, D);
+    call->state->slot[SLOT_TAIL] = tape_zeros(call->tape, call->batch * (o->taps - 1), D);
 }
 
 /* silu(conv(x Wx) + b_conv); the tail of the next call is kept. */

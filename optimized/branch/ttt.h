@@ -21,7 +21,7 @@ typedef struct {
                   "tokens whose inner gradients are taken at one state"),                                    \
         INTEGER_FIELD(S, output_gate, "output_gate", 0, 1, 0, "1: reads are multiplied by gelu(x W_Z)"),     \
         REAL_FIELD(S, base_rate, "base_rate", 0, 1e3, rate, "largest inner rate, times head width"),         \
-        REAL_FIELD(S, eps, "eps", 0, 1e3, 1e-6, "eps of the norms")
+        REAL_FIELD(S, eps, "eps", 1e-30, 1e3, 1e-6, "eps of the norms")
 
 enum { TTT_BRANCH_SLOTS = 1 };
 

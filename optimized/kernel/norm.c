@@ -2,15 +2,13 @@
 #include "base/parallel.h"
 #include "vec/rows.h"
 
-#define RMS_EPS 1e-6f
-
 /* A group's mean (0 unless it is taken off) and 1 / sqrt(mean square + eps). */
 typedef struct {
     float mean, inverse;
 } Moments;
 
 static Moments norm_moments(const NormShape *s, const float *x) {
-    const float n = (float)s->width, eps = s->eps > 0.0f ? s->eps : RMS_EPS;
+    const float n = (float)s->width, eps = s->eps;
     Moments m = {0.0f, 0.0f};
     if (!s->centred) return (Moments){0.0f, inverse_root(flat_dot(s->width, x, x) / n + eps)};
     Vec sum = vec_zero(), square = vec_zero();

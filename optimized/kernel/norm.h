@@ -8,12 +8,13 @@
  *   centred   the group's mean is taken off x first (a group norm)
  *   sigmoid   the gate is sigma(z)
  *   shared    one gain for all groups
- *   eps       0: 1e-6
+ *   eps       inside the root; NORM_EPS where no option says otherwise
  *   x, z, y   rows x groups x width      gain   groups x width, shared: width     z, dz NULL when there is no gate
  *   workspace (backward)  2 x rows x groups
  *
  * One group of width D is the model's RMS norm; groups = heads is the gated output of the memory. backward
  * adds to dx, dgain (NULL: a gain that is not trained), dz. Flop: about 5 (10 with gate) per element. Reference: rms_norm, norm_gate. */
+#define NORM_EPS 1e-6f
 typedef struct {
     int64_t rows, groups, width;
     int shared, centred, sigmoid;

@@ -38,7 +38,7 @@ static BlocksShape bigbird_shape(const Config *c, int64_t batch, int64_t capacit
 static void bigbird_start(const MixerCall *call) {
     const BlocksShape shape = bigbird_shape(call->config, call->batch, call->capacity);
     call->state->slot[0] =
-        attention_branch_zeros(call, shape.batch * shape.heads, kernel->blocks->cache_floats(&shape));
+        tape_constant(call->tape, shape.batch * shape.heads, kernel->blocks->cache_floats(&shape));
 }
 
 static Tensor *bigbird_forward(const MixerCall *call, Tensor *x) {

@@ -47,8 +47,8 @@ static void linformer_start(const MixerCall *call) {
     const int64_t rows = call->batch * linformer_options(call->config)->segment;
     Tensor **slot = call->state->slot;
     slot[SLOT_CACHE] = attention_branch_cache(call, &shape);
-    slot[SLOT_KEYS] = attention_branch_zeros(call, rows, call->config->width);
-    slot[SLOT_VALUES] = attention_branch_zeros(call, rows, call->config->width);
+    slot[SLOT_KEYS] = tape_constant(call->tape, rows, call->config->width);
+    slot[SLOT_VALUES] = tape_constant(call->tape, rows, call->config->width);
 }
 
 /* The slots of every segment that is over, in turn; of a recorded sequence. */

@@ -58,8 +58,8 @@ static void longformer_start(const MixerCall *call) {
     Tensor **slot = call->state->slot;
     slot[SLOT_LOCAL] = attention_branch_cache(call, &local);
     slot[SLOT_GLOBAL] = attention_branch_cache(call, &global);
-    slot[SLOT_KEYS] = attention_branch_zeros(call, rows, width);
-    slot[SLOT_VALUES] = attention_branch_zeros(call, rows, width);
+    slot[SLOT_KEYS] = tape_constant(call->tape, rows, width);
+    slot[SLOT_VALUES] = tape_constant(call->tape, rows, width);
 }
 
 /* The call's first n rows, which are global; they also become keys and values of the rows to come. */

@@ -58,9 +58,8 @@ static FavorShape performer_shape(const Config *c, int64_t batch, int64_t tokens
 
 static void performer_start(const MixerCall *call) {
     const FavorShape shape = performer_shape(call->config, call->batch, 0, 0);
-    const int64_t heads = shape.batch * shape.heads, floats = kernel->favor->state_floats(&shape);
-    Tensor *state = call->state->slot[0] = arena_take(call->tape->arena, sizeof *state);
-    *state = (Tensor){heads, floats, arena_zeros(call->tape->arena, heads * floats), 0};
+    call->state->slot[0] =
+        tape_constant(call->tape, shape.batch * shape.heads, kernel->favor->state_floats(&shape));
 }
 
 static Tensor *performer_forward(const MixerCall *call, Tensor *x) {

@@ -60,9 +60,8 @@ static LshShape reformer_shape(const Config *c, int64_t batch, int64_t tokens, i
 
 static void reformer_start(const MixerCall *call) {
     const LshShape shape = reformer_shape(call->config, call->batch, 0, 0);
-    const int64_t heads = shape.batch * shape.heads, floats = kernel->lsh->state_floats(&shape);
-    Tensor *state = call->state->slot[0] = arena_take(call->tape->arena, sizeof *state);
-    *state = (Tensor){heads, floats, arena_zeros(call->tape->arena, heads * floats), 0};
+    call->state->slot[0] =
+        tape_constant(call->tape, shape.batch * shape.heads, kernel->lsh->state_floats(&shape));
 }
 
 static Tensor *reformer_forward(const MixerCall *call, Tensor *x) {

@@ -8,7 +8,6 @@
 #include "branch/attention.h"
 
 #include <math.h>
-#include <string.h>
 
 enum { READ, WRITE, ATTENTION, WO = ATTENTION + ATTENTION_BRANCH_PARAMETERS, GAIN };
 enum { SLOT_MEMORY, SLOT_CACHE, SLOTS };
@@ -57,10 +56,8 @@ static AttendShape rmt_shape(const MixerCall *call, int64_t past, int64_t tokens
 
 static void rmt_start(const MixerCall *call) {
     const AttendShape shape = rmt_shape(call, 0, 0);
-    Tensor *memory =
-        tape_tensor(call->tape, call->batch * rmt_options(call->config)->memory, call->config->width);
-    memset(memory->data, 0, (size_t)(memory->rows * memory->cols) * sizeof(float));
-    call->state->slot[SLOT_MEMORY] = memory;
+    call->state->slot[SLOT_MEMORY] =
+        tape_zeros(call->tape, call->batch * rmt_options(call->config)->memory, call->config->width);
     call->state->slot[SLOT_CACHE] = attention_branch_cache(call, &shape);
 }
 

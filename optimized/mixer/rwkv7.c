@@ -91,7 +91,7 @@ static void rwkv7_initialise(const Config *c, int layer, Tensor *parameter) {
 static void rwkv7_start(const MixerCall *call) {
     const Rwkv7Options *o = call->options;
     call->state->slot[RECURRENT_STATE] = recurrent_state(call, o->rule.key_width, o->rule.value_width);
-    call->state->slot[ROW] = recurrent_zeros(call, call->batch, call->config->width);
+    call->state->slot[ROW] = tape_zeros(call->tape, call->batch, call->config->width);
 }
 
 /* x + (row before - x) shift, through a map. */
@@ -164,6 +164,7 @@ const Mixer mixer_rwkv7 = {.name = "rwkv7",
                            .fields = rwkv7_fields,
                            .slots = SLOTS,
                            .settle = rwkv7_settle,
+                           .split = recurrent_split,
                            .parameters = rwkv7_parameters,
                            .initialise = rwkv7_initialise,
                            .start = rwkv7_start,

@@ -64,10 +64,8 @@ static void xl_start(const MixerCall *call) {
     const int64_t width = call->config->width, rows = o->memory + o->segment;
     Tensor **slot = call->state->slot;
     slot[SLOT_DISTANCES] = op_linear(call->tape, xl_waves(call->tape, rows, width), call->parameter + WR);
-    for (int k = SLOT_K; k <= (call->tape->recording ? SLOT_V_CUT : SLOT_V); k++) {
-        slot[k] = tape_tensor(call->tape, call->tape->recording ? 0 : call->batch * rows, width);
-        for (int64_t j = 0; j < slot[k]->rows * width; j++) slot[k]->data[j] = 0.0f;
-    }
+    for (int k = SLOT_K; k <= (call->tape->recording ? SLOT_V_CUT : SLOT_V); k++)
+        slot[k] = tape_zeros(call->tape, call->tape->recording ? 0 : call->batch * rows, width);
 }
 
 /* A part of a call that lies in one segment: n tokens from `from`, `past` of the segment before them, m rows of memory. */

@@ -43,8 +43,7 @@ Tensor *op_mul(Tape *tape, Tensor *x, Tensor *b) {
 }
 
 Tensor *op_scale(Tape *tape, Tensor *x, float factor) {
-    Tensor *b = arena_take(tape->arena, sizeof *b);
-    *b = (Tensor){1, x->cols, arena_floats(tape->arena, x->cols), 0};
+    Tensor *b = tape_constant(tape, 1, x->cols);
     for (int64_t c = 0; c < x->cols; c++) b->data[c] = factor;
     return op_mul(tape, x, b);
 }

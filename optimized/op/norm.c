@@ -26,5 +26,5 @@ Tensor *op_norm_of(Tape *tape, const NormShape *shape, Tensor *x, Tensor *gain, 
 
 Tensor *op_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *z, int64_t groups) {
     CHECK(x->cols % groups == 0, "%ld columns, %ld groups", x->cols, groups);
-    return op_norm_of(tape, &(NormShape){x->rows, groups, x->cols / groups, 0, 0, 0, 0}, x, gain, z);
+    return op_norm_of(tape, &(NormShape){x->rows, groups, x->cols / groups, 0, 0, 0, NORM_EPS}, x, gain, z);
 }

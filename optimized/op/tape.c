@@ -15,6 +15,18 @@ Tensor *tape_tensor(Tape *tape, int64_t rows, int64_t cols) {
     return t;
 }
 
+Tensor *tape_zeros(Tape *tape, int64_t rows, int64_t cols) {
+    Tensor *t = tape_tensor(tape, rows, cols);
+    memset(t->data, 0, (size_t)(rows * cols) * sizeof(float));
+    return t;
+}
+
+Tensor *tape_constant(Tape *tape, int64_t rows, int64_t cols) {
+    Tensor *t = arena_take(tape->arena, sizeof *t);
+    *t = (Tensor){rows, cols, arena_zeros(tape->arena, rows * cols), 0};
+    return t;
+}
+
 void tape_push(Tape *tape, void (*backward)(void *context), const void *context, size_t size) {
     if (!tape->recording) return;
     TapeNode *node = arena_take(tape->arena, sizeof *node);

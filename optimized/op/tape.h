@@ -19,6 +19,10 @@ typedef struct {
 /* Output of an op: data uninitialised, gradient zero (when recording). */
 Tensor *tape_tensor(Tape *tape, int64_t rows, int64_t cols);
 
+/* Zeros, with a gradient as tape_tensor; zeros without one: what is written in place, or not trained. */
+Tensor *tape_zeros(Tape *tape, int64_t rows, int64_t cols);
+Tensor *tape_constant(Tape *tape, int64_t rows, int64_t cols);
+
 /* Remembers backward(context); context (size bytes) is copied into the arena. No effect when not recording.
  */
 void tape_push(Tape *tape, void (*backward)(void *context), const void *context, size_t size);

@@ -66,12 +66,13 @@ static const Dimension mixer_reformer_dims[] = {
     LSH_WINDOW,
     COUNT("hash_seed", NULL, "names the rotations: the same for every layer"),
     DIMENSION_END};
-static const Argument mixer_reformer_in[] = {MIXER_X,
-                                             SQUARE("wqk", "Wqk", "queries, which are the keys as well"),
-                                             SQUARE("wv", "Wv", "values"),
-                                             SQUARE("wo", "Wo", "output map"),
-                                             {"eps", NULL, "1", LIMIT, "added to the mean square of a key"},
-                                             ARGUMENT_END};
+static const Argument mixer_reformer_in[] = {
+    MIXER_X,
+    SQUARE("wqk", "Wqk", "queries, which are the keys as well"),
+    SQUARE("wv", "Wv", "values"),
+    SQUARE("wo", "Wo", "output map"),
+    {"eps", NULL, "1", LIMIT, "added to the mean square of a key", 1e-6},
+    ARGUMENT_END};
 static const Equation mixer_reformer_equations[] = {
     {"reformer_layer", "Kitaev et al. 2001.04451, as in transformers 5.24.0",
      "u = (x - mean x) / sqrt(mean (x - mean x)^2 + eps) gain + bias; o = [lsh_attention of every head, "

@@ -149,7 +149,9 @@ static void rwkv7_layer_run(const Call *c) {
         OF_WIDTH("k_k", "factor of the removal key"), OF_WIDTH("k_a", "how much the rate scales the key"),   \
         OF_WIDTH("r_k", "bonus of the current token"),                                                       \
         {"ln_w", NULL, "width", GAIN, "of the output's norm"}, OF_WIDTH("ln_b", "added after it"),           \
-        SQUARE_OF("wo", "output map"), LAYER_EPS
+        SQUARE_OF("wo", "output map"), {                                                                     \
+        "eps", NULL, "1", LIMIT, "added to the variance in the norm of the output", 64e-5                    \
+    }
 
 static int64_t head_channels(const Call *c) { return dim(c, "width") / dim(c, "heads"); }
 #define RWKV7_SIZES                                                                                          \

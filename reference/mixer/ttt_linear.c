@@ -9,7 +9,7 @@ static const Argument mixer_ttt_linear_in[] = {
     TTT_MAPS,
     {"w1", NULL, "heads head_width head_width", NUMBER, "weights of the inner models before the first token"},
     {"b1", NULL, "heads head_width", NUMBER, "their biases"},
-    TTT_OUTPUT,
+    TTT_OUTPUT(1),
     ARGUMENT_END};
 static const Equation mixer_ttt_linear_equations[] = {
     {"mixer_ttt_linear", TTT_SOURCE,

@@ -14,7 +14,7 @@ static const Argument mixer_ttt_mlp_in[] = {TTT_MAPS,
                                             {"b1", NULL, "heads hidden", NUMBER, "their biases"},
                                             {"w2", NULL, "heads hidden head_width", NUMBER, "second layers"},
                                             {"b2", NULL, "heads head_width", NUMBER, "their biases"},
-                                            TTT_OUTPUT,
+                                            TTT_OUTPUT(0.1),
                                             ARGUMENT_END};
 static const Equation mixer_ttt_mlp_equations[] = {
     {"mixer_ttt_mlp", TTT_SOURCE,

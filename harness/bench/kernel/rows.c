@@ -19,11 +19,12 @@ static void conv_run(void *context) {
 }
 static void norm_run(void *context) {
     const RowsCase *c = context;
-    kernel->norm->forward(&(NormShape){c->rows, 1, c->width}, c->x, c->gain, 0, c->y);
+    kernel->norm->forward(&(NormShape){c->rows, 1, c->width, 0, 0, 0, NORM_EPS}, c->x, c->gain, 0, c->y);
 }
 static void norm_gate_run(void *context) {
     const RowsCase *c = context;
-    kernel->norm->forward(&(NormShape){c->rows, 4, c->width / 4}, c->x, c->gain, c->z, c->y);
+    kernel->norm->forward(&(NormShape){c->rows, 4, c->width / 4, 0, 0, 0, NORM_EPS}, c->x, c->gain, c->z,
+                          c->y);
 }
 static void swiglu_run(void *context) {
     const RowsCase *c = context;

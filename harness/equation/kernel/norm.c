@@ -13,10 +13,12 @@ static void norm(KernelRun *r, NormShape s, const char *input, const char *outpu
 }
 
 static void rms_norm(KernelRun *r) {
-    norm(r, (NormShape){run_dim(r, "tokens"), 1, run_dim(r, "width")}, "x", "y", 0);
+    norm(r, (NormShape){run_dim(r, "tokens"), 1, run_dim(r, "width"), 0, 0, 0, NORM_EPS}, "x", "y", 0);
 }
 static void norm_gate(KernelRun *r) {
-    norm(r, (NormShape){run_dim(r, "tokens"), run_dim(r, "heads"), run_dim(r, "head_width")}, "y", "o", "z");
+    norm(r,
+         (NormShape){run_dim(r, "tokens"), run_dim(r, "heads"), run_dim(r, "head_width"), 0, 0, 0, NORM_EPS},
+         "y", "o", "z");
 }
 
 static void head_norm(KernelRun *r) {
