@@ -48,6 +48,19 @@ static int64_t gate_values(const Call *c) { return dim_or(c, "output_gate", 1) ?
 #define STATE0_HEADS STATE0_OF("heads head_keys head_values")
 #define STATE_HEADS STATE_OF("heads head_keys head_values")
 
+#define QKV_PARAMETERS                                                                                       \
+    LAYER_X, WEIGHT("wq", "all_keys", "queries"), WEIGHT("wk", "all_keys", "keys"),                          \
+        WEIGHT("wv", "all_values", "values"), SHORT_FILTER("conv_q", "all_keys"),                            \
+        SHORT_FILTER("conv_k", "all_keys"), SHORT_FILTER("conv_v", "all_values")
+#define QKV_STATES                                                                                           \
+    SHORT_TAIL("tail_q", "all_keys"), SHORT_TAIL("tail_k", "all_keys"), SHORT_TAIL("tail_v", "all_values"),  \
+        STATE0_HEADS
+static const Argument qkv_states_out[] = {LAYER_O,
+                                          SHORT_NEXT("next_q", "all_keys"),
+                                          SHORT_NEXT("next_k", "all_keys"),
+                                          SHORT_NEXT("next_v", "all_values"),
+                                          STATE_HEADS,
+                                          ARGUMENT_END};
 static const Argument layer_out[] = {LAYER_O, ARGUMENT_END};
 
 /* An input or output named "wq" from "w" and "q". */
@@ -78,6 +91,40 @@ static real *conv_input(const Call *c, const char *name, int64_t n, int silu_sta
     const real *weight = in(c, joined("conv_", name)), *tail = in_if(c, joined("tail_", name));
     short_conv(T, n, taps, u, weight, NULL, tail, y, out_if(c, joined("next_", name)));
     free(u);
+    return y;
+}
+
+/* q, k and v of a layer, to be freed with layer_qkv_free. unit: q and k are l2-normed per head, and silu stays without
+ * taps. */
+typedef struct LayerQkv {
+    real *q, *k, *v;
+} LayerQkv;
+
+static LayerQkv layer_qkv(const Call *c, int unit) {
+    LayerQkv x = {conv_input(c, "q", all_keys(c), unit), conv_input(c, "k", all_keys(c), unit),
+                  conv_input(c, "v", all_values(c), unit)};
+    int64_t rows = dim(c, "tokens") * heads_of_keys(c);
+    if (unit) {
+        l2_norm(rows, head_keys(c), x.q, x.q);
+        l2_norm(rows, head_keys(c), x.k, x.k);
+    }
+    return x;
+}
+
+static void layer_qkv_free(const LayerQkv *x) {
+    free(x->q);
+    free(x->k);
+    free(x->v);
+}
+
+/* x W_1 W_2 + bias through a few columns: W_1 (D x rank), W_2 (rank x n), bias (n) or NULL; (T x n), to be freed. */
+static real *low_rank(const Call *c, const char *first, const char *second, const real *bias, int64_t rank,
+                      int64_t n) {
+    int64_t T = dim(c, "tokens");
+    real *narrow = projected(c, first, rank), *y = R_NEW(T * n);
+    project(T, rank, n, narrow, in(c, second), y);
+    for (int64_t i = 0; i < T * n; i++) y[i] = bias ? y[i] + bias[i % n] : y[i];
+    free(narrow);
     return y;
 }
 

@@ -4,33 +4,26 @@
 
 /* beta = sigma(x W_b), per head; o = the delta rule; norm per head, a silu gate where there is one. */
 static void delta_net_layer_run(const Call *c) {
-    int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = head_keys(c);
-    real *q = conv_input(c, "q", all_keys(c), 1), *k = conv_input(c, "k", all_keys(c), 1),
-         *v = conv_input(c, "v", all_values(c), 1), *beta = sigmoid_input(c, "wb", H);
-    l2_norm(T * H, K, q, q);
-    l2_norm(T * H, K, k, k);
+    int64_t H = dim(c, "heads"), K = head_keys(c);
+    LayerQkv x = layer_qkv(c, 1);
+    real *beta = sigmoid_input(c, "wb", H);
     DeltaRule rule = {.removal = REMOVE_KEY,
                       .rate_columns = 1,
-                      .q = q,
-                      .k = k,
-                      .v = v,
+                      .q = x.q,
+                      .k = x.k,
+                      .v = x.v,
                       .rate = beta,
                       .scale = scale_of(1, K)};
     real *y = layer_rule(c, rule), *z = gate_values(c) ? projected(c, "wz", all_values(c)) : NULL;
     head_output(c, y, z, 0, silu);
     layer_output(c, y);
-    free(q);
-    free(k);
-    free(v);
+    layer_qkv_free(&x);
     free(beta);
     free(z);
 }
 
 #define DELTA_NET_PARAMETERS                                                                                 \
-    LAYER_X, WEIGHT("wq", "all_keys", "queries"), WEIGHT("wk", "all_keys", "keys"),                          \
-        WEIGHT("wv", "all_values", "values"), SHORT_FILTER("conv_q", "all_keys"),                            \
-        SHORT_FILTER("conv_k", "all_keys"), SHORT_FILTER("conv_v", "all_values"),                            \
-        WEIGHT("wb", "heads", "rates of writing before sigmoid"),                                            \
+    QKV_PARAMETERS, WEIGHT("wb", "heads", "rates of writing before sigmoid"),                                \
         WEIGHT("wz", "gate_values", "output gate"), HEAD_GAIN, LAYER_WO, LAYER_EPS
 
 static const Dimension mixer_delta_net_dims[] = {

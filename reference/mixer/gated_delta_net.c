@@ -4,39 +4,31 @@
 
 /* g = -exp(a_log) softplus(x W_a + dt_bias) and beta = sigma(x W_b), per head; the decay comes before the error. */
 static void gated_delta_net_layer_run(const Call *c) {
-    int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = head_keys(c), heads = heads_of_keys(c);
-    real *q = conv_input(c, "q", all_keys(c), 1), *k = conv_input(c, "k", all_keys(c), 1),
-         *v = conv_input(c, "v", all_values(c), 1), *beta = sigmoid_input(c, "wb", H),
-         *g = projected(c, "wa", H);
-    l2_norm(T * heads, K, q, q);
-    l2_norm(T * heads, K, k, k);
+    int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = head_keys(c);
+    LayerQkv x = layer_qkv(c, 1);
+    real *beta = sigmoid_input(c, "wb", H), *g = projected(c, "wa", H);
     for (int64_t i = 0; i < T * H; i++)
         g[i] = -exp(in(c, "a_log")[i % H]) * softplus(g[i] + in(c, "dt_bias")[i % H]);
     DeltaRule rule = {.removal = REMOVE_KEY,
                       .decay_columns = 1,
                       .rate_columns = 1,
-                      .q = q,
-                      .k = k,
-                      .v = v,
+                      .q = x.q,
+                      .k = x.k,
+                      .v = x.v,
                       .g = g,
                       .rate = beta,
                       .scale = scale_of(1, K)};
     real *y = layer_rule(c, rule), *z = projected(c, "wz", all_values(c));
     head_output(c, y, z, 0, silu);
     layer_output(c, y);
-    free(q);
-    free(k);
-    free(v);
+    layer_qkv_free(&x);
     free(beta);
     free(g);
     free(z);
 }
 
 #define GATED_DELTA_NET_PARAMETERS                                                                           \
-    LAYER_X, WEIGHT("wq", "all_keys", "queries"), WEIGHT("wk", "all_keys", "keys"),                          \
-        WEIGHT("wv", "all_values", "values"), SHORT_FILTER("conv_q", "all_keys"),                            \
-        SHORT_FILTER("conv_k", "all_keys"), SHORT_FILTER("conv_v", "all_values"),                            \
-        WEIGHT("wa", "heads", "decays before softplus"),                                                     \
+    QKV_PARAMETERS, WEIGHT("wa", "heads", "decays before softplus"),                                         \
         {"a_log", NULL, "heads", NUMBER, "logarithm of the rate of decay"},                                  \
         {"dt_bias", NULL, "heads", NUMBER, "added before softplus"},                                         \
         WEIGHT("wb", "heads", "rates of writing before sigmoid"), WEIGHT("wz", "all_values", "output gate"), \
@@ -46,18 +38,7 @@ static void gated_delta_net_layer_run(const Call *c) {
 static const Dimension mixer_gated_delta_net_dims[] = {DELTA_SIZES, KEY_HEADS_OF,
                                                        SHORT_TAPS("; 0: none, silu stays"), DIMENSION_END};
 static const Argument mixer_gated_delta_net_in[] = {GATED_DELTA_NET_PARAMETERS, ARGUMENT_END};
-static const Argument gated_delta_net_layer_in[] = {GATED_DELTA_NET_PARAMETERS,
-                                                    SHORT_TAIL("tail_q", "all_keys"),
-                                                    SHORT_TAIL("tail_k", "all_keys"),
-                                                    SHORT_TAIL("tail_v", "all_values"),
-                                                    STATE0_HEADS,
-                                                    ARGUMENT_END};
-static const Argument short_state_out[] = {LAYER_O,
-                                           SHORT_NEXT("next_q", "all_keys"),
-                                           SHORT_NEXT("next_k", "all_keys"),
-                                           SHORT_NEXT("next_v", "all_values"),
-                                           STATE_HEADS,
-                                           ARGUMENT_END};
+static const Argument gated_delta_net_layer_in[] = {GATED_DELTA_NET_PARAMETERS, QKV_STATES, ARGUMENT_END};
 #define GATED_DELTA_NET_FORMULA                                                                              \
     "q, k = l2_norm(silu(conv(x W))) per key head, v = silu(conv(x W_v)); beta = sigma(x W_b),\n"            \
     "g = -exp(a_log) softplus(x W_a + dt_bias); S' = exp(g) S, S = S' + k (beta (v - k S'))';\n"             \
@@ -66,5 +47,5 @@ static const Equation mixer_gated_delta_net_equations[] = {
     {"mixer_gated_delta_net", "Yang 2412.06464", GATED_DELTA_NET_FORMULA, mixer_gated_delta_net_dims,
      mixer_gated_delta_net_in, layer_out, gated_delta_net_layer_run, NULL},
     {"gated_delta_net_layer", "the same with states", GATED_DELTA_NET_FORMULA, mixer_gated_delta_net_dims,
-     gated_delta_net_layer_in, short_state_out, gated_delta_net_layer_run, NULL},
+     gated_delta_net_layer_in, qkv_states_out, gated_delta_net_layer_run, NULL},
     EQUATION_END};

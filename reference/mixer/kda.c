@@ -1,44 +1,35 @@
 /* Kimi delta attention as a whole layer (2510.26692): the gated delta rule with a decay for every key channel. */
 #pragma once
-#include "gated_delta_net.c"
-#include "gla.c"
+#include "../delta_layer.h"
 
 /* g = -exp(a_log) softplus(x W_f1 W_f2 + dt_bias); the output gate is a sigmoid of x W_z1 W_z2. */
 static void kda_layer_run(const Call *c) {
     int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = head_keys(c), rank = dim(c, "gate_rank"),
             n = all_keys(c);
-    real *q = conv_input(c, "q", n, 1), *k = conv_input(c, "k", n, 1),
-         *v = conv_input(c, "v", all_values(c), 1), *beta = sigmoid_input(c, "wb", H),
-         *g = low_rank(c, "wf1", "wf2", in(c, "dt_bias"), rank, n),
+    LayerQkv x = layer_qkv(c, 1);
+    real *beta = sigmoid_input(c, "wb", H), *g = low_rank(c, "wf1", "wf2", in(c, "dt_bias"), rank, n),
          *z = low_rank(c, "wz1", "wz2", NULL, rank, all_values(c));
-    l2_norm(T * H, K, q, q);
-    l2_norm(T * H, K, k, k);
     for (int64_t i = 0; i < T * n; i++) g[i] = -exp(in(c, "a_log")[i / K % H]) * softplus(g[i]);
     DeltaRule rule = {.removal = REMOVE_KEY,
                       .decay_columns = K,
                       .rate_columns = 1,
-                      .q = q,
-                      .k = k,
-                      .v = v,
+                      .q = x.q,
+                      .k = x.k,
+                      .v = x.v,
                       .g = g,
                       .rate = beta,
                       .scale = scale_of(1, K)};
     real *y = layer_rule(c, rule);
     head_output(c, y, z, 0, sigmoid);
     layer_output(c, y);
-    free(q);
-    free(k);
-    free(v);
+    layer_qkv_free(&x);
     free(beta);
     free(g);
     free(z);
 }
 
 #define KDA_PARAMETERS                                                                                       \
-    LAYER_X, WEIGHT("wq", "all_keys", "queries"), WEIGHT("wk", "all_keys", "keys"),                          \
-        WEIGHT("wv", "all_values", "values"), SHORT_FILTER("conv_q", "all_keys"),                            \
-        SHORT_FILTER("conv_k", "all_keys"), SHORT_FILTER("conv_v", "all_values"),                            \
-        WEIGHT("wf1", "gate_rank", "decays, first map"),                                                     \
+    QKV_PARAMETERS, WEIGHT("wf1", "gate_rank", "decays, first map"),                                         \
         {"wf2", NULL, "gate_rank all_keys", NUMBER, "decays, second map"},                                   \
         {"a_log", NULL, "heads", NUMBER, "logarithm of the rate of decay"},                                  \
         {"dt_bias", NULL, "all_keys", NUMBER, "added before softplus"},                                      \
@@ -51,12 +42,7 @@ static const Dimension mixer_kda_dims[] = {
     DELTA_SIZES, SHORT_TAPS("; 0: none, silu stays"),
     SIZE("gate_rank", NULL, "columns through which decays and output gates are computed"), DIMENSION_END};
 static const Argument mixer_kda_in[] = {KDA_PARAMETERS, ARGUMENT_END};
-static const Argument kda_layer_in[] = {KDA_PARAMETERS,
-                                        SHORT_TAIL("tail_q", "all_keys"),
-                                        SHORT_TAIL("tail_k", "all_keys"),
-                                        SHORT_TAIL("tail_v", "all_values"),
-                                        STATE0_HEADS,
-                                        ARGUMENT_END};
+static const Argument kda_layer_in[] = {KDA_PARAMETERS, QKV_STATES, ARGUMENT_END};
 #define KDA_FORMULA                                                                                          \
     "as mixer_gated_delta_net with a decay per key channel: g = -exp(a_log) softplus(x W_f1 W_f2 + "         \
     "dt_bias);\n"                                                                                            \
@@ -65,6 +51,6 @@ static const Argument kda_layer_in[] = {KDA_PARAMETERS,
 static const Equation mixer_kda_equations[] = {{"mixer_kda", "Kimi 2510.26692", KDA_FORMULA, mixer_kda_dims,
                                                 mixer_kda_in, layer_out, kda_layer_run, NULL},
                                                {"kda_layer", "the same with states", KDA_FORMULA,
-                                                mixer_kda_dims, kda_layer_in, short_state_out, kda_layer_run,
+                                                mixer_kda_dims, kda_layer_in, qkv_states_out, kda_layer_run,
                                                 NULL},
                                                EQUATION_END};

@@ -1,8 +1,7 @@
 /* Titans' memory of one linear layer as others write it: the delta rule with momentum and decay inside the layer of
  * Gated DeltaNet. Everything is per head. */
 #pragma once
-#include "gated_delta_net.c"
-#include "gla.c"
+#include "../delta_layer.h"
 
 /* log sigma(x W + bias), (T x H), to be freed. */
 static real *log_gate(const Call *c, const char *weight, const char *bias) {
@@ -15,21 +14,16 @@ static real *log_gate(const Call *c, const char *weight, const char *bias) {
 /* log_alpha = log sigma(x W_a + b_a), log_mu = log sigma(x W_m + b_m), eta = sigma(x W_e), beta = 1, p = k. */
 static void momentum_delta_layer_run(const Call *c) {
     int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = head_keys(c), V = head_values(c), n = H * K * V;
-    real *q = conv_input(c, "q", all_keys(c), 1), *k = conv_input(c, "k", all_keys(c), 1),
-         *v = conv_input(c, "v", all_values(c), 1), *eta = sigmoid_input(c, "we", H),
-         *alpha = log_gate(c, "wa", "ba"), *mu = log_gate(c, "wm", "bm"), *beta = R_NEW(T * H), *S = R_NEW(n),
-         *M = R_NEW(n), *y = R_NEW(T * H * V);
-    l2_norm(T * H, K, q, q);
-    l2_norm(T * H, K, k, k);
+    LayerQkv x = layer_qkv(c, 1);
+    real *eta = sigmoid_input(c, "we", H), *alpha = log_gate(c, "wa", "ba"), *mu = log_gate(c, "wm", "bm"),
+         *beta = R_NEW(T * H), *S = R_NEW(n), *M = R_NEW(n), *y = R_NEW(T * H * V);
     for (int64_t i = 0; i < T * H; i++) beta[i] = R(1);
-    MomentumRule rule = {T, H, K, V, q, k, k, v, alpha, mu, beta, eta, R(1)};
+    MomentumRule rule = {T, H, K, V, x.q, x.k, x.k, x.v, alpha, mu, beta, eta, R(1)};
     momentum_delta(&rule, S, M, y);
     real *z = projected(c, "wz", all_values(c));
     head_output(c, y, z, 0, silu);
     layer_output(c, y);
-    free(q);
-    free(k);
-    free(v);
+    layer_qkv_free(&x);
     free(eta);
     free(alpha);
     free(mu);
@@ -42,13 +36,7 @@ static void momentum_delta_layer_run(const Call *c) {
 static const Dimension mixer_momentum_delta_dims[] = {DELTA_SIZES, SHORT_TAPS("; 0: none, silu stays"),
                                                       DIMENSION_END};
 static const Argument mixer_momentum_delta_in[] = {
-    LAYER_X,
-    WEIGHT("wq", "all_keys", "queries"),
-    WEIGHT("wk", "all_keys", "keys"),
-    WEIGHT("wv", "all_values", "values"),
-    SHORT_FILTER("conv_q", "all_keys"),
-    SHORT_FILTER("conv_k", "all_keys"),
-    SHORT_FILTER("conv_v", "all_values"),
+    QKV_PARAMETERS,
     WEIGHT("wa", "heads", "what is kept of the memory, before sigmoid"),
     {"ba", NULL, "heads", NUMBER, "added to it"},
     WEIGHT("wm", "heads", "what is kept of the momentum, before sigmoid"),
