@@ -12,7 +12,7 @@ OBJCOPY ?= objcopy
 BUILD   ?= build
 JOBS    ?= $(shell nproc)
 OPT     ?= -O3
-REF_OPT ?= -O2
+REF_OPT ?= -O1
 OPENMP  ?= -fopenmp
 export TITANS_DATA ?=
 # Numbers are read and written with a point by every tool, whatever the caller speaks.
@@ -150,11 +150,12 @@ ledger:
 verify-faults: deps
 	@harness/verify/faults.sh "$(FAULT)"
 
-# MUTANTS mutants drawn at random (or all), each built and held against the suites; MUTANT_SEED draws others.
+# MUTANTS mutants drawn at random (or all), each built and held against the suites; MUTANT_SEED draws others, MUTANTS_OF
+# (a regular expression) says in which files.
 MUTANTS     ?= 300
 MUTANT_SEED ?= 1
 mutants: deps
-	@harness/verify/mutants/run.sh $(MUTANTS) $(MUTANT_SEED) $(JOBS)
+	@harness/verify/mutants/run.sh $(MUTANTS) $(MUTANT_SEED) $(JOBS) "$(MUTANTS_OF)"
 
 verify-full: deps-full
 	@harness/verify/full.sh

@@ -55,7 +55,7 @@ fi
 cd "$root"
 
 # Two threads, two streams, one model.
-make -s -j"$jobs" BUILD="$build/tsan" OPT=-O1 ISAS=scalar OPENMP= EXTRA=-fsanitize=thread "$build/tsan/libtitans.a" >"$work/log" 2>&1 ||
+make -s -j"$jobs" BUILD="$build/tsan" OPT=-O1 ISAS=$(harness/verify/isa.sh) OPENMP= EXTRA=-fsanitize=thread "$build/tsan/libtitans.a" >"$work/log" 2>&1 ||
     { tail -20 "$work/log" >&2; fail "the build for ThreadSanitizer"; }
 $CC -std=c11 -O1 -g -fsanitize=thread -Ioptimized harness/verify/library/threads.c "$build/tsan/libtitans.a" -lcjson -lm -lpthread -o "$work/threads"
 for mixer in lmm attention mac; do set -- "$@" results/checkpoints/$mixer-passkey-s0.safetensors; done

@@ -7,7 +7,7 @@ build=$1 jobs=$2
 harness/verify/build.sh
 harness/verify/figures.sh "$build"
 harness/verify/locale.sh "$build"
-make -s -j"$jobs" BUILD="$build/asan" OPT=-O1 REF_OPT=-O0 ISAS=scalar EXTRA="-fsanitize=address,undefined -fno-sanitize-recover=undefined" "$build/asan/titans" >/dev/null
+make -s -j"$jobs" BUILD="$build/asan" OPT=-O1 REF_OPT=-O0 ISAS=$(harness/verify/isa.sh) EXTRA="-fsanitize=address,undefined -fno-sanitize-recover=undefined" "$build/asan/titans" >/dev/null
 harness/verify/hostile.sh "$build/asan/titans" "$jobs"
 if python3 -c 'import numpy' 2>/dev/null; then
     python3 -B harness/golden/interop/test_checkers.py 2>"$build/checkers.log" | tail -1 | sed 's/^/checkers in Python: /'

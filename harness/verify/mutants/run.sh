@@ -1,19 +1,18 @@
 #!/bin/sh
 # Mutates reference/ and optimized/kernel/, one small mistake at a time (mutate.c), and demands that the suites notice.
-# Usage: run.sh COUNT|all|FILE SEED JOBS
-#   COUNT mutants drawn at random by SEED from all there are, or those of FILE (lines "source number", as build/mutants/drawn
-#   has them). A mutant that the compiler refuses (warnings are errors) or turns into the same machine code is none; one that
+# Usage: run.sh COUNT|all|FILE SEED JOBS [SOURCES]
+#   COUNT mutants drawn at random by SEED from all there are in the files that the regular expression SOURCES matches, or those
+#   of FILE (lines "source number", as build/mutants/drawn has them). A mutant that the compiler refuses (warnings are errors) or turns into the same machine code is none; one that
 #   equivalent.tsv explains cannot be noticed and is not run. What the suites let pass they get once more, its unit built with
 #   the sanitizers of `make verify-full`: a loop that reads past an end seldom changes a number. Of the others 98 % must be
 #   killed.
 export LC_ALL=C
-count=$1 seed=$2 jobs=$3
+count=$1 seed=$2 jobs=$3 sources=${4:-.}
 work=$(pwd)/build/mutants here=harness/verify/mutants
-isa=avx2
-[ "$(uname -m)" = x86_64 ] || isa=neon
+isa=$(harness/verify/isa.sh)
 mkdir -p "$work"
 gcc -std=c11 -D_GNU_SOURCE -O1 $here/mutate.c -o "$work/mutate" || exit 1
-for file in reference/*.c reference/mixer/*.c optimized/kernel/*.c optimized/kernel/memory/*.c; do
+for file in $(ls reference/*.c reference/mixer/*.c optimized/kernel/*.c optimized/kernel/*/*.[ch] | grep -E "$sources"); do
     n=$("$work/mutate" "$file")
     awk -v f="$file" -v n="$n" 'BEGIN { for (i = 0; i < n; i++) print f, i }'
 done >"$work/all"
@@ -31,7 +30,7 @@ fi
 # A thread's buffers become plain arrays, around which the sanitizer sees; there must be one thread then.
 sanitized="-fsanitize=address,undefined -fno-sanitize-recover=all -D_Thread_local= -w"
 make_in() { # make_in DIR TARGETS [EXTRA]
-    (cd "$1/src" && make -s -j1 BUILD=../out OPT=-O1 REF_OPT=-O1 ISAS=$isa EXTRA="$3" $2) </dev/null
+    (cd "$1/src" && make -s -j1 BUILD=../out OPT=-O1 REF_OPT=-O0 ISAS=$isa EXTRA="$3" $2) </dev/null
 }
 suites() { # suites DIR SECONDS FILTER [ADDRESSES]: a loop without end is noticed by the clock
     (cd "$1/src" && ulimit -v "${4:-16000000}" &&
@@ -42,7 +41,7 @@ suites() { # suites DIR SECONDS FILTER [ADDRESSES]: a loop without end is notice
 object() { # object FILE
     case $1 in
     reference/*) echo reference_double.o ;;
-    optimized/kernel/memory/*) echo kernel/$isa/memory.o ;;
+    optimized/kernel/*/*) echo "kernel/$isa/$(basename "$(dirname "$1")").o" ;;
     *) echo "kernel/$isa/$(basename "$1" .c).o" ;;
     esac
 }
@@ -58,7 +57,7 @@ passes_sanitized() { # passes_sanitized DIR FILE
 machine_code() { # machine_code DIR FILE
     case $2 in
     reference/*) flags="-Ireference -DREAL_DOUBLE" unit=../out/gen/reference.c ;;
-    optimized/kernel/memory/*) unit=optimized/kernel/memory.c ;;
+    optimized/kernel/*/*) unit=$(dirname "$2").c ;;
     *) unit=$2 ;;
     esac
     [ $isa = avx2 ] && vector="-mfma -mavx2" || vector=
@@ -72,15 +71,15 @@ explained() { # explained FILE MUTATION "LINE => MUTATED": the reason, if equiva
 # The suites that can see the file, those that are fast and see most first.
 filters() {
     case $1 in
-    reference/*) echo 'kernels/forward* @(reference_*|edges)/* oracle/* golden/committed* gauge/* kernels/gradient*' ;;
+    reference/*) echo 'kernels/forward* @(reference_*|relatives_*|edges)/* oracle/* golden/committed* gauge/* kernels/gradient*' ;;
     *) echo '@(edges|kernels)/!(every*|gradient_eq*|error*|a_slightly*) model/@(split*|no_output*|batch*|the_outer*)' \
         'gauge/* kernels/gradient_eq* functions/* kernels/@(every_number*|error*|a_slightly*) golden/our* library/*' \
-        'model/!(split*|no_output*|batch*|the_outer*) training/* commands/*' ;;
+        'model/!(split*|no_output*|batch*|the_outer*) training/* relatives_*/* commands/*' ;;
     esac
 }
 sanitized_filters() {
     case $1 in
-    reference/*) echo 'kernels/forward* @(reference_*|edges)/* oracle/*' ;;
+    reference/*) echo 'kernels/forward* @(reference_*|relatives_*|edges)/* oracle/*' ;;
     *) echo '@(edges|kernels)/!(every*|gradient_eq*|error*|a_slightly*) gauge/* functions/* model/@(split*|batch*|the_outer*)' ;;
     esac
 }
