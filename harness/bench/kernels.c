@@ -16,16 +16,34 @@
 typedef struct {
     TableOptions table;
     int64_t rounds;
+    const char *only; /* one name, or all */
 } KernelOptions;
 
-static const struct argp_option options[] = {{"rounds", 'r', "N", 0, "samples of each median (default 7)", 0},
-                                             {0}};
+enum { OPTION_ONLY = 256 };
+
+static const struct argp_option options[] = {
+    {"rounds", 'r', "N", 0, "samples of each median (default 7)", 0},
+    {"only", OPTION_ONLY, "NAME", 0, "no more than this family of rows: gemm, attend, memory, ..", 0},
+    {0}};
+
+static void check_only(const char *only, struct argp_state *state) {
+    char names[256] = "";
+    for (int i = 0; kernel_benches[i]; i++) {
+        if (!strcmp(kernel_benches[i]->name, only)) return;
+        snprintf(names + strlen(names), sizeof names - strlen(names), " %s", kernel_benches[i]->name);
+    }
+    argp_error(state, "--only: there is no '%s'; there are%s", only, names);
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     KernelOptions *o = state->input;
     switch (key) {
     case 'r':
         o->rounds = option_integer("rounds", arg, 1, 31);
+        break;
+    case OPTION_ONLY:
+        check_only(arg, state);
+        o->only = arg;
         break;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->table;
@@ -45,10 +63,11 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
     const int threads = omp_get_max_threads();
     (void)message, (void)size;
     for (int i = 0; kernel_benches[i] && !interrupt_requested(); i++) {
+        if (o->only && strcmp(o->only, kernel_benches[i]->name)) continue;
         omp_set_num_threads(kernel_benches[i]->one_thread ? 1 : threads);
         kernel_benches[i]->run(&report);
     }
-    fprintf(table->file, "# largest drift of the FMA peak within one measurement: %.1f %%\n",
+    fprintf(table->file, "# largest distance of the FMA peak's quartiles within one measurement: %.1f %%\n",
             100.0 * report.drift);
     return interrupt_requested();
 }
@@ -61,11 +80,12 @@ static int run(int argc, char **argv) {
                               parse,
                               0,
                               "Kernels against FMA peak, bandwidth, OpenBLAS and naive C."
-                              "\vExamples:\n  titans bench kernels --rounds 3 -o kernels.tsv",
+                              "\vExamples:\n  titans bench kernels --rounds 3 -o kernels.tsv\n"
+                              "  titans bench kernels --only gemm -o gemm.tsv",
                               table_children,
                               0,
                               0};
-    KernelOptions o = {{.out = "kernels.tsv"}, 7};
+    KernelOptions o = {.table = {.out = "kernels.tsv"}, .rounds = 7};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     return table_run(&work, &o, &o.table, argc, argv);

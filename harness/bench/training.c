@@ -129,15 +129,16 @@ static int measure(const TrainingOptions *o, const Recipe *recipe, int64_t lengt
     const double tokens = (double)(s.batch * length);
     const int stopped = interrupt_requested();
     const double flop = 3.0 * tokens * model_flops(&s.model, mean_context(length), 1);
-    const double percent = 100.0 * flop / t.seconds / t.peak;
+    char percent[TIMING_PERCENT];
+    timing_percent(timing_share(&t, flop), percent);
     const char *mixer = s.model.mixer->name;
     depth_text(&recipe->model, depth, sizeof depth);
     if (!stopped)
-        fprintf(to, "%s\t%s\t%lld\t%lld\t%d\t%lld\t%.0f\t%.1f\t%.1f\n", mixer, depth, (long long)length,
+        fprintf(to, "%s\t%s\t%lld\t%lld\t%d\t%lld\t%.0f\t%.1f\t%s\n", mixer, depth, (long long)length,
                 (long long)s.batch, omp_get_max_threads(), (long long)s.model.list.floats, tokens / t.seconds,
                 flop / t.seconds * 1e-9, percent);
     if (!stopped)
-        fprintf(stderr, "training: %-9s L_M %s length %6lld x %-3lld %8.0f tokens/s  %5.1f %% of FMA peak\n",
+        fprintf(stderr, "training: %-9s L_M %s length %6lld x %-3lld %8.0f tokens/s  %5s %% of FMA peak\n",
                 mixer, depth, (long long)length, (long long)s.batch, tokens / t.seconds, percent);
     optimizer_free(&s.optimizer);
     model_free(&s.model);

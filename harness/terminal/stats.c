@@ -37,3 +37,9 @@ double stats_median(int n, double *values) {
     gsl_sort(values, 1, (size_t)n);
     return gsl_stats_median_from_sorted_data(values, 1, (size_t)n);
 }
+
+double stats_spread(int n, const double *sorted) {
+    return (gsl_stats_quantile_from_sorted_data(sorted, 1, (size_t)n, 0.75) -
+            gsl_stats_quantile_from_sorted_data(sorted, 1, (size_t)n, 0.25)) /
+           gsl_stats_median_from_sorted_data(sorted, 1, (size_t)n);
+}

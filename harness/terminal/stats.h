@@ -12,3 +12,6 @@ void stats_power_law(int n, const double *x, const double *y, double *exponent, 
 double stats_crossing(int n, const double *x, const double *ratio);
 
 double stats_median(int n, double *values); /* sorts */
+
+/* Distance of the quartiles over the median, of values as stats_median leaves them. */
+double stats_spread(int n, const double *sorted);

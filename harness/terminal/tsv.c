@@ -4,6 +4,7 @@
 #include "terminal/files.h"
 
 #include "build.h"
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,11 +40,15 @@ void tsv_text(FILE *to, const char *text) {
 static void tsv_head(FILE *to, int argc, char **argv, const char *columns) {
     char cpu[128];
     struct utsname system;
+    double load = NAN;
     uname(&system);
+    if (getloadavg(&load, 1) < 1) load = NAN;
     cpu_name(cpu, sizeof cpu);
     fprintf(to,
-            "# machine: %s, %ld processors, %s %s\n# isa: %s\n# threads: %d\n# compiler: %s\n# commit: %s\n",
-            cpu, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.machine, kernel->isa,
+            "# machine: %s, %ld processors, %s %s\n# load before: %.2f\n# isa: %s\n# threads: %d\n# "
+            "compiler: %s\n"
+            "# commit: %s\n",
+            cpu, sysconf(_SC_NPROCESSORS_ONLN), system.sysname, system.machine, load, kernel->isa,
             omp_get_max_threads(),
 #ifdef __clang__
             __VERSION__,

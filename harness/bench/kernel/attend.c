@@ -89,4 +89,4 @@ static void attend_and_crossover(KernelReport *r) {
     crossover_row(r);
 }
 
-const KernelBench kernel_bench_attend = {attend_and_crossover, 1};
+const KernelBench kernel_bench_attend = {"attend", attend_and_crossover, 1};

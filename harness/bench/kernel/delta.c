@@ -123,4 +123,4 @@ static void delta_rows(KernelReport *r) {
         }
 }
 
-const KernelBench kernel_bench_delta = {delta_rows, 1};
+const KernelBench kernel_bench_delta = {"delta", delta_rows, 1};

@@ -107,4 +107,4 @@ static void gemm_rows(KernelReport *r) {
                 ratios.worst >= 0.95);
 }
 
-const KernelBench kernel_bench_gemm = {gemm_rows, 1};
+const KernelBench kernel_bench_gemm = {"gemm", gemm_rows, 1};

@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-/* The rows of kernels.tsv. Goal numbers are those of
- * docs/performance.md. */
+/* The rows of kernels.tsv. Goal numbers are those of docs/performance.md. A row whose peak moved too much (timing_share)
+ * has "void" for its share of the peak and for its goal. */
 typedef struct {
     FILE *file;
     int rounds;
@@ -26,8 +26,12 @@ void report_row(KernelReport *report, const KernelRow *row, const Timing *timing
 void report_goal(KernelReport *report, const char *name, const char *shape, double value, const char *goal,
                  int met);
 
+/* A number that is no time and has no goal: a ratio to what is named. */
+void report_value(KernelReport *report, const char *name, const char *shape, const char *bar, double ratio);
+
 /* One family of rows = one file in this folder that defines `const KernelBench kernel_bench_NAME`. */
 typedef struct {
+    const char *name; /* that of --only */
     void (*run)(KernelReport *report);
     int one_thread; /* else with all */
 } KernelBench;

@@ -139,4 +139,4 @@ static void memory_rows(KernelReport *r) {
                 scan[0] >= 80.0);
 }
 
-const KernelBench kernel_bench_memory = {memory_rows, 1};
+const KernelBench kernel_bench_memory = {"memory", memory_rows, 1};

@@ -76,4 +76,4 @@ static void rows_rows(KernelReport *r) {
     free(c.loss);
 }
 
-const KernelBench kernel_bench_rows = {rows_rows, 1};
+const KernelBench kernel_bench_rows = {"rows", rows_rows, 1};

@@ -83,4 +83,4 @@ static void scan_rows(KernelReport *r) {
         }
 }
 
-const KernelBench kernel_bench_scan = {scan_rows, 1};
+const KernelBench kernel_bench_scan = {"scan", scan_rows, 1};

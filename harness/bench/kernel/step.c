@@ -76,4 +76,4 @@ static void step_rows(KernelReport *r) {
     for (int i = 0; mixer_at(i); i++) step_row(r, mixer_at(i)->name, threads);
 }
 
-const KernelBench kernel_bench_step = {step_rows, 0};
+const KernelBench kernel_bench_step = {"step", step_rows, 0};

@@ -51,4 +51,4 @@ static void stream_rows(KernelReport *r) {
     model_free(&model);
 }
 
-const KernelBench kernel_bench_stream = {stream_rows, 0};
+const KernelBench kernel_bench_stream = {"stream", stream_rows, 0};

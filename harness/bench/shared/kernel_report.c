@@ -4,6 +4,7 @@
 #include "base/random.h"
 #include "terminal/interrupt.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdlib.h>
 
@@ -11,19 +12,15 @@ const double KERNEL_LEAST = 2e-3;
 const Work KERNEL_NO_BAR = {0, 0};
 
 void report_row(KernelReport *r, const KernelRow *row, const Timing *t) {
-    const double rate = row->flop / t->seconds;
+    const double rate = row->flop / t->seconds, share = timing_share(t, row->flop);
+    const char *const met = row->met < 0 ? "-" : isnan(share) ? "void" : row->met ? "yes" : "no";
+    char percent[TIMING_PERCENT];
     if (interrupt_requested()) return;
-    fprintf(r->file, "%s\t%s\t%d\t%s\t%.2f\t%.1f\t%s\t%.3f\t%s\t%s\n", row->kernel, kernel->isa, row->threads,
-            row->shape, rate / 1e9, 100.0 * rate / t->peak, row->bar_name, row->ratio, row->goal,
-            row->met < 0 ? "-"
-            : row->met   ? "yes"
-                         : "no");
-    fprintf(stderr, "kernels: %-16s %-24s %7.1f Gflop/s %5.1f%% of peak  %s %.2f %s%s\n", row->kernel,
-            row->shape, rate / 1e9, 100.0 * rate / t->peak, row->bar_name, row->ratio,
-            row->met < 0 ? "" : row->goal,
-            row->met < 0 ? ""
-            : row->met   ? "  met"
-                         : "  MISSED");
+    timing_percent(share, percent);
+    fprintf(r->file, "%s\t%s\t%d\t%s\t%.2f\t%s\t%s\t%.3f\t%s\t%s\n", row->kernel, kernel->isa, row->threads,
+            row->shape, rate / 1e9, percent, row->bar_name, row->ratio, row->goal, met);
+    fprintf(stderr, "kernels: %-16s %-24s %7.1f Gflop/s %5s%% of peak  %s %.2f %s  %s\n", row->kernel,
+            row->shape, rate / 1e9, percent, row->bar_name, row->ratio, row->met < 0 ? "" : row->goal, met);
     if (t->drift > r->drift) r->drift = t->drift;
 }
 
@@ -33,6 +30,12 @@ void report_goal(KernelReport *r, const char *name, const char *shape, double va
     fprintf(r->file, "%s\t%s\t%d\t%s\t-\t-\t%s\t%.3f\t%s\t%s\n", name, kernel->isa, omp_get_max_threads(),
             shape, "summary", value, goal, met ? "yes" : "no");
     fprintf(stderr, "kernels: goal %s: %s %s = %.3f  %s\n", goal, name, shape, value, met ? "met" : "MISSED");
+}
+
+void report_value(KernelReport *r, const char *name, const char *shape, const char *bar, double ratio) {
+    if (interrupt_requested()) return;
+    fprintf(r->file, "%s\t%s\t%d\t%s\t-\t-\t%s\t%.3f\t-\t-\n", name, kernel->isa, 1, shape, bar, ratio);
+    fprintf(stderr, "kernels: %-16s %s: %.2f of %s\n", name, shape, ratio, bar);
 }
 
 float *random_floats(int64_t n, double scale) {
