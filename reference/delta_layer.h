@@ -5,8 +5,8 @@
 
 /* Sizes that are 0 take their default: as many key heads as heads, heads that share the width. */
 static int64_t or_share(const Call *c, const char *name) {
-    int64_t given = dim_or(c, name, 0);
-    return given ? given : dim(c, "width") / dim(c, "heads");
+    int64_t given = dim_or(c, name, 0), heads = dim(c, "heads");
+    return given || !heads ? given : dim(c, "width") / heads;
 }
 static int64_t head_keys(const Call *c) { return or_share(c, "key_width"); }
 static int64_t head_values(const Call *c) { return or_share(c, "value_width"); }

@@ -41,22 +41,23 @@ typedef struct TttToken {
     real *h[2], *z[3], *d[3];
 } TttToken;
 
-static TttToken ttt_token_new(const Ttt *x) {
-    TttToken a = {{NULL}, {NULL}, {NULL}};
-    for (int64_t l = 0; l < x->L; l++) a.h[l] = R_NEW(x->n[l]);
-    for (int64_t l = 1; l <= x->L; l++) {
-        a.z[l] = R_NEW(x->n[l]);
-        a.d[l] = R_NEW(x->n[l]);
-    }
-    return a;
+static int64_t ttt_token_size(const Ttt *x) {
+    int64_t size = x->n[0];
+    for (int64_t l = 1; l <= x->L; l++) size += 3 * x->n[l];
+    return size;
 }
 
-static void ttt_token_free(TttToken *a) {
-    for (int i = 0; i < 2; i++) free(a->h[i]);
-    for (int i = 0; i < 3; i++) {
-        free(a->z[i]);
-        free(a->d[i]);
+/* The token whose numbers lie at `at` (ttt_token_size). */
+static TttToken ttt_token(const Ttt *x, real *at) {
+    TttToken a = {{at}, {NULL}, {NULL}};
+    at += x->n[0];
+    for (int64_t l = 1; l <= x->L; l++) {
+        a.z[l] = at;
+        a.d[l] = at + x->n[l];
+        if (l < x->L) a.h[l] = at + 2 * x->n[l];
+        at += 3 * x->n[l];
     }
+    return a;
 }
 
 /* h and z from the token's input in h[0]. */
@@ -117,8 +118,8 @@ static void ttt_output(const Ttt *x, const real *query, const real *z, real *o) 
 /* One mini-batch, tokens from .. to - 1, weight by weight (the primal form): w (P) in place, o (T x D). */
 static void ttt_primal(const Ttt *x, int64_t from, int64_t to, real *w, real *o) {
     int64_t P = ttt_size(x), D = x->n[0];
-    real *sum = R_NEW(P), *now = R_NEW(P);
-    TttToken a = ttt_token_new(x);
+    real *sum = R_NEW(2 * P + ttt_token_size(x)), *now = sum + P;
+    TttToken a = ttt_token(x, now + P);
     for (int64_t t = from; t < to; t++) {
         ttt_inner(x, w, x->k + t * D, x->v + t * D, &a);
         ttt_gather(x, x->rate[t], &a, sum);
@@ -128,9 +129,7 @@ static void ttt_primal(const Ttt *x, int64_t from, int64_t to, real *w, real *o)
         ttt_output(x, a.h[0], a.z[x->L], o + t * D);
     }
     real_copy(P, now, w);
-    ttt_token_free(&a);
     free(sum);
-    free(now);
 }
 
 /* Layer l of a read without the weights of its moment: z = h W_l + b_l - reader sum_i rate_i (h.h_i + 1) d_i over the
@@ -148,11 +147,12 @@ static void ttt_dual_map(const Ttt *x, const real *w, int64_t l, int64_t from, i
 
 /* The same mini-batch by products of rows (the dual form): no weights but those of its start and its end. */
 static void ttt_dual(const Ttt *x, int64_t from, int64_t to, real *w, real *o) {
-    int64_t D = x->n[0];
-    TttToken *a = (TttToken *)calloc((size_t)(to - from), sizeof *a), read = ttt_token_new(x);
-    real *sum = R_NEW(ttt_size(x));
+    int64_t D = x->n[0], P = ttt_size(x), size = ttt_token_size(x);
+    TttToken *a = (TttToken *)calloc((size_t)(to - from), sizeof *a);
+    real *sum = R_NEW(P + (to - from + 1) * size);
+    TttToken read = ttt_token(x, sum + P);
     for (int64_t t = from; t < to; t++) {
-        a[t - from] = ttt_token_new(x);
+        a[t - from] = ttt_token(x, sum + P + (t - from + 1) * size);
         ttt_inner(x, w, x->k + t * D, x->v + t * D, &a[t - from]);
         ttt_gather(x, x->rate[t], &a[t - from], sum);
         for (int64_t i = 0; i < D; i++) read.h[0][i] = x->scale * x->q[t * D + i];
@@ -162,9 +162,7 @@ static void ttt_dual(const Ttt *x, int64_t from, int64_t to, real *w, real *o) {
         }
         ttt_output(x, read.h[0], read.z[x->L], o + t * D);
     }
-    for (int64_t p = 0; p < ttt_size(x); p++) w[p] = w[p] - x->reader[to - 1] * sum[p];
-    for (int64_t t = from; t < to; t++) ttt_token_free(&a[t - from]);
-    ttt_token_free(&read);
+    for (int64_t p = 0; p < P; p++) w[p] = w[p] - x->reader[to - 1] * sum[p];
     free(a);
     free(sum);
 }
@@ -256,8 +254,8 @@ static void ttt_loss_run(const Call *c, int64_t L) {
     int64_t D = dim(c, "head_width");
     Ttt x = {.M = 1, .L = L, .n = {D, L > 1 ? dim(c, "hidden") : D, D}};
     x.gain = in(c, "ln_gain"), x.bias = in(c, "ln_bias"), x.eps = in(c, "eps")[0];
-    real *w = ttt_weights_new(c, &x, 1, ttt_part[L - 1]), *sum = R_NEW(ttt_size(&x));
-    TttToken a = ttt_token_new(&x);
+    real *w = ttt_weights_new(c, &x, 1, ttt_part[L - 1]), *sum = R_NEW(ttt_size(&x) + ttt_token_size(&x));
+    TttToken a = ttt_token(&x, sum + ttt_size(&x));
     out(c, "loss")[0] = ttt_inner(&x, w, in(c, "k"), in(c, "v"), &a);
     ttt_gather(&x, R(1), &a, sum);
     for (int64_t i = 0; i < 2 * L; i++) {
@@ -265,7 +263,6 @@ static void ttt_loss_run(const Call *c, int64_t L) {
         snprintf(name, sizeof name, "d%s", ttt_part[L - 1][i]);
         ttt_split(&x, 1, i, NULL, out(c, name), sum);
     }
-    ttt_token_free(&a);
     free(w);
     free(sum);
 }

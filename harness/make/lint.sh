@@ -9,7 +9,7 @@ case $arch in aarch64) isa=neon ;; *) isa=avx2 ;; esac
 flags="-D_GNU_SOURCE -DREAL_DOUBLE -DVEC_ISA=$isa -DVEC_HEADER=\"vec/$isa.h\" -DNAIVE_NAME=naive_plain"
 sources=""
 for file in "$@"; do
-    case $file in *.h | optimized/kernel/memory/*.c | harness/verify/dropin/*) ;; *) sources="$sources $file" ;; esac
+    case $file in *.h | optimized/kernel/*/*.c | harness/verify/dropin/*) ;; *) sources="$sources $file" ;; esac
 done
 # shellcheck disable=SC2086
 cppcheck --quiet --std=c11 --error-exitcode=1 --inline-suppr --enable=warning,portability --suppress=missingInclude --suppress=ctuuninitvar --suppress=legacyUninitvar --suppress='uninitvar:harness/verify/*' --suppress=invalidFunctionArg:reference/layers.c --suppress=returnDanglingLifetime:optimized/model/model.c \

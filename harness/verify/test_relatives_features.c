@@ -37,7 +37,8 @@ Test(relatives_features, running_maxima_cancel) {
         for (uint64_t seed = 1; seed <= SEEDS; seed++) {
             Case running = favor_case("favor_running", seed, kernels[i / 2]),
                  pairs = favor_case("favor_pairs", seed, kernels[i / 2]);
-            for (int64_t j = 0; j < T * H * D; j++) running.in[1][j] *= (double)(1 + j / (H * D)) / T;
+            for (int64_t t = 0; t < T; t++)
+                for (int64_t j = 0; j < H * D; j++) running.in[1][t * H * D + j] *= (double)(1 + t) / T;
             scale_input(&running, "q", sizes[i % 2]);
             scale_input(&running, "k", sizes[i % 2]);
             for (int n = 0; n < 4; n++) copy_input(&running, &pairs, running.e->in[n].name);

@@ -49,8 +49,9 @@ void scan_branch_initialise(const Config *c, const ScanOptions *o, ScanKind kind
         const double step = portable_exp(least + (most - least) * uniform_of(*bias));
         *bias = (float)portable_log(kind == SCAN_SELECTIVE ? portable_exp(step) - 1.0 : step / (1.0 - step));
     }
-    for (int64_t i = 0; kind == SCAN_SELECTIVE && i < o->states * D; i++)
-        parameter[A_LOG].data[i] = (float)portable_log((double)(i / D + 1));
+    for (int64_t n = 0; kind == SCAN_SELECTIVE && n < o->states; n++)
+        for (int64_t i = 0; i < D; i++)
+            parameter[A_LOG].data[n * D + i] = (float)portable_log((double)(n + 1));
 }
 
 void scan_branch_start(const MixerCall *call, const ScanOptions *o) {

@@ -37,14 +37,14 @@ void ttt_branch_parameters(ParameterList *list, int layer, const Config *c, cons
     const TttShape s = ttt_shape(c, o, layers);
     const double fan_in = 1.0 / sqrt(3.0 * (double)c->width);
     const char *const maps[] = {"mixer.wq", "mixer.wk", "mixer.wv"};
+    const char *const inner[2][2] = {{"mixer.w1", "mixer.b1"}, {"mixer.w2", "mixer.b2"}};
     for (int i = 0; i < 3; i++) parameter_add(list, layer, maps[i], c->width, c->width, fan_in);
     parameter_add(list, layer, "mixer.w_rate", c->width, c->heads, 0.02);
     ttt_start_parameter(list, layer, "mixer.b_rate", 1, c->heads, 0.0);
     ttt_start_parameter(list, layer, "mixer.learn_t", 1, o->mini_batch, 0.0);
-    for (int l = 1; l <= layers; l++) {
-        const char *const name[] = {"mixer.w1", "mixer.b1", "mixer.w2", "mixer.b2"};
-        ttt_start_parameter(list, layer, name[2 * l - 2], c->heads * s.width[l - 1], s.width[l], 0.02);
-        ttt_start_parameter(list, layer, name[2 * l - 1], c->heads, s.width[l], 0.0);
+    for (int l = 0; l < layers && l < 2; l++) {
+        ttt_start_parameter(list, layer, inner[l][0], c->heads * s.width[l], s.width[l + 1], 0.02);
+        ttt_start_parameter(list, layer, inner[l][1], c->heads, s.width[l + 1], 0.0);
     }
     parameter_gain(list, layer, "mixer.ln_gain", c->width);
     ttt_start_parameter(list, layer, "mixer.ln_bias", 1, c->width, 0.0);

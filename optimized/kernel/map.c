@@ -116,7 +116,8 @@ static void map_multiply_backward(int64_t rows, int64_t cols, int64_t repeat, co
     }
 }
 
-static void map_groups(int64_t n, int64_t width, int64_t period, int divide, const float *x, const float *d, float *y) {
+static void map_groups(int64_t n, int64_t width, int64_t period, int divide, const float *x, const float *d,
+                       float *y) {
 #pragma omp parallel for schedule(static) if (n * width > ROWS_SERIAL && parallel_threads() > 1)
     for (int64_t i = 0; i < n; i++) {
         const Vec by = vec_set1(d[i % period]);
@@ -129,8 +130,8 @@ static void map_groups(int64_t n, int64_t width, int64_t period, int divide, con
 }
 
 /* dx of group i; what its number d gets is returned. */
-INLINE float map_group_backward(int64_t width, int divide, const float *x, float d, const float *y, const float *dy,
-                                float *dx) {
+INLINE float map_group_backward(int64_t width, int divide, const float *x, float d, const float *y,
+                                const float *dy, float *dx) {
     const Vec by = vec_set1(d);
     Vec sum = vec_zero();
     FOR_VECTORS (j, width) {
@@ -142,8 +143,8 @@ INLINE float map_group_backward(int64_t width, int divide, const float *x, float
     return divide ? -vec_sum(sum) / d : vec_sum(sum);
 }
 
-static void map_groups_backward(int64_t n, int64_t width, int64_t period, int divide, const float *x, const float *d,
-                                const float *y, const float *dy, float *dx, float *dd) {
+static void map_groups_backward(int64_t n, int64_t width, int64_t period, int divide, const float *x,
+                                const float *d, const float *y, const float *dy, float *dx, float *dd) {
 #pragma omp parallel for schedule(static) if (n * width > ROWS_SERIAL && parallel_threads() > 1)
     for (int64_t p = 0; p < period; p++)
         for (int64_t i = p; i < n; i += period)

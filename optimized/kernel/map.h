@@ -32,9 +32,10 @@ struct map_kernel {
     void (*multiply)(int64_t rows, int64_t cols, int64_t repeat, const float *x, const float *b, float *y);
     void (*multiply_backward)(int64_t rows, int64_t cols, int64_t repeat, const float *x, const float *b,
                               const float *dy, float *dx, float *db);
-    void (*groups)(int64_t n, int64_t width, int64_t period, int divide, const float *x, const float *d, float *y);
-    void (*groups_backward)(int64_t n, int64_t width, int64_t period, int divide, const float *x, const float *d,
-                            const float *y, const float *dy, float *dx, float *dd);
+    void (*groups)(int64_t n, int64_t width, int64_t period, int divide, const float *x, const float *d,
+                   float *y);
+    void (*groups_backward)(int64_t n, int64_t width, int64_t period, int divide, const float *x,
+                            const float *d, const float *y, const float *dy, float *dx, float *dd);
     void (*sum)(int64_t n, int64_t width, const float *x, float *y);
     void (*sum_backward)(int64_t n, int64_t width, const float *dy, float *dx);
 };

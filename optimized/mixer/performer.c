@@ -28,7 +28,8 @@ static const PerformerOptions *performer_options(const Config *c) { return (cons
 /* int(d ln d), at least 1, as the package has it. */
 static int performer_settle(Config *c, char *message, size_t size) {
     PerformerOptions *o = (void *)c->options;
-    const double d = (double)(c->width / c->heads);
+    const int64_t width = c->width / c->heads;
+    const double d = (double)width;
     (void)message, (void)size;
     if (o->random_features == 0) o->random_features = (int64_t)(d * portable_log(d));
     if (o->random_features == 0) o->random_features = 1;

@@ -80,9 +80,10 @@ static double reformer_seen(const ReformerOptions *o, double context) {
 
 static double reformer_flops(const Config *c, int layer, double context) {
     const ReformerOptions *o = reformer_options(c);
+    const int64_t hashes = o->rounds * (o->buckets / 2 * 2);
     const double D = (double)c->width;
     (void)layer;
-    return 6.0 * D * D + D * (double)(o->rounds * (o->buckets / 2 * 2)) + 4.0 * D * reformer_seen(o, context);
+    return 6.0 * D * D + D * (double)hashes + 4.0 * D * reformer_seen(o, context);
 }
 
 static int64_t reformer_state(const Config *c, int layer, int64_t context) {

@@ -10,8 +10,9 @@ static double retention_gamma(int64_t h) { return 1 - ldexp(1.0, -5 - (int)h); }
 /* Rotary positions of the authors: neighbours (2i, 2i+1) turn by t 10000^(-i / (K/2 - 1)); K = 2: by t.
  * x (T x H x K), in place. */
 static void rope_neighbours(int64_t T, int64_t H, int64_t K, int64_t start, real *x) {
-    for (int64_t i = 0; i < K / 2; i++) {
-        double rate = K > 2 ? pow(10000.0, -(double)i / (double)(K / 2 - 1)) : 1;
+    int64_t pairs = K / 2;
+    for (int64_t i = 0; i < pairs; i++) {
+        double rate = K > 2 ? pow(10000.0, -(double)i / (double)(pairs - 1)) : 1;
         for (int64_t t = 0; t < T; t++) {
             real c = R(cos((double)(start + t) * rate)), s = R(sin((double)(start + t) * rate));
             for (int64_t h = 0; h < H; h++) {

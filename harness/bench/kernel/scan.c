@@ -30,7 +30,8 @@ static ScanCase scan_case(ScanKind kind, int64_t tokens, int64_t channels, int64
     c.backward = random_floats(kernel->scan->workspace_floats(&c.shape, 1), 0.0);
     c.gradients = random_floats(2 * n + held + rows + channels, 0.0);
     for (int64_t i = 0; i < n && kind == SCAN_SELECTIVE; i++) c.step[i] += 0.1f;
-    for (int64_t i = 0; i < held; i++) c.a[i] = -1.0f - (float)(i / channels);
+    for (int64_t j = 0; j < states; j++)
+        for (int64_t i = 0; i < channels; i++) c.a[j * channels + i] = -1.0f - (float)j;
     c.in = (ScanInput){c.u, c.step, c.a, c.selected, c.selected + states, c.skip};
     float *g = c.gradients;
     c.d = (ScanGradient){

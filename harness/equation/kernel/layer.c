@@ -145,7 +145,8 @@ static void layer_start(LayerRun *l) {
     l->state = (State){.batch = 1};
     state_begin(l->tape, &l->state, &l->model);
     const int slots = l->model.mixer->slots;
-    memcpy(l->first, l->state.layers->slot, (size_t)slots * sizeof *l->first);
+    CHECK(l->state.layers, "a state without layers");
+    for (int s = 0; s < slots; s++) l->first[s] = l->state.layers->slot[s];
     const Matrices m = matrices(l);
     for (int64_t i = 0; i < m.n; i++) l->first[0]->data[i] = run_in(l->run, "state0")[there(&m, i)];
     for (int s = 1; s < slots; s++)

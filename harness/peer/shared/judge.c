@@ -333,7 +333,7 @@ static Judgement verdict(const Trial *t, int by_kernel, char text[JUDGE_TEXT]) {
                                                                  : ALLOWED_DOUBLE;
     double share = 0;
     for (int i = 0; i < t->sheets; i++) {
-        int64_t at;
+        int64_t at = 0;
         char place[96];
         const Sheet *s = &t->sheet[i];
         const double now = judged(t, i, by_kernel) ? worst(s, allowed, &at) : 0;

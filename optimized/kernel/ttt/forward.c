@@ -44,7 +44,7 @@ static void ttt_loss_row(TttChunk *c, int64_t t) {
 /* H, A, B, D, E of rows from .. from + n - 1 at the weights w. */
 static void ttt_inner(TttChunk *c, const float *w, int64_t from, int64_t n) {
     const int L = c->layers;
-    int64_t row[3];
+    int64_t row[3] = {0};
     for (int l = 0; l <= L; l++) row[l] = from * c->ld[l];
     for (int l = 1; l <= L; l++) {
         ttt_map(c, w, l, n, c->H[l - 1] + row[l - 1], c->A[l] + row[l]);
