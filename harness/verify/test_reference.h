@@ -94,6 +94,12 @@ static inline void expect_near(const Case *c, int64_t j, double got, double want
               c->name, (unsigned long long)c->seed, (long long)j, got, want, tolerance);
 }
 
+/* The named output agrees with a formula that rounds no more often than the reference. */
+static inline void expect_formula(const Case *c, const char *name, int64_t j, double want) {
+    const int i = place_of(c->e->out, name);
+    expect_near(c, j, c->out[i][j], want, 2 * c->tolerance[i][j]);
+}
+
 static inline void expect_finite(const Case *c) {
     for (int i = 0; i < c->outputs; i++)
         for (int64_t j = 0; j < c->out_size[i]; j++)
