@@ -16,23 +16,31 @@
 typedef struct {
     TableOptions table;
     int64_t rounds;
-    const char *only; /* one name, or all */
+    const char *only; /* names, or NULL: all */
 } KernelOptions;
 
-enum { OPTION_ONLY = 256 };
+enum { OPTION_ONLY = 256, NAME = 32 };
 
 static const struct argp_option options[] = {
     {"rounds", 'r', "N", 0, "samples of each median (default 7)", 0},
-    {"only", OPTION_ONLY, "NAME", 0, "no more than this family of rows: gemm, attend, memory, ..", 0},
+    {"only", OPTION_ONLY, "A,B,..", 0, "no more than these families of rows: gemm, attend, memory, ..", 0},
     {0}};
 
-static void check_only(const char *only, struct argp_state *state) {
-    char names[256] = "";
-    for (int i = 0; kernel_benches[i]; i++) {
-        if (!strcmp(kernel_benches[i]->name, only)) return;
-        snprintf(names + strlen(names), sizeof names - strlen(names), " %s", kernel_benches[i]->name);
-    }
-    argp_error(state, "--only: there is no '%s'; there are%s", only, names);
+/* Whether a list of names has this one. */
+static int listed(const char *list, const char *name) {
+    char word[NAME];
+    while (option_word("only", &list, word, sizeof word))
+        if (!strcmp(word, name)) return 1;
+    return 0;
+}
+
+static void check_only(const char *list, struct argp_state *state) {
+    char word[NAME], names[256] = "";
+    for (int i = 0; kernel_benches[i]; i++)
+        snprintf(names + strlen(names), sizeof names - strlen(names), "%s%s", i ? "," : "",
+                 kernel_benches[i]->name);
+    while (option_word("only", &list, word, sizeof word))
+        if (!listed(names, word)) argp_error(state, "--only: there is no '%s'; there are %s", word, names);
 }
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
@@ -63,7 +71,7 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
     const int threads = omp_get_max_threads();
     (void)message, (void)size;
     for (int i = 0; kernel_benches[i] && !interrupt_requested(); i++) {
-        if (o->only && strcmp(o->only, kernel_benches[i]->name)) continue;
+        if (o->only && !listed(o->only, kernel_benches[i]->name)) continue;
         omp_set_num_threads(kernel_benches[i]->one_thread ? 1 : threads);
         kernel_benches[i]->run(&report);
     }

@@ -115,15 +115,19 @@ if [ "$mode" = full ]; then
 fi
 say "speed and memory against length"
 $titans bench scaling --force --mixers attention,swa,lmm,mac,mag,mal $recipe/speed.json -o $out/scaling.tsv
+$titans bench scaling --force --threads 1 --lengths 2K,8K $recipe/speed.json -o $out/scaling-relatives.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
-$titans bench training --force -c $recipe/speed.json --repeats 3 -o $out/throughput-train.tsv
+$titans bench training --force -c $recipe/speed.json --mixers attention,swa,lmm,mac,mag,mal,mal_h3 --repeats 3 -o $out/throughput-train.tsv
+say "the same for every mixer, one thread"
+$titans bench training --force -c $recipe/speed.json --lengths 512,2K,8K --tokens 8K --repeats 2 --threads 1 -o $out/throughput-relatives.tsv
 $titans bench training --force -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 3 -o $out/throughput-depth.tsv
 say "surprise along a sequence"
 $titans bench surprise --force $models/lmm-passkey-s0.safetensors --length 512 -o $out/surprise.tsv
 say "drift from double over a million tokens"
 $titans bench drift --force -o $out/drift.tsv
 say "kernels"
-$titans bench kernels --force -o $out/kernels.tsv
+$titans bench kernels --force --only gemm,attend,softmax,memory,rows,step,stream -o $out/kernels.tsv
+$titans bench kernels --force --only delta,scan,relatives -o $out/kernels-relatives.tsv
 say "figures"
 harness/plot/draw.sh $out
 say "done: tables in $out/*.tsv, figures in $out/figures"
