@@ -21,6 +21,10 @@ titans_status library_fail(titans_error *error, titans_status status, const char
 /* Chooses the kernels, once for the process. */
 titans_status library_begin(titans_error *error);
 
-/* The caller's number of threads for the calls in between; returns what to give to library_threads_end. */
-int library_threads(int threads);
-void library_threads_end(int before);
+/* Around what computes: `threads` threads (0: as many as the caller has), denormal numbers flushed. The caller's number and
+ * modes come back at the end, also where refused memory jumps out of what lies in between. */
+typedef struct {
+    int threads, flush;
+} LibraryCall;
+LibraryCall library_enter(int threads);
+void library_leave(LibraryCall before);

@@ -147,13 +147,13 @@ static titans_status tokens_check(const titans_memory *m, const titans_tokens *t
 /* Enters a call: memory that is refused ends it. */
 #define MEMORY_CALL(m, escape, before, error)                                                                \
     jmp_buf escape;                                                                                          \
-    const int before = library_threads((m)->threads);                                                        \
+    const LibraryCall before = library_enter((m)->threads);                                                        \
     (m)->scratch.escape = &escape;                                                                           \
     if (setjmp(escape)) return memory_refused(before, error);                                                \
     arena_reset(&(m)->scratch)
 
-static titans_status memory_refused(int before, titans_error *error) {
-    library_threads_end(before);
+static titans_status memory_refused(LibraryCall before, titans_error *error) {
+    library_leave(before);
     return library_fail(error, TITANS_NO_MEMORY, "no memory for the tokens of a call");
 }
 
@@ -199,7 +199,7 @@ titans_status titans_memory_write(titans_memory *m, const titans_tokens *t, tita
     const MemoryOutput out = {y, 0, 0};
     kernel->memory->forward_scan(&s, &in, m->state, &out, workspace);
     m->position = (m->position + t->count) % s.chunk;
-    library_threads_end(before);
+    library_leave(before);
     const int64_t bad = first_not_finite(rows * width, y),
                   worse = first_not_finite(s.batch * s.heads * 3 * m->weights, m->state);
     m->broken = worse >= 0 || (t->y && bad >= 0);
@@ -227,7 +227,7 @@ titans_status titans_memory_read(titans_memory *m, const float *q, int64_t count
     float *workspace = arena_floats(&m->scratch, parallel_threads() * kernel->memory->workspace_floats(&s)),
           *read = arena_floats(&m->scratch, rows * width);
     kernel->memory->read(&s, q, m->state + m->weights, 3 * m->weights, read, workspace);
-    library_threads_end(before);
+    library_leave(before);
     const int64_t wrong = first_not_finite(rows * width, read);
     if (wrong >= 0) return row_fails(m, "y", wrong, width, count, error);
     memcpy(y, read, (size_t)(rows * width) * sizeof *y);

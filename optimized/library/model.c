@@ -1,3 +1,4 @@
+#include "base/flush.h"
 #include "file/checkpoint.h"
 #include "library/library.h"
 
@@ -34,22 +35,22 @@ titans_status library_begin(titans_error *error) {
     return library_fail(error, TITANS_BAD_ARGUMENT, "TITANS_ISA: %s", choice_message);
 }
 
-int library_threads(int threads) {
-    int before = 0;
+LibraryCall library_enter(int threads) {
+    LibraryCall before = {0, 0};
 #ifdef _OPENMP
-    before = omp_get_max_threads();
+    before.threads = omp_get_max_threads();
     if (threads > 0) omp_set_num_threads(threads);
 #else
     (void)threads;
 #endif
+    before.flush = flush_begin();
     return before;
 }
 
-void library_threads_end(int before) {
+void library_leave(LibraryCall before) {
+    flush_end(before.flush);
 #ifdef _OPENMP
-    omp_set_num_threads(before);
-#else
-    (void)before;
+    omp_set_num_threads(before.threads);
 #endif
 }
 

@@ -27,16 +27,16 @@ struct titans_snapshot {
 /* Memory is refused by a jump to the call that is under way. */
 #define STREAM_CALL(s, escape, before, error)                                                                \
     jmp_buf escape;                                                                                          \
-    const int before = library_threads((s)->model->options.threads);                                         \
+    const LibraryCall before = library_enter((s)->model->options.threads);                                         \
     (s)->scratch.escape = (s)->state.arena.escape = &escape;                                                 \
     if (setjmp(escape)) return stream_no_memory(s, before, error)
 
-static void stream_call_end(titans_stream *s, int before) {
+static void stream_call_end(titans_stream *s, LibraryCall before) {
     s->scratch.escape = s->state.arena.escape = 0;
-    library_threads_end(before);
+    library_leave(before);
 }
 
-static titans_status stream_no_memory(titans_stream *s, int before, titans_error *error) {
+static titans_status stream_no_memory(titans_stream *s, LibraryCall before, titans_error *error) {
     stream_call_end(s, before);
     s->broken = TITANS_NO_MEMORY;
     return library_fail(error, TITANS_NO_MEMORY, "no memory for a segment of %lld tokens of %lld sequences",

@@ -1,6 +1,7 @@
 #include "model/model.h"
 #include "base/check.h"
 #include "base/finite.h"
+#include "base/flush.h"
 #include "base/random.h"
 
 #include "mixers.h"
@@ -282,7 +283,10 @@ Tensor *model_mixer_on(Tape *tape, Model *m, State *state, Tensor *x) {
     call.tokens = x->rows / state->batch;
     call.angles = model_positions(tape->arena, m, state->position, call.tokens, &call.persistent_angles);
     state->position += call.tokens;
-    return m->mixer->forward(&call, x);
+    const int before = flush_begin();
+    Tensor *mixed = m->mixer->forward(&call, x);
+    flush_end(before);
+    return mixed;
 }
 
 Tensor *model_mixer(Tape *tape, Model *m, Tensor *x, int64_t batch) {
@@ -299,12 +303,7 @@ static Tensor *model_input(Tape *tape, Model *m, const ModelInput *input) {
     return op_linear(tape, features, &m->tensors[0]);
 }
 
-Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *input) {
-    State fresh;
-    if (!state) {
-        fresh = model_fresh(tape, m, input->batch, input->count);
-        state = &fresh;
-    }
+static Tensor *model_run(Tape *tape, Model *m, State *state, const ModelInput *input) {
     CHECK(state->batch == input->batch, "state of %ld sequences, %ld given", state->batch, input->batch);
     const float *persistent;
     const float *angles = model_positions(tape->arena, m, state->position, input->count, &persistent);
@@ -326,6 +325,18 @@ Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *inpu
     x = op_gather(tape, x, input->rows, input->row_count);
     Tensor *logits = op_linear(tape, op_norm(tape, x, last, 0, 1), last + 1);
     look_through_logits(input, logits);
+    return logits;
+}
+
+Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *input) {
+    const int before = flush_begin();
+    State fresh;
+    if (!state) {
+        fresh = model_fresh(tape, m, input->batch, input->count);
+        state = &fresh;
+    }
+    Tensor *logits = model_run(tape, m, state, input);
+    flush_end(before);
     return logits;
 }
 

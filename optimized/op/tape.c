@@ -1,4 +1,5 @@
 #include "op/tape.h"
+#include "base/flush.h"
 
 #include <string.h>
 
@@ -35,6 +36,8 @@ void tape_push(Tape *tape, void (*backward)(void *context), const void *context,
 }
 
 void tape_backward(Tape *tape) {
+    const int before = flush_begin();
     for (TapeNode *node = tape->last; node; node = node->previous) node->backward(node->context);
     tape->last = 0;
+    flush_end(before);
 }

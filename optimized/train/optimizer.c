@@ -1,5 +1,6 @@
 #include "train/optimizer.h"
 
+#include "base/flush.h"
 #include "base/portable.h"
 
 #include <math.h>
@@ -40,13 +41,7 @@ static const char *optimizer_culprit(const Model *model) {
     return "the norm itself (overflow)";
 }
 
-double optimizer_step(Optimizer *o, Model *model, const OptimizerOptions *t, double rate, const char **bad) {
-    const double norm = sqrt(kernel->act->square_sum(model->list.floats, model->grads));
-    *bad = 0;
-    if (!isfinite(norm)) {
-        *bad = optimizer_culprit(model);
-        return norm;
-    }
+static void optimizer_update(Optimizer *o, Model *model, const OptimizerOptions *t, double rate, double norm) {
     o->step++;
     o->power1 *= t->beta1;
     o->power2 *= t->beta2;
@@ -65,5 +60,13 @@ double optimizer_step(Optimizer *o, Model *model, const OptimizerOptions *t, dou
                               o->m + p->offset, o->v + p->offset);
     }
     memset(model->grads, 0, (size_t)model->list.floats * sizeof(float));
+}
+
+double optimizer_step(Optimizer *o, Model *model, const OptimizerOptions *t, double rate, const char **bad) {
+    const int before = flush_begin();
+    const double norm = sqrt(kernel->act->square_sum(model->list.floats, model->grads));
+    *bad = isfinite(norm) ? 0 : optimizer_culprit(model);
+    if (!*bad) optimizer_update(o, model, t, rate, norm);
+    flush_end(before);
     return norm;
 }
