@@ -30,11 +30,6 @@ static void memory_each_head(const MemoryShape *s, float *workspace, MemoryScrat
     }
 }
 
-static Vec memory_flush(Vec x) {
-    const Vec size = vec_max(x, vec_sub(vec_zero(), x));
-    return vec_less(size, vec_set1(MEMORY_TINY), vec_zero(), x);
-}
-
 /* The chunk is full: its last state is the next chunk's start. */
 static void memory_close_chunk(int64_t weights, float *start, float *W, float *S) {
     FOR_VECTORS (j, weights) {

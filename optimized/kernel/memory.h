@@ -30,7 +30,8 @@
  * backward goes through the inner gradient; it adds to dk, dv, dq, dkeep, dtheta, deta; dstate (batch x heads x
  * 2 P) holds d/d(final weights, momentum) on entry and d/d(initial) on return. position must have been 0. It
  * uses the dual form, or for channelwise decay the adjoint of the scan, which backward_scan uses always. At each
- * chunk end weights and momentum below 2^-100 are set to 0, so that decay meets no denormal numbers.
+ * chunk end weights and momentum below 2^-100 are set to 0, so that decay meets no denormal numbers; the dual form does the
+ * same to products of decays within a chunk.
  *
  * read is M(q) at fixed weights (eqs 15, 21), those of head i at weights + i stride; read_backward adds to dq
  * and to dweights + i dstride. Work is shared over batch x heads. Reference: memory_sequential, memory_chunk,

@@ -11,6 +11,13 @@ enum { MEMORY_LAYERS = 4, MEMORY_BLOCK = 16, MEMORY_TRACE = 9 };
 #define MEMORY_TINY 7.8886091e-31f /* 2^-100 */
 #define MEMORY_NORM_EPS 1e-6f
 
+/* What has decayed below MEMORY_TINY is 0, by a comparison: on every CPU at the same place. */
+static Vec memory_flush(Vec x) {
+    const Vec size = vec_max(x, vec_sub(vec_zero(), x));
+    return vec_less(size, vec_set1(MEMORY_TINY), vec_zero(), x);
+}
+static float memory_flush_one(float x) { return fabsf(x) < MEMORY_TINY ? 0.0f : x; }
+
 /* One set of alpha, theta, eta: of all layers, or of one. Rows of chunk numbers; P, C and their gradients
  * chunk x ldc (dual.c). */
 typedef struct {

@@ -4,7 +4,8 @@
 
 /* Coefficients of dual-form states (erratum E5), tokens counted from 0:
  * P[t][i] = prod eta_(i+1..t), C[t][i] = keep_t C[t-1][i] + P[t][i]; beta, a0, p0 are the weights of M_0, S_0
- * in M_t and of S_0 in S_t. Sums of products of numbers in [0,1]: no division, no cancellation (E3). */
+ * in M_t and of S_0 in S_t. Sums of products of numbers in [0,1]: no division, no cancellation (E3); what is
+ * below 2^-100 is 0 (memory_flush), long before it would be a denormal number. */
 static void memory_coefficients(MemoryGates *g, int64_t ld, int64_t n) {
     float beta = 1.0f, a0 = 0.0f, p0 = 1.0f;
     memset(g->P, 0, (size_t)(padded(n) * ld) * sizeof(float));
@@ -13,15 +14,15 @@ static void memory_coefficients(MemoryGates *g, int64_t ld, int64_t n) {
         float *P = g->P + t * ld, *C = g->C + t * ld;
         const Vec keep = vec_set1(g->keep[t]), eta = vec_set1(g->eta[t]);
         if (t > 0)
-            FOR_VECTORS (i, t) vec_store(P + i, vec_mul(eta, vec_load(P - ld + i)));
+            FOR_VECTORS (i, t) vec_store(P + i, memory_flush(vec_mul(eta, vec_load(P - ld + i))));
         P[t] = 1.0f;
         FOR_VECTORS (i, t + 1) {
             const Vec previous = t > 0 ? vec_load(C - ld + i) : vec_zero();
-            vec_store(C + i, vec_fma(keep, previous, vec_load(P + i)));
+            vec_store(C + i, memory_flush(vec_fma(keep, previous, vec_load(P + i))));
         }
-        g->beta[t] = beta = g->keep[t] * beta;
-        g->p0[t] = p0 = g->eta[t] * p0;
-        g->a0[t] = a0 = fmaf(g->keep[t], a0, p0);
+        g->beta[t] = beta = memory_flush_one(g->keep[t] * beta);
+        g->p0[t] = p0 = memory_flush_one(g->eta[t] * p0);
+        g->a0[t] = a0 = memory_flush_one(fmaf(g->keep[t], a0, p0));
     }
 }
 
