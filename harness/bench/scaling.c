@@ -3,13 +3,13 @@
  * or random ones of a configuration (FILE.json), with --mixers one after the other. Growth with length and
  * the length from which a mixer beats attention follow as comments. */
 #include "bench/bench.h"
+#include "bench/shared/reading.h"
 #include "bench/shared/table.h"
 #include "terminal/interrupt.h"
 #include "base/check.h"
 #include "file/checkpoint.h"
 #include "learn/recipe.h"
 #include "library/library.h"
-#include "base/random.h"
 #include "terminal/files.h"
 #include "terminal/options.h"
 #include "terminal/progress.h"
@@ -25,7 +25,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { MOST = 32, SEGMENT = 512, REPEATS = 7, MIXER_NAME = 64 };
+enum { MOST = 32, REPEATS = 7, MIXER_NAME = 64 };
 
 /* A checkpoint or configuration, the mixer that replaces the configuration's (or ""), the longest length. */
 typedef struct {
@@ -124,32 +124,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-/* Seconds to read `length` random tokens of each sequence, segment by segment; negative: said on stderr. */
-static double read_once(const titans_model *model, int64_t length, int64_t batch) {
-    const Config *c = &model->model->config;
-    const titans_stream_options options = {.batch = batch, .capacity = length, .segment = SEGMENT};
-    titans_error error;
-    int32_t *tokens = malloc((size_t)(batch * SEGMENT) * sizeof *tokens);
-    float *logits = malloc((size_t)(batch * c->vocab) * sizeof *logits);
-    Random random = random_stream(1, (uint64_t)length, 0x7363616c);
-    const double began = seconds_now();
-    titans_stream *stream = titans_stream_new(model, &options, &error);
-    CHECK(tokens && logits, "no memory for %ld sequences", batch);
-    titans_status status = stream ? TITANS_OK : error.status;
-    for (int64_t from = 0; !status && from < length; from += SEGMENT) {
-        const int64_t count = length - from < SEGMENT ? length - from : SEGMENT;
-        for (int64_t i = 0; i < batch * count; i++)
-            tokens[i] = (int32_t)random_below(&random, (uint64_t)c->vocab);
-        status = titans_read(stream, tokens, count, logits, &error);
-    }
-    const double seconds = seconds_now() - began;
-    if (status) fprintf(stderr, "titans bench scaling: %s\n", error.message);
-    titans_stream_free(stream);
-    free(logits);
-    free(tokens);
-    return status ? -1.0 : seconds;
-}
-
 static int open_model(const Subject *subject, Model *model, char *message, size_t size) {
     static Recipe recipe;
     char name[MIXER_NAME + 8];
@@ -180,7 +154,7 @@ static int measure(const Subject *subject, int64_t length, int64_t batch, Row *r
     }
     const titans_model library = library_model(&model);
     do {
-        if ((times[n] = read_once(&library, length, batch)) < 0.0) return -1;
+        if ((times[n] = reading_seconds(&library, length, batch)) < 0.0) return -1;
         if (n == 0) getrusage(RUSAGE_SELF, &usage);
     } while (total += times[n++], total < 10.0 && n < REPEATS);
     snprintf(row->mixer, sizeof row->mixer, "%s", model.mixer->name);

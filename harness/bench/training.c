@@ -2,11 +2,11 @@
  * memory and lengths at a constant number of tokens per step (the paper's Figures 8 and 9):
  * throughput.tsv. */
 #include "bench/bench.h"
+#include "bench/shared/step.h"
 #include "bench/shared/table.h"
 #include "terminal/interrupt.h"
 #include "base/check.h"
 #include "learn/recipe.h"
-#include "base/random.h"
 #include "terminal/files.h"
 #include "terminal/options.h"
 #include "bench/shared/timing.h"
@@ -73,39 +73,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-/* A model in training on random tokens. */
-typedef struct {
-    Model model;
-    Optimizer optimizer;
-    OptimizerOptions how;
-    Arena arena;
-    Random random;
-    int64_t batch, length;
-    const char *bad; /* what is not finite, in some step */
-} Step;
-
-static void step_once(void *context) {
-    Step *s = context;
-    const int64_t n = s->batch * s->length;
-    const char *bad = 0;
-    arena_reset(&s->arena);
-    int32_t *numbers = arena_take(&s->arena, (size_t)(4 * n) * sizeof *numbers);
-    int32_t *tokens = numbers, *targets = numbers + n, *rows = numbers + 2 * n, *best = numbers + 3 * n;
-    for (int64_t i = 0; i < n; i++) {
-        tokens[i] = (int32_t)random_below(&s->random, (uint64_t)s->model.config.vocab);
-        targets[i] = (int32_t)random_below(&s->random, (uint64_t)s->model.config.vocab);
-        rows[i] = (int32_t)i;
-    }
-    Tape tape = {&s->arena, 1, 0};
-    const ModelInput input = {
-        .tokens = tokens, .batch = s->batch, .count = s->length, .rows = rows, .row_count = n};
-    Tensor *logits = model_forward(&tape, &s->model, 0, &input);
-    op_cross_entropy(&tape, logits, targets, 1.0, best);
-    tape_backward(&tape);
-    optimizer_step(&s->optimizer, &s->model, &s->how, 1e-5, &bad);
-    if (bad) s->bad = bad;
-}
-
 /* Mean number of keys that full attention sees in a sequence. */
 static double mean_context(int64_t length) { return 0.5 * (double)(length + 1); }
 
@@ -117,12 +84,10 @@ static void depth_text(const Config *c, char *text, size_t size) {
 
 static int measure(const TrainingOptions *o, const Recipe *recipe, int64_t length, FILE *to, char *message,
                    size_t size) {
-    Step s = {.batch = o->tokens / length > 0 ? o->tokens / length : 1, .length = length, .random = {1}};
+    Step s;
     char depth[16];
-    s.how = recipe->optimizer;
-    if (model_create(&s.model, &recipe->model, 1, message, size)) return -1;
-    if (model_gradients(&s.model, message, size) || optimizer_create(&s.optimizer, &s.model, message, size))
-        return model_free(&s.model), -1;
+    if (step_create(&s, recipe, o->tokens / length > 0 ? o->tokens / length : 1, length, message, size))
+        return -1;
     const Timing t =
         timing_measure((Work){step_once, &s}, (Work){0, 0}, omp_get_max_threads(), (int)o->repeats, 0.0);
     const char *bad = s.bad;
@@ -140,9 +105,7 @@ static int measure(const TrainingOptions *o, const Recipe *recipe, int64_t lengt
     if (!stopped)
         fprintf(stderr, "training: %-9s L_M %s length %6lld x %-3lld %8.0f tokens/s  %5s %% of FMA peak\n",
                 mixer, depth, (long long)length, (long long)s.batch, tokens / t.seconds, percent);
-    optimizer_free(&s.optimizer);
-    model_free(&s.model);
-    arena_free(&s.arena);
+    step_free(&s);
     if (!bad) return stopped;
     return snprintf(message, size, "%s, length %lld: the gradient of %s is not finite", mixer,
                     (long long)length, bad),

@@ -1,0 +1,143 @@
+/* What denormal numbers cost: every mixer reading a stream and in training, as it is and with them flushed from outside in every
+ * thread, in turns: denormals.tsv. The code flushes them itself, so that the ratio is 1; one above it is a call that does not. */
+#include "base/check.h"
+#include "base/flush.h"
+#include "bench/bench.h"
+#include "bench/shared/reading.h"
+#include "bench/shared/step.h"
+#include "bench/shared/table.h"
+#include "bench/shared/timing.h"
+#include "terminal/files.h"
+#include "terminal/interrupt.h"
+
+#include <omp.h>
+#include <stdio.h>
+
+enum { MIXER_NAME = 64 };
+
+typedef struct {
+    TableOptions table;
+    const char *mixers, *config;
+    int64_t tokens, threads, rounds;
+} DenormalOptions;
+
+enum { OPTION_MIXERS = 256, OPTION_TOKENS, OPTION_ROUNDS };
+static const struct argp_option options[] = {
+    {"mixers", OPTION_MIXERS, "A,B,..", 0, "default: all there are", 0},
+    {"tokens", OPTION_TOKENS, "N", 0, "tokens of the stream, and of a training step (default 4K)", 0},
+    {"rounds", OPTION_ROUNDS, "N", 0, "turns of both, medians are compared (default 11)", 0},
+    {"config", 'c', "FILE", 0, "JSON with keys of the model (titans train --help)", 0},
+    {"threads", 'k', "K", 0, "threads", 0},
+    {0}};
+
+static error_t parse(int key, char *arg, struct argp_state *state) {
+    DenormalOptions *o = state->input;
+    switch (key) {
+    case OPTION_MIXERS:
+        o->mixers = arg;
+        break;
+    case OPTION_TOKENS:
+        o->tokens = option_integer("tokens", arg, 64, 1 << 20);
+        break;
+    case OPTION_ROUNDS:
+        o->rounds = option_integer("rounds", arg, 1, 31);
+        break;
+    case 'c':
+        o->config = arg;
+        break;
+    case 'k':
+        o->threads = option_integer("threads", arg, 1, 1024);
+        break;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->table;
+        break;
+    case ARGP_KEY_ARG:
+        argp_error(state, "unexpected argument '%s'", arg);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+typedef struct {
+    titans_model model;
+    int64_t tokens;
+    int failed;
+} Reading;
+
+static void read_stream(void *context) {
+    Reading *r = context;
+    r->failed |= reading_seconds(&r->model, r->tokens, 1) < 0.0;
+}
+
+/* The same work with the mode set around it. */
+static void run_flushed(void *context) {
+    const Work *work = context;
+    const int before = flush_begin();
+    work->run(work->context);
+    flush_end(before);
+}
+
+static void compare(const DenormalOptions *o, const char *mixer, const char *what, Work work, FILE *to) {
+    const int threads = omp_get_max_threads();
+    const Timing t = timing_measure(work, (Work){run_flushed, &work}, threads, (int)o->rounds, 0.0);
+    const double tokens = (double)o->tokens, ratio = t.seconds / t.bar_seconds;
+    if (interrupt_requested()) return;
+    fprintf(to, "%s\t%s\t%lld\t%d\t%.0f\t%.0f\t%.3f\n", mixer, what, (long long)o->tokens, threads,
+            tokens / t.seconds, tokens / t.bar_seconds, ratio);
+    fprintf(stderr, "denormals: %-18s %-9s %8.0f tokens/s, flushed %8.0f, ratio %.3f\n", mixer, what,
+            tokens / t.seconds, tokens / t.bar_seconds, ratio);
+}
+
+static int measure_mixer(const DenormalOptions *o, const char *mixer, FILE *to, char *message, size_t size) {
+    static Recipe recipe;
+    char name[MIXER_NAME + 8];
+    const char *const over[] = {name};
+    Step step;
+    snprintf(name, sizeof name, "mixer=%s", mixer);
+    if (recipe_open(&recipe, o->config, over, 1, 1, message, size)) return -1;
+    if (!recipe.model.vocab) recipe.model.vocab = 256;
+    if (step_create(&step, &recipe, 1, o->tokens, message, size)) return -1;
+    Reading reading = {library_model(&step.model), o->tokens, 0};
+    compare(o, mixer, "streaming", (Work){read_stream, &reading}, to);
+    compare(o, mixer, "training", (Work){step_once, &step}, to);
+    const char *bad = reading.failed ? "a stream" : step.bad;
+    step_free(&step);
+    if (bad) return snprintf(message, size, "%s: %s failed or is not finite", mixer, bad), -1;
+    return interrupt_requested();
+}
+
+static int measure_all(void *options, Tsv *table, char *message, size_t size) {
+    const DenormalOptions *o = options;
+    char mixer[MIXER_NAME];
+    const char *list = o->mixers;
+    int status = o->config ? files_reads(o->config, message, size) : 0;
+    for (int i = 0; !o->mixers && !status && mixer_at(i); i++)
+        status = measure_mixer(o, mixer_at(i)->name, table->file, message, size);
+    while (!status && o->mixers && option_word("mixers", &list, mixer, sizeof mixer))
+        status = measure_mixer(o, mixer, table->file, message, size);
+    return status;
+}
+
+static int run(int argc, char **argv) {
+    static const TableWork work = {
+        "denormals", "mixer\twork\ttokens\tthreads\ttokens_per_s\tflushed_tokens_per_s\tflushed_over_as_is",
+        measure_all};
+    const struct argp argp = {options,
+                              parse,
+                              0,
+                              "What denormal numbers cost, by mixer."
+                              "\vExamples:\n  titans bench denormals -c recipe.json --mixers lmm,mac",
+                              table_children,
+                              0,
+                              0};
+    DenormalOptions o = {.table = {.out = "denormals.tsv"}, .tokens = 4 << 10, .rounds = 11};
+    argp_err_exit_status = 2;
+    argp_parse(&argp, argc, argv, 0, 0, &o);
+    option_threads(o.threads);
+    return table_run(&work, &o, &o.table, argc, argv);
+}
+
+const Bench bench_denormals = {"denormals", "what denormal numbers cost: as is, and flushed from outside",
+                               run};
