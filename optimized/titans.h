@@ -7,7 +7,8 @@
  * TITANS_OK; nothing is changed then (but see titans_read), and nothing ever exits or aborts. A titans_model is
  * never changed and may be shared by threads; a stream, a snapshot or a memory belongs to one thread at a time. Results have the same bits on
  * every instruction set, for any number of threads and however a stream is cut into calls. Arrays are row-major,
- * numbers are float32. There is no global state but the kernels of an instruction set, chosen by the first call:
+ * numbers are float32. Denormal numbers are read and written as 0 while a call computes; the floating-point mode of
+ * every thread is the caller's again when it returns. There is no global state but the kernels of an instruction set, chosen by the first call:
  * the best there is, or what the environment variable TITANS_ISA names. */
 #include <stddef.h>
 #include <stdint.h>

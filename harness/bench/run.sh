@@ -116,6 +116,8 @@ fi
 say "speed and memory against length"
 $titans bench scaling --force --mixers attention,swa,lmm,mac,mag,mal $recipe/speed.json -o $out/scaling.tsv
 $titans bench scaling --force --threads 1 --lengths 2K,8K $recipe/speed.json -o $out/scaling-relatives.tsv
+say "what denormal numbers cost"
+$titans bench denormals --force -c $recipe/speed.json --rounds 5 -o $out/denormals.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
 $titans bench training --force -c $recipe/speed.json --mixers attention,swa,lmm,mac,mag,mal,mal_h3 --repeats 3 -o $out/throughput-train.tsv
 say "the same for every mixer, one thread"
