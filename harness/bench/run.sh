@@ -130,6 +130,7 @@ $titans bench drift --force -o $out/drift.tsv
 say "kernels"
 $titans bench kernels --force --only gemm,attend,softmax,memory,rows,step,stream -o $out/kernels.tsv
 $titans bench kernels --force --only delta,scan,relatives -o $out/kernels-relatives.tsv
+harness/bench/relatives.sh $titans >$out/relatives.tsv
 say "figures"
 harness/plot/draw.sh $out
 say "done: tables in $out/*.tsv, figures in $out/figures"

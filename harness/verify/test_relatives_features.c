@@ -1,5 +1,6 @@
 /* Performer and Reformer: what their forms have in common, what they become at their limits, and what the published ones
  * see of later tokens. */
+#include "base/dispatch.h"
 #include "base/normals.h"
 #include "equation/cases.h"
 #include "kernel_runs.h"
@@ -245,6 +246,28 @@ Test(relatives_features, the_cases_hash_alike_in_float32) {
         }
     cr_assert(checks > 0 && gap > 64 * 0x1p-24, "%g", gap);
     ledger_record("relatives", "gap of hashes", checks, 64 * 0x1p-24 / gap);
+}
+
+/* The kernel's counts name the oldest of a ring and stay below two windows, however long the sequence. */
+Test(relatives_features, counts_of_a_ring_do_not_grow) {
+    enum { WINDOW = 3, LONG = 5 * WINDOW + 1, WIDE = 4, VECTOR = 16 }; /* the one count fills a vector */
+    const LshShape s = {1, 1, LONG, 0, WIDE, 1, 1, WINDOW, 1e-6f};
+    const int64_t held = kernel->lsh->state_floats(&s);
+    float *state = calloc((size_t)held, sizeof *state), x[LONG * WIDE], y[LONG * WIDE];
+    float *workspace = calloc((size_t)kernel->lsh->workspace_floats(&s, 0), sizeof *workspace);
+    for (int i = 0; i < LONG * WIDE; i++) x[i] = (float)(i % 7) - 3.0f;
+    for (int tokens = 1; tokens <= LONG; tokens++) {
+        LshShape call = s;
+        call.tokens = tokens;
+        memset(state, 0, (size_t)held * sizeof *state);
+        kernel->lsh->forward(&call, x, x, 0, state, y, workspace);
+        const float count = state[held - VECTOR];
+        cr_assert(count == (float)(tokens < WINDOW ? tokens : WINDOW + tokens % WINDOW), "%g after %d",
+                  (double)count, tokens);
+    }
+    free(state);
+    free(workspace);
+    ledger_record("relatives", "counts of a ring", LONG, 0);
 }
 
 /* ---- what is seen of later tokens --------------------------------------------------------------------------------- */
