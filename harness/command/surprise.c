@@ -201,7 +201,7 @@ static int run(int argc, char **argv) {
                               parse,
                               "FILE",
                               "Where in a text the memory is surprised: a table, and the places themselves.\v"
-                              "harness/plot/draw.sh draws such a table, as surprise-text.tsv.\nExamples:\n  "
+                              "Examples:\n  "
                               "titans surprise book.txt --checkpoint m.safetensors --every 100 -o s.tsv",
                               0,
                               0,

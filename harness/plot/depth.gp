@@ -1,13 +1,17 @@
 # needs: needle.tsv
-# Share of samples right by needle depth and sequence length, one panel a mixer.
-set multiplot layout 1,2 title "Passkey by depth of the needle" font ",16"
-set palette defined (0 "#b2182b", 0.5 "#fddbc7", 0.75 "#d1e5f0", 1 "#2166ac")
-set cbrange [0:100]; unset grid; set yrange [-0.125:1.125]; set xrange [7.5:*]
-set xtics rotate by -45 ("256" 8, "1K" 10, "4K" 12, "16K" 14, "64K" 16, "256K" 18, "2M" 21)
-set ylabel "depth (0 first, 1 last)"; set xlabel "sequence length (tokens)"; set ytics 0, 0.25, 1
-numeric(mixer) = sprintf("< awk -F'\\t' '$1==\"%s\" && $4!=\"all\" && $11==0' %s/needle.tsv", mixer, results)
-unset colorbox; set title "neural memory (LMM)" font ",14"
-plot numeric("lmm") using (log($3)/log(2)):4:(0.5):(0.125):(100*$7) with boxxyerror fs solid noborder lc palette notitle
-set colorbox; set cblabel "samples right, %"; set title "transformer" font ",14"
-plot numeric("attention") using (log($3)/log(2)):4:(0.5):(0.125):(100*$7) with boxxyerror fs solid noborder lc palette notitle
+# Share of samples right by needle depth and sequence length, a panel a mixer, all training seeds; per cent in the cells.
+eval canvas(760, 520)
+set multiplot layout 2,3 title "Passkey by depth of the needle: per cent right" font ",15"
+set palette defined (0 "#e7937c", 0.5 "#fddbc7", 0.75 "#d1e5f0", 1 "#86b6d9")
+set cbrange [0:100]; unset colorbox; unset grid; unset key; unset border; set tics scale 0
+set xrange [-0.5:4.5]; set yrange [-0.5:4.5]; set ytics ("start" 0, "1/4" 1, "1/2" 2, "3/4" 3, "end" 4) font ",11"
+set xtics ("256" 0, "1K" 1, "4K" 2, "16K" 3, "128K" 4) font ",11"
+set lmargin 6; set rmargin 2
+cells(m) = sprintf("< awk -F'\\t' -v mixer=%s -f harness/plot/style/depths.awk %s/needle.tsv", m, results)
+do for [i=1:words(mixers)] {
+    set title sprintf("(%s) %s", substr("abcdef", i, i), word(names, i)) font ",13"
+    if (i < 4) { unset xlabel } else { set xlabel "tokens" font ",11" }
+    plot cells(word(mixers, i)) using 1:2:(0.48):(0.46):3 with boxxyerror fs solid noborder lc palette, \
+         cells(word(mixers, i)) using 1:2:(sprintf("%.0f", $3)) with labels font ",11" textcolor rgb "#111111"
+}
 unset multiplot

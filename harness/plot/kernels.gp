@@ -1,13 +1,15 @@
 # needs: kernels.tsv
-# Kernels in per cent of the FMA peak measured in the same run; kernels that move memory in per cent of their roofline.
-set title "Kernels against the roofline (one thread; training steps: all threads)" font ",16"
-set style fill solid 0.9 noborder; set boxwidth 0.7
-set yrange [0:118]; set ytics 0, 20, 100; set ylabel "per cent"; set format y "%.0f %%"; unset grid
-set xtics noenhanced; set xtics rotate by -40 font ",10" nomirror; set bmargin 9; set rmargin 8
-set key top center horizontal
-compute = sprintf("< awk -F'\\t' '/^#/ || $5==\"-\" || $7 ~ /naive|thread|attend|roofline/ {next} $1 ~ /^gemm/ {n[$1]++; s[$1]+=$6; next} $1 ~ /^memory|^attend|^train/ && $6+0 > 0 && !(($1 $4) in seen) {seen[$1 $4]=1; split($4, w, \" \"); row[++m]=$1 \" \" ($1 ~ /^train/ ? w[1] : $4) \"\\t\" $6 \"\\t1\"} END {for (g in n) printf \"%%s (mean)\\t%%f\\t1\\n\", g, s[g]/n[g]; for (i=1; i<=m; i++) print row[i]}' %s/kernels.tsv", results)
-roof = sprintf("< awk -F'\\t' '$7==\"roofline\" {print $1 \"\\t\" 100*$8}' %s/kernels.tsv", results)
-stats compute using 2 nooutput
-n = STATS_records
-plot compute using 0:2:xtic(1) with boxes lc rgb lmm_color title "of the FMA peak", \
-     roof using ($0 + n):2:xtic(1) with boxes lc rgb attention_color title "of the memory roofline"
+# Kernels in per cent of the FMA peak measured in the same run; those that move memory in per cent of their roofline. A tick
+# is the goal where one is set.
+bars = output.".bars"
+system(sprintf("awk -F'\\t' -f harness/plot/style/kernels.awk %s/kernels.tsv > %s", results, bars))
+n = int(system(sprintf("wc -l < %s", bars)))
+eval canvas(760, 110 + 17*n)
+set title "Kernels: per cent of the roofline" font ",15"
+set yrange [n-0.4:-0.6] ; set xrange [0:100]; set xlabel "per cent"; unset grid; set grid x lc rgb "#dddddd"
+set ytics scale 0 font ",11" noenhanced; set xtics 0,20,100; set key at screen 0.5, screen 0.03 center horizontal maxrows 1 width 2; set bmargin 6
+set style fill solid 0.85 noborder
+plot bars using (0):0:(0):($4==0?$2:0):($0-0.36):($0+0.36):ytic(1) with boxxyerror lc rgb lmm_color title "of the FMA peak", \
+     bars using (0):0:(0):($4==1?$2:0):($0-0.36):($0+0.36) with boxxyerror lc rgb fifth_color title "of the memory roofline", \
+     bars using ($3 > 0 ? $3 : NaN):($0-0.5):(0):(1) with vectors nohead lw 2.5 lc rgb attention_color title "goal", \
+     bars using (1):0:(sprintf("%.0f", $2)) with labels left font ",10" textcolor rgb "#ffffff" notitle

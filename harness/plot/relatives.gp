@@ -5,7 +5,7 @@ set cbrange [0:40]; unset colorbox; unset grid; unset key; unset border; set tic
 sorted = output.".rows"
 system(sprintf("awk -F'\t' -f harness/plot/style/lengths.awk %s/needle-relatives.tsv %s/needle.tsv | LC_ALL=C sort -k2,2n -k3,3n -k4,4n -k5,5n -k1,1r > %s", results, results, sorted))
 n = int(system(sprintf("wc -l < %s", sorted)))
-if (kind eq "svg") set terminal svg size 640,(120+22*n) font "Helvetica,13" background rgb "white"; else set terminal pngcairo size 960,(180+33*n) font "Helvetica,16"
+eval canvas(640, 120 + 22*n)
 set title "Passkey: right out of 40 by sequence length (trained to 256)" font ",14"
 set xrange [-0.5:3.5]; set yrange [-0.5:n-0.5]; set xtics ("256" 0, "1K" 1, "4K" 2, "16K" 3) font ",12"; set xlabel "tokens" font ",12"
 set ytics font ",12" noenhanced

@@ -1,20 +1,23 @@
-# Shared by every figure: output, colours, fonts, helpers. Variables: results, data, kind, output.
-if (kind eq "svg") set terminal svg size 760,460 font "Helvetica,13" background rgb "white"; else set terminal pngcairo size 1140,690 font "Helvetica,16"
+# Shared by every figure: output, colours, fonts, helpers. Variables: results, kind, output.
+# canvas(w, h): of this many points; pictures have half as many pixels again.
+canvas(w, h) = kind eq "svg" ? sprintf("set terminal svg size %d,%d font 'Helvetica,13' background rgb 'white'", w, h) : sprintf("set terminal pngcairo size %d,%d font 'Helvetica,16'", 3*w/2, 3*h/2)
+eval canvas(760, 420)
 set output output
 set datafile separator "\t"
 set border 3 lw 1 lc rgb "#444444"
 set tics nomirror textcolor rgb "#222222"
 set grid lc rgb "#dddddd" lw 1
 set autoscale xfix
-set key opaque samplen 2 spacing 1.15
-lmm_color = "#1b6ca8"; attention_color = "#d1603d"; third_color = "#4a8c3f"; fourth_color = "#8e5ea2"
-mac_color = third_color; mag_color = fourth_color; mal_color = "#b8860b"; swa_color = "#7a7a7a"
+set key outside right center noopaque Left reverse samplen 2 spacing 1.2
+set pointintervalbox 0
+# One colour and one sign for a mixer in every figure; the colours differ for colour-blind eyes too.
 mixers = "lmm mac mag mal swa attention"
-names = "LMM MAC MAG MAL window transformer"
-color(m) = m eq "lmm" ? lmm_color : m eq "mac" ? mac_color : m eq "mag" ? mag_color : m eq "mal" ? mal_color : m eq "swa" ? swa_color : attention_color
-# Rows of a table whose column `a` holds the text `x` and (optionally) column `b` the text `y`.
+names = "LMM MAC MAG MAL SWA attention"
+lmm_color = "#0072b2"; attention_color = "#d55e00"; third_color = "#009e73"; fourth_color = "#aa4499"; fifth_color = "#c08a00"
+color(m) = m eq "lmm" ? lmm_color : m eq "mac" ? third_color : m eq "mag" ? fourth_color : m eq "mal" ? fifth_color : m eq "swa" ? "#777777" : attention_color
+sign(m) = m eq "lmm" ? 5 : m eq "mac" ? 7 : m eq "mag" ? 9 : m eq "mal" ? 13 : m eq "swa" ? 11 : 15
+# Rows of a table whose column `a` holds the text `x`.
 rows(file, a, x) = sprintf("< awk -F'\\t' '$%d==\"%s\"' %s/%s", a, x, results, file)
-rows2(file, a, x, b, y) = sprintf("< awk -F'\\t' '$%d==\"%s\" && $%d==\"%s\"' %s/%s", a, x, b, y, results, file)
 # Needles of one mixer and task, all depths: length, share right over all training seeds, least and greatest of a seed.
 pooled(file, mixer, task) = sprintf("< awk -F'\\t' -v mixer=%s -v task=%s -f harness/plot/style/pool.awk %s/%s", mixer, task, results, file)
-binary_tics = "set xtics ('256' 256, '1K' 1024, '4K' 4096, '16K' 16384, '64K' 65536, '256K' 262144, '1M' 1048576, '2M' 2097152, '10M' 10485760)"
+binary_tics = "set xtics ('256' 256, '1K' 1024, '4K' 4096, '16K' 16384, '64K' 65536, '256K' 262144, '1M' 1048576, '10M' 10485760)"
