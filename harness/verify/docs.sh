@@ -59,5 +59,14 @@ for page in README.md docs/*.md; do
         ls -d $path >/dev/null 2>&1 || docs=$page complain "path $path"
     done
 done
+# tables and numbers of the pages are those of results/; one that is not must be refused
+if command -v python3 >/dev/null 2>&1; then
+    harness/table/fill.py --check || bad=$((bad + 1))
+    sed 's/^| `lmm` | 40, 40, 40/| `lmm` | 40, 40, 41/' docs/results.md >"$build/stale.md"
+    harness/table/fill.py --check "$build/stale.md" >/dev/null 2>&1 && { echo "docs: a stale table is not refused" >&2; bad=$((bad + 1)); }
+    rm "$build/stale.md"
+else
+    echo "docs: tables of the pages NOT CHECKED, there is no python3"
+fi
 printf 'docs: %d names checked, %d wrong, %d of 35 equations covered\n' $checked $bad "$numbers"
 [ $bad -eq 0 ]

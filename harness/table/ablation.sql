@@ -1,0 +1,13 @@
+-- The LMM's passkey recipe with one thing changed, one seed: right out of 40.
+select case variant when 'full_recipe' then 'the recipe'
+                    when 'sigmoid_gates' then 'the paper''s sigmoid gates, no penalty'
+                    when 'no_persistent' then 'no persistent tokens'
+                    when 'two_layers' then 'memory of two layers'
+                    else replace(variant, '_', ' ') end as "LMM",
+       sum(correct) filter (where length = 256) as "256",
+       sum(correct) filter (where length = 1024) as "1K",
+       sum(correct) filter (where length = 4096) as "4K",
+       sum(correct) filter (where length = 16384) as "16K"
+from ablation
+group by variant
+order by min(rowid);
