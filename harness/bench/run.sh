@@ -128,8 +128,9 @@ $titans bench surprise --force $models/lmm-passkey-s0.safetensors --length 512 -
 say "drift from double over a million tokens"
 $titans bench drift --force -o $out/drift.tsv
 say "kernels"
-$titans bench kernels --force --only gemm,attend,softmax,memory,rows,step,stream -o $out/kernels.tsv
+$titans bench kernels --force --only gemm,attend,memory,rows,step,stream -o $out/kernels.tsv
 $titans bench kernels --force --only delta,scan,relatives -o $out/kernels-relatives.tsv
+$titans bench kernels --force --only softmax -o $out/softmax.tsv
 harness/bench/relatives.sh $titans >$out/relatives.tsv
 say "figures"
 harness/plot/draw.sh $out

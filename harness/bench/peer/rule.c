@@ -3,6 +3,7 @@
 #include "base/random.h"
 #include "bench/peer/subject.h"
 
+#include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -121,7 +122,7 @@ static int rule_arrays(RuleSubject *r, Subject *s) {
     r->state = numbers(states, 0, 0), r->dstate = numbers(states, 0, 0);
     r->snapshots = numbers(states * delta_chunks(shape), 0, 0);
     r->o = numbers(rows * shape->values, 0, 0), r->d_o = numbers(rows * shape->values, 1, 1);
-    r->partial = numbers(partial, 0, 0), r->workspace = numbers(workspace, 0, 0);
+    r->partial = numbers(partial, 0, 0), r->workspace = numbers(omp_get_max_threads() * workspace, 0, 0);
     s->out = (SubjectTensor){"o", 4, {shape->batch, shape->tokens, shape->heads, shape->values}, r->o};
     return failed || !r->state || !r->dstate || !r->snapshots || !r->o || !r->d_o || !r->partial ||
                    !r->workspace
