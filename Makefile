@@ -54,7 +54,7 @@ STAMP := $(GEN)/flags
 $(shell harness/make/generate.sh $(GEN) "$(ISAS)" $(EMULATED_AVX512) \
   '$(subst ','\'',$(CC) $(CXX) $(CFLAGS) $(REF_FLAGS) $(KERNEL_FLAGS) $(FLAGS_avx2) $(FLAGS_avx512))')
 
-.PHONY: all help deps deps-full library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full plots publish lint format clean
+.PHONY: all help deps deps-full library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full reproduce plots publish lint format clean
 all: $(BUILD)/titans
 
 help:
@@ -183,6 +183,10 @@ bench-full: deps
 	@harness/bench/run.sh $(BUILD) full
 plots: deps
 	@harness/plot/draw.sh results "$(KINDS)"
+# A committed model again, from its recipe and seed: the same tensors, bit for bit.
+reproduce: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/titans
+	@harness/bench/reproduce.sh $(BUILD) "$(NAME)"
 # For maintainers: what make bench has measured becomes what is published.
 publish:
 	@harness/make/publish.sh $(BUILD)/bench results

@@ -46,10 +46,18 @@ for example in memory passkey; do
     ./$example-static "$model" state >"$example.static" || fail "example $example, linked statically"
     cmp -s "$example.out" "$example.static" || fail "example $example: shared and static differ"
 done
+# What README.md shows runs as it stands there, from the tree's root.
+snippet() { awk -v fence="\`\`\`$1" '$0 == fence { on = 1; next } /^```/ { on = 0 } on' "$root/README.md"; }
+{ printf '#include <stdio.h>\n#include <titans.h>\nint main(void) {\n'; snippet c; printf '}\n'; } >readme.c
+$CC -std=c11 -Wall -Wextra -Werror $(pkg-config --cflags titans) readme.c -o readme $(pkg-config --libs titans)
+said=$(cd "$root" && "$work/readme")
+case $said in "lmm after 3 tokens: "*) ;; *) fail "the C of README.md says '$said'" ;; esac
 [ "$(sed 's|^[a-z ]*||' passkey.out | sort -u | wc -l)" = 1 ] || fail "passkey: $(cat passkey.out)"
 if python3 -c 'import numpy' 2>/dev/null; then
     TITANS_LIBRARY=$prefix/lib/libtitans.so python3 "$root/harness/example/passkey.py" "$model" >python.out || fail "passkey.py"
     head -3 passkey.out | cmp -s - python.out || fail "passkey.py gives another answer: $(cat python.out)"
+    { snippet python; echo 'print("lmm after 3 tokens: %g" % logits[0])'; } >readme.py
+    [ "$(cd "$root" && python3 "$work/readme.py")" = "$said" ] || fail "the Python of README.md does not say '$said'"
     python=', Python'
 fi
 cd "$root"

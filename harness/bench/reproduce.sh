@@ -1,0 +1,17 @@
+#!/bin/sh
+# Trains a committed model NAME-sSEED again from recipe NAME and compares every tensor. Usage: reproduce.sh BUILD NAME-sSEED
+set -e
+export LC_ALL=C
+build=$1 name=$2
+recipe=harness/recipe/${name%-s*}.json committed=results/checkpoints/$name.safetensors
+if [ -z "$name" ] || [ ! -f "$recipe" ] || [ ! -f "$committed" ]; then
+    echo "make reproduce NAME=NAME-sSEED, one of:" >&2
+    for file in results/checkpoints/*.safetensors; do echo "  $(basename "$file" .safetensors)"; done >&2
+    exit 2
+fi
+out=$build/reproduced
+mkdir -p "$out"
+"$build/titans" train --force --config "$recipe" --seed "${name##*-s}" --out "$out/$name.full"
+"$build/titans" export --force "$out/$name.full" --out "$out/$name.safetensors"
+rm "$out/$name.full"
+"$build/titans" info "$out/$name.safetensors" "$committed"
