@@ -81,7 +81,7 @@ static void run_flushed(void *context) {
 
 static void compare(const DenormalOptions *o, const char *mixer, const char *what, Work work, FILE *to) {
     const int threads = omp_get_max_threads();
-    const Timing t = timing_measure(work, (Work){run_flushed, &work}, threads, (int)o->rounds, 0.0);
+    const Timing t = timing_measure(work, (Work){run_flushed, &work}, threads, (int)o->rounds, 0.2);
     const double tokens = (double)o->tokens, ratio = t.seconds / t.bar_seconds;
     if (interrupt_requested()) return;
     fprintf(to, "%s\t%s\t%lld\t%d\t%.0f\t%.0f\t%.3f\n", mixer, what, (long long)o->tokens, threads,

@@ -60,6 +60,7 @@ Test(commands, say_how_they_are_used, .init = enter_folder, .fini = leave_folder
     expect("bench scaling --help", 0, "--lengths");
     expect("bench kernels --help", 0, "--rounds");
     expect("bench surprise --help", 0, "--depth");
+    expect("bench denormals --help", 0, "--rounds");
     expect("info", 0, "passkey");
     ledger_record("commands", "help", 11, 0);
 }
@@ -369,6 +370,7 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     expect("info --config p.json", 1, "unknown preset \"170b\"");
     cr_assert(!system("echo '{\"mixer\": \"lmm\", \"chunk\": 8}' > r.json"));
     expect("bench scaling r.json --lengths 64,128 -o s.tsv", 0, "tokens/s");
+    expect("bench denormals -c r.json --mixers lmm --tokens 64 --rounds 1 -o d.tsv", 0, "flushed");
     expect("bench scaling --mixers lmm,attention r.json --limit 64 --lengths 64,128 -o s.tsv --force", 0,
            "tokens/s");
     cr_assert(!system("grep -q '^# crossover: lmm .*beat.* attention in memory' s.tsv"));
