@@ -147,7 +147,7 @@ static titans_status tokens_check(const titans_memory *m, const titans_tokens *t
 /* Enters a call: memory that is refused ends it. */
 #define MEMORY_CALL(m, escape, before, error)                                                                \
     jmp_buf escape;                                                                                          \
-    const LibraryCall before = library_enter((m)->threads);                                                        \
+    const LibraryCall before = library_enter((m)->threads);                                                  \
     (m)->scratch.escape = &escape;                                                                           \
     if (setjmp(escape)) return memory_refused(before, error);                                                \
     arena_reset(&(m)->scratch)

@@ -27,7 +27,7 @@ struct titans_snapshot {
 /* Memory is refused by a jump to the call that is under way. */
 #define STREAM_CALL(s, escape, before, error)                                                                \
     jmp_buf escape;                                                                                          \
-    const LibraryCall before = library_enter((s)->model->options.threads);                                         \
+    const LibraryCall before = library_enter((s)->model->options.threads);                                   \
     (s)->scratch.escape = (s)->state.arena.escape = &escape;                                                 \
     if (setjmp(escape)) return stream_no_memory(s, before, error)
 

@@ -41,7 +41,8 @@ static const char *optimizer_culprit(const Model *model) {
     return "the norm itself (overflow)";
 }
 
-static void optimizer_update(Optimizer *o, Model *model, const OptimizerOptions *t, double rate, double norm) {
+static void optimizer_update(Optimizer *o, Model *model, const OptimizerOptions *t, double rate,
+                             double norm) {
     o->step++;
     o->power1 *= t->beta1;
     o->power2 *= t->beta2;
