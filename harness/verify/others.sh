@@ -16,6 +16,12 @@ if python3 -c 'import numpy' 2>/dev/null; then
 else
     echo "checkers in Python: NOT CHECKED, there is no numpy for python3"
 fi
+if python3 -c 'import torch' 2>/dev/null; then
+    python3 -B harness/golden/interop/test_model_torch.py "$build/titans" >"$build/models.log" 2>&1 || { cat "$build/models.log" >&2; exit 1; }
+    echo "models in PyTorch: $(grep -c ' of the largest logit apart' "$build/models.log") give the logits of the reference"
+else
+    echo "models in PyTorch: NOT CHECKED, there is no torch for python3"
+fi
 harness/verify/peers.sh "$build"
 harness/verify/library.sh "$build" "$jobs"
 harness/verify/dropin.sh "$build" "$jobs"
