@@ -1,7 +1,7 @@
 #!/bin/sh
 # The main job. Usage: run.sh BUILD [MODE]
 #   empty  evaluate the committed checkpoints, measure speed, memory and kernels, draw: everything into BUILD/bench
-#   1      a two-minute version that trains two small models first, into BUILD/quick
+#   1      a short version, into BUILD/quick
 #   full   train every checkpoint again, evaluate to 10M tokens (hours), into BUILD/bench
 # `make publish` copies BUILD/bench into results/.
 set -e
@@ -10,8 +10,10 @@ build=$1 mode=$2
 titans=$build/titans
 recipe=harness/recipe
 out=$build/bench models=results/checkpoints
-case $mode in '' | 0) ;; full) models=$out/checkpoints ;; *) out=$build/quick models=$build/quick/checkpoints ;; esac
+case $mode in '' | 0) ;; full) models=$out/checkpoints ;; *) out=$build/quick ;; esac
 mkdir -p "$models" "$out/figures"
+# The mixers of the figures; relatives are measured apart.
+family=attention,swa,lmm,mac,mag,mal
 began=$(date +%s)
 say() { printf '\n[%4d s] %s\n' $(($(date +%s) - began)) "$1" >&2; }
 
@@ -25,29 +27,34 @@ train() {
     rm $models/$name.full
 }
 
+# finish TABLE..: figures, and what was measured beside what is published.
+finish() {
+    say "figures"
+    harness/plot/draw.sh $out
+    say "yours beside published (results/; tokens and seeds are the same, machines differ)"
+    for table in "$@"; do awk -f harness/bench/beside.awk results/$table.tsv $out/$table.tsv; done
+    say "done: tables in $out/*.tsv, figures in $out/figures"
+}
+
 case $mode in
-1) say "two small models are trained and measured: about two minutes on two cores" ;;
+1) say "two committed models are asked, speed and kernels measured: two to three minutes" ;;
 full) say "every committed model is trained again: many hours" ;;
 *) say "the committed models are asked and measured: about 25 minutes on two cores" ;;
 esac
 
 if [ "$out" = "$build/quick" ]; then
-    train lmm-passkey-s0 lmm-passkey --steps 1100
-    train attention-passkey-s0 attention-passkey --steps 800
     say "needles by length and depth"
     $titans bench needle --force $models/lmm-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 1K \
-        --lengths 256,512,1K,2K,4K --samples 10 -o $out/needle.tsv
+        --lengths 256,512,1K,2K,4K --samples 40 -o $out/needle.tsv
     say "speed and memory against length"
     $titans bench scaling --force --mixers attention,lmm $recipe/speed.json --lengths 1K,2K,4K,8K -o $out/scaling.tsv
     say "training throughput of every mixer"
-    $titans bench training --force -c $recipe/speed.json --lengths 1K --tokens 1K --repeats 1 -o $out/throughput-train.tsv
+    $titans bench training --force -c $recipe/speed.json --mixers $family --lengths 2K,4K --tokens 4K --repeats 1 -o $out/throughput-train.tsv
     say "drift from double"
     $titans bench drift --force --tokens 16K -o $out/drift.tsv
     say "kernels"
     $titans bench kernels --force --rounds 3 -o $out/kernels.tsv
-    say "figures"
-    harness/plot/draw.sh $out
-    say "done: tables in $out/*.tsv, figures in $out/figures"
+    finish needle scaling kernels
     exit
 fi
 
@@ -114,12 +121,12 @@ if [ "$mode" = full ]; then
     rm $out/ablation.full
 fi
 say "speed and memory against length"
-$titans bench scaling --force --mixers attention,swa,lmm,mac,mag,mal $recipe/speed.json -o $out/scaling.tsv
+$titans bench scaling --force --mixers $family $recipe/speed.json -o $out/scaling.tsv
 $titans bench scaling --force --threads 1 --lengths 2K,8K $recipe/speed.json -o $out/scaling-relatives.tsv
 say "what denormal numbers cost"
 $titans bench denormals --force -c $recipe/speed.json --rounds 5 -o $out/denormals.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
-$titans bench training --force -c $recipe/speed.json --mixers attention,swa,lmm,mac,mag,mal,mal_h3 --repeats 3 -o $out/throughput-train.tsv
+$titans bench training --force -c $recipe/speed.json --mixers $family --repeats 3 -o $out/throughput-train.tsv
 say "the same for every mixer, one thread"
 $titans bench training --force -c $recipe/speed.json --lengths 512,2K,8K --tokens 8K --repeats 2 --threads 1 -o $out/throughput-relatives.tsv
 $titans bench training --force -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 3 -o $out/throughput-depth.tsv
@@ -132,6 +139,4 @@ $titans bench kernels --force --only gemm,attend,memory,rows,step,stream -o $out
 $titans bench kernels --force --only delta,scan,relatives -o $out/kernels-relatives.tsv
 $titans bench kernels --force --only softmax -o $out/softmax.tsv
 harness/bench/relatives.sh $titans >$out/relatives.tsv
-say "figures"
-harness/plot/draw.sh $out
-say "done: tables in $out/*.tsv, figures in $out/figures"
+finish needle needle-niah needle-niah-long niah1-transfer niah-more scaling throughput-train throughput-depth kernels

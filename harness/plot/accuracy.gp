@@ -9,6 +9,6 @@ set arrow 1 from 256, graph 0 to 256, graph 1 nohead dt 2 lc rgb "#888888"
 set label 1 "longest sequence\nin training" at 285, 66 textcolor rgb "#666666" font ",11"
 set label 2 "open: seed 0 alone" at 1300000, 90 center textcolor rgb "#666666" font ",11"
 beside(i) = 1 + 0.06 * (i - 3.5)
-far(m) = sprintf("< awk -F'\\t' '$1==\"%s\" && $4==\"all\"' %s/needle-long*.tsv", m, results)
+far(m) = sprintf("< cat %s/needle-long*.tsv 2>/dev/null | awk -F'\\t' '$1==\"%s\" && $4==\"all\"'", results, m)
 plot for [i=1:words(mixers)] m=word(mixers, i) pooled("needle.tsv", m, "passkey") using ($1*beside(i)):(100*$2):(100*$3):(100*$4) with yerrorlines lw 1.8 pt sign(m) ps 0.7 lc rgb color(m) title word(names, i), \
      for [i=1:2] m=word(mixers, i) far(m) using ($3*beside(i)):(100*$7) with points pt sign(m)-1 ps 1.1 lw 1.8 lc rgb color(m) notitle

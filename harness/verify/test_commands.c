@@ -381,3 +381,15 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
            "of FMA peak");
     ledger_record("commands", "equation", 38, 0);
 }
+
+Test(commands, describe_an_equation_or_a_mixer, .init = enter_folder, .fini = leave_folder) {
+    static char described[1 << 16], option[1 << 16];
+    expect("describe mac", 0, "mixer_mac: eqs 21-25");
+    expect("describe memory_chunk", 0, "[tokens][n0]: keys");
+    expect("describe nonsense", 1, "no equation or mixer 'nonsense'");
+    expect("describe", 2, "which equation or mixer?");
+    expect("describe lmm mac", 2, "more than one equation");
+    cr_assert(!titans("describe memory_chunk", described, sizeof described));
+    cr_assert(!titans("equation --describe memory_chunk", option, sizeof option));
+    cr_assert_str_eq(described, option);
+}
