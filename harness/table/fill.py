@@ -142,6 +142,8 @@ def fill(db, page, check):
     marks, stale = list(MARK.finditer(text)), 0
     for mark in reversed(marks):
         line = f"{page}:{text.count(chr(10), 0, mark.start()) + 1}"
+        if mark.group(1) == "number" and text[: mark.start()].endswith("\n"):
+            sys.exit(f"tables: {line}: a line that begins with a number's mark ends its paragraph")
         try:
             new = filled(db, mark)
         except (OSError, sqlite3.Error, ValueError) as error:

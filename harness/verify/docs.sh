@@ -59,6 +59,15 @@ for page in README.md docs/*.md; do
         ls -d $path >/dev/null 2>&1 || docs=$page complain "path $path"
     done
 done
+# every page is in the index; prose has lines of at most 100 characters, tables at most five columns but that of equations
+for page in docs/*.md; do
+    name=$(basename "$page")
+    [ "$name" = README.md ] || grep -q "^| \[$name\]($name) " docs/README.md || docs=docs/README.md complain "a row for $name in the index"
+done
+wide=$(awk 'FNR == 1 { code = 0 } /^```/ { code = !code } code || /^    / { next }
+    /^\|/ { if (FILENAME !~ /equations/ && gsub(/ \| /, "") > 4) print FILENAME ":" FNR ": more than five columns"; next }
+    { gsub(/<!-- [^>]*-->/, "") } length > 100 { print FILENAME ":" FNR ": longer than 100 characters" }' README.md docs/*.md)
+[ -z "$wide" ] || { echo "docs: $wide" >&2; bad=$((bad + 1)); }
 # tables and numbers of the pages are those of results/; one that is not must be refused
 if command -v python3 >/dev/null 2>&1; then
     harness/table/fill.py --check || bad=$((bad + 1))
