@@ -59,6 +59,10 @@ for page in README.md docs/*.md; do
         ls -d $path >/dev/null 2>&1 || docs=$page complain "path $path"
     done
 done
+# every figure is shown somewhere
+for figure in results/figures/*.svg; do
+    grep -qF "figures/$(basename "$figure"))" README.md docs/*.md || { echo "docs: no page shows $figure" >&2; bad=$((bad + 1)); }
+done
 # every page is in the index; prose has lines of at most 100 characters, tables at most five columns but that of equations
 for page in docs/*.md; do
     name=$(basename "$page")
