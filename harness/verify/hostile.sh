@@ -3,10 +3,10 @@
 # that a sanitizer sees may happen. Usage: hostile.sh PROGRAM JOBS
 export LC_ALL=C
 program=$(realpath "$1") jobs=$2
-here=$(cd "$(dirname "$0")/hostile" && pwd)
+here=$(cd "$(dirname "$0")/hostile" && pwd) # the program knows the instructions of isa.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-export DRAW="$here/../../plot/draw.sh"
+export DRAW="$here/../../plot/draw.sh" ISA=$("$here/../isa.sh")
 export T="$program" D="--dims memory_layers=1,n0=2,n1=1" OMP_NUM_THREADS=1 OMP_WAIT_POLICY=passive
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1:handle_abort=0 UBSAN_OPTIONS=print_stacktrace=1
 unset TITANS_DATA TITANS_ISA XDG_CACHE_HOME
