@@ -5,9 +5,8 @@
 #include "bench/bench.h"
 #include "bench/shared/reading.h"
 #include "bench/shared/step.h"
-#include "bench/shared/table.h"
+#include "bench/shared/mixers.h"
 #include "bench/shared/timing.h"
-#include "terminal/files.h"
 #include "terminal/interrupt.h"
 
 #include <omp.h>
@@ -17,39 +16,28 @@ enum { MIXER_NAME = 64 };
 
 typedef struct {
     TableOptions table;
-    const char *mixers, *config;
-    int64_t tokens, threads, rounds;
+    MixersOptions over;
+    int64_t tokens, rounds;
 } DenormalOptions;
 
-enum { OPTION_MIXERS = 256, OPTION_TOKENS, OPTION_ROUNDS };
+enum { OPTION_TOKENS = 256, OPTION_ROUNDS };
 static const struct argp_option options[] = {
-    {"mixers", OPTION_MIXERS, "A,B,..", 0, "default: all there are", 0},
     {"tokens", OPTION_TOKENS, "N", 0, "tokens of the stream, and of a training step (default 4K)", 0},
     {"rounds", OPTION_ROUNDS, "N", 0, "turns of both, medians are compared (default 11)", 0},
-    {"config", 'c', "FILE", 0, "JSON with keys of the model (titans train --help)", 0},
-    {"threads", 'k', "K", 0, "threads", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     DenormalOptions *o = state->input;
     switch (key) {
-    case OPTION_MIXERS:
-        o->mixers = arg;
-        break;
     case OPTION_TOKENS:
         o->tokens = option_integer("tokens", arg, 64, 1 << 20);
         break;
     case OPTION_ROUNDS:
         o->rounds = option_integer("rounds", arg, 1, 31);
         break;
-    case 'c':
-        o->config = arg;
-        break;
-    case 'k':
-        o->threads = option_integer("threads", arg, 1, 1024);
-        break;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->table;
+        state->child_inputs[1] = &o->over;
         break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument '%s'", arg);
@@ -90,13 +78,14 @@ static void compare(const DenormalOptions *o, const char *mixer, const char *wha
             tokens / t.seconds, tokens / t.bar_seconds, ratio);
 }
 
-static int measure_mixer(const DenormalOptions *o, const char *mixer, FILE *to, char *message, size_t size) {
+static int measure_mixer(const void *own, const char *mixer, FILE *to, char *message, size_t size) {
+    const DenormalOptions *o = own;
     static Recipe recipe;
     char name[MIXER_NAME + 8];
     const char *const over[] = {name};
     Step step;
     snprintf(name, sizeof name, "mixer=%s", mixer);
-    if (recipe_open(&recipe, o->config, over, 1, 1, message, size)) return -1;
+    if (recipe_open(&recipe, o->over.config, over, 1, 1, message, size)) return -1;
     if (!recipe.model.vocab) recipe.model.vocab = 256;
     if (step_create(&step, &recipe, 1, o->tokens, message, size)) return -1;
     Reading reading = {library_model(&step.model), o->tokens, 0};
@@ -110,14 +99,7 @@ static int measure_mixer(const DenormalOptions *o, const char *mixer, FILE *to, 
 
 static int measure_all(void *options, Tsv *table, char *message, size_t size) {
     const DenormalOptions *o = options;
-    char mixer[MIXER_NAME];
-    const char *list = o->mixers;
-    int status = o->config ? files_reads(o->config, message, size) : 0;
-    for (int i = 0; !o->mixers && !status && mixer_at(i); i++)
-        status = measure_mixer(o, mixer_at(i)->name, table->file, message, size);
-    while (!status && o->mixers && option_word("mixers", &list, mixer, sizeof mixer))
-        status = measure_mixer(o, mixer, table->file, message, size);
-    return status;
+    return mixers_each(&o->over, measure_mixer, o, table->file, message, size);
 }
 
 static int run(int argc, char **argv) {
@@ -129,13 +111,13 @@ static int run(int argc, char **argv) {
                               0,
                               "What denormal numbers cost, by mixer."
                               "\vExamples:\n  titans bench denormals -c recipe.json --mixers lmm,mac",
-                              table_children,
+                              mixers_children,
                               0,
                               0};
     DenormalOptions o = {.table = {.out = "denormals.tsv"}, .tokens = 4 << 10, .rounds = 11};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
-    option_threads(o.threads);
+    option_threads(o.over.threads);
     return table_run(&work, &o, &o.table, argc, argv);
 }
 

@@ -14,13 +14,12 @@
 #include <omp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ROUNDS_MOST = 31, LINE = 1024, CASES_MOST = 128, OPTION_PYTHON = 256, OPTION_ONLY };
 
 static const double LEAST = 0.05;   /* seconds of a sample */
 static const double PATIENCE = 4.0; /* a peer that takes longer gets two rounds */
-static const double DIFFERENCE =
-    1e-3; /* of the largest number; more is no longer the same function in float32 */
 
 typedef struct {
     TableOptions table;
@@ -114,6 +113,10 @@ static int peer_open(Process *p, const PeerCase *c, const Subject *s, int thread
     return answer(p, "ready", 0, message, size);
 }
 
+/* How far apart two float32 computations may be, of the largest number: each adds up at most `tokens` terms, whose
+ * roundings are u = 2^-24 each. */
+static double difference_allowed(const PeerCase *c) { return 2.0 * (double)c->tokens * 0x1p-24; }
+
 /* Largest difference of the outputs over the largest number; NaN where each side has weights of its own. */
 static int compare(Process *p, const Subject *s, double *difference, char *message, size_t size) {
     *difference = NAN;
@@ -172,9 +175,9 @@ static void row(FILE *to, const PeerCase *c, int threads, const char *pass, cons
     const double tokens = (double)(c->batch * c->tokens);
     char same[32];
     snprintf(same, sizeof same,
-             isnan(difference)          ? "-"
-             : difference <= DIFFERENCE ? "%.1e"
-                                        : "void %.1e",
+             isnan(difference)                     ? "-"
+             : difference <= difference_allowed(c) ? "%.1e"
+                                                   : "void %.1e",
              difference);
     fprintf(to, "%s\t%s\t%s\t%d\t%s\t%.0f\t%.0f\t%.2f\t%.2f\t%.2f\t%d\t%s\t%s\n", c->name, c->package,
             c->ours, threads, pass, tokens / r->ours, tokens / r->theirs, r->ratio, r->low, r->high,
@@ -214,6 +217,8 @@ static int measure_case(Process *p, const PeersOptions *o, const PeerCase *c, in
 
 static int start(Process *p, const PeersOptions *o, char *message, size_t size) {
     static char script[] = "harness/bench/peer/serve.py", option[] = "-B";
+    if (access(script, R_OK))
+        return snprintf(message, size, "%s is not here: run it from the top of the tree", script), -1;
     char *python = strdup(o->python), *const argv[] = {python, option, script, 0};
     const int status = python ? process_start(p, argv, message, size) : -1;
     free(python);
@@ -232,7 +237,7 @@ static int measure(void *own, Tsv *table, char *message, size_t size) {
         char why[LINE];
         snprintf(why, sizeof why, "%s", message);
         process_end(&p);
-        return snprintf(message, size, "%s %s; --python names an interpreter with the packages", o->python,
+        return snprintf(message, size, "%s: %s; --python names an interpreter with the packages", o->python,
                         why),
                -1;
     }

@@ -39,7 +39,7 @@ finish() {
 case $mode in
 1) say "two committed models are asked, speed and kernels measured: two to three minutes" ;;
 full) say "every committed model is trained again: many hours" ;;
-*) say "the committed models are asked and measured: about 25 minutes on two cores" ;;
+*) say "the committed models are asked and measured: about 35 minutes on two cores" ;;
 esac
 
 if [ "$out" = "$build/quick" ]; then
@@ -48,7 +48,7 @@ if [ "$out" = "$build/quick" ]; then
         --lengths 256,512,1K,2K,4K --samples 40 -o $out/needle.tsv
     say "speed and memory against length"
     $titans bench scaling --force --mixers attention,lmm $recipe/speed.json --lengths 1K,2K,4K,8K -o $out/scaling.tsv
-    say "training throughput of every mixer"
+    say "training throughput"
     $titans bench training --force -c $recipe/speed.json --mixers $family --lengths 2K,4K --tokens 4K --repeats 1 -o $out/throughput-train.tsv
     say "drift from double"
     $titans bench drift --force --tokens 16K -o $out/drift.tsv
@@ -127,9 +127,9 @@ say "what denormal numbers cost"
 $titans bench denormals --force -c $recipe/speed.json --rounds 5 -o $out/denormals.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
 $titans bench training --force -c $recipe/speed.json --mixers $family --repeats 3 -o $out/throughput-train.tsv
-say "the same for every mixer, one thread"
-$titans bench training --force -c $recipe/speed.json --lengths 512,2K,8K --tokens 8K --repeats 2 --threads 1 -o $out/throughput-relatives.tsv
 $titans bench training --force -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 3 -o $out/throughput-depth.tsv
+say "training throughput of every mixer, one thread"
+$titans bench training --force -c $recipe/speed.json --lengths 512,2K,8K --tokens 8K --repeats 2 --threads 1 -o $out/throughput-relatives.tsv
 say "surprise along a sequence"
 $titans bench surprise --force $models/lmm-passkey-s0.safetensors --length 512 -o $out/surprise.tsv
 say "drift from double over a million tokens"

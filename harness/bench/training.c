@@ -3,11 +3,10 @@
  * throughput.tsv. */
 #include "bench/bench.h"
 #include "bench/shared/step.h"
-#include "bench/shared/table.h"
+#include "bench/shared/mixers.h"
 #include "terminal/interrupt.h"
 #include "base/check.h"
 #include "learn/recipe.h"
-#include "terminal/files.h"
 #include "terminal/options.h"
 #include "bench/shared/timing.h"
 
@@ -21,28 +20,22 @@ enum { MOST = 16, REPEATS = 5, MIXER_NAME = 64 };
 
 typedef struct {
     TableOptions table;
-    const char *mixers, *config;
-    int64_t lengths[MOST], depths[MOST], tokens, threads, repeats;
+    MixersOptions over;
+    int64_t lengths[MOST], depths[MOST], tokens, repeats;
     int length_count, depth_count;
 } TrainingOptions;
 
-enum { OPTION_MIXERS = 256, OPTION_LENGTHS, OPTION_DEPTHS, OPTION_TOKENS, OPTION_REPEATS };
+enum { OPTION_LENGTHS = 256, OPTION_DEPTHS, OPTION_TOKENS, OPTION_REPEATS };
 static const struct argp_option options[] = {
-    {"mixers", OPTION_MIXERS, "A,B,..", 0, "default: all there are", 0},
     {"lengths", OPTION_LENGTHS, "A,B,..", 0, "tokens per sequence (default 2K,4K,8K,16K,32K)", 0},
     {"depths", OPTION_DEPTHS, "A,B,..", 0, "layers of the memory, 1 to 4 (default: the configuration's)", 0},
     {"tokens", OPTION_TOKENS, "N", 0, "tokens per step (default 32K)", 0},
     {"repeats", OPTION_REPEATS, "N", 0, "steps timed, after one to warm up (default 5)", 0},
-    {"config", 'c', "FILE", 0, "JSON with keys of the model (titans train --help)", 0},
-    {"threads", 'k', "K", 0, "threads", 0},
     {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     TrainingOptions *o = state->input;
     switch (key) {
-    case OPTION_MIXERS:
-        o->mixers = arg;
-        break;
     case OPTION_LENGTHS:
         o->length_count = option_integers("lengths", arg, 64, 1 << 24, MOST, o->lengths);
         break;
@@ -55,14 +48,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPTION_REPEATS:
         o->repeats = option_integer("repeats", arg, 1, 31);
         break;
-    case 'c':
-        o->config = arg;
-        break;
-    case 'k':
-        o->threads = option_integer("threads", arg, 1, 1024);
-        break;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->table;
+        state->child_inputs[1] = &o->over;
         break;
     case ARGP_KEY_ARG:
         argp_error(state, "unexpected argument '%s'", arg);
@@ -112,14 +100,15 @@ static int measure(const TrainingOptions *o, const Recipe *recipe, int64_t lengt
            -1;
 }
 
-static int measure_mixer(const TrainingOptions *o, const char *mixer, FILE *to, char *message, size_t size) {
+static int measure_mixer(const void *own, const char *mixer, FILE *to, char *message, size_t size) {
+    const TrainingOptions *o = own;
     static Recipe recipe;
     char name[MIXER_NAME + 8], depth[64];
     const char *const over[] = {name, depth};
     snprintf(name, sizeof name, "mixer=%s", mixer);
     for (int j = 0; j < (o->depth_count ? o->depth_count : 1); j++) {
         snprintf(depth, sizeof depth, "memory_layers=%lld", (long long)o->depths[j]);
-        if (recipe_open(&recipe, o->config, over, o->depth_count ? 2 : 1, 1, message, size)) return -1;
+        if (recipe_open(&recipe, o->over.config, over, o->depth_count ? 2 : 1, 1, message, size)) return -1;
         if (!recipe.model.vocab) recipe.model.vocab = 256;
         for (int k = 0; k < o->length_count; k++) {
             if (interrupt_requested()) return 1;
@@ -132,14 +121,7 @@ static int measure_mixer(const TrainingOptions *o, const char *mixer, FILE *to, 
 
 static int measure_all(void *options, Tsv *table, char *message, size_t size) {
     const TrainingOptions *o = options;
-    char mixer[MIXER_NAME];
-    const char *list = o->mixers;
-    int status = o->config ? files_reads(o->config, message, size) : 0;
-    for (int i = 0; !o->mixers && !status && mixer_at(i); i++)
-        status = measure_mixer(o, mixer_at(i)->name, table->file, message, size);
-    while (!status && o->mixers && option_word("mixers", &list, mixer, sizeof mixer))
-        status = measure_mixer(o, mixer, table->file, message, size);
-    return status;
+    return mixers_each(&o->over, measure_mixer, o, table->file, message, size);
 }
 
 static int run(int argc, char **argv) {
@@ -153,7 +135,7 @@ static int run(int argc, char **argv) {
         0,
         "Training throughput by mixer, depth of the memory and length."
         "\vExamples:\n  titans bench training -c recipe.json --mixers lmm,mac --lengths 2K,8K",
-        table_children,
+        mixers_children,
         0,
         0};
     TrainingOptions o = {.table = {.out = "throughput.tsv"},
@@ -163,7 +145,7 @@ static int run(int argc, char **argv) {
                          .repeats = REPEATS};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
-    option_threads(o.threads);
+    option_threads(o.over.threads);
     return table_run(&work, &o, &o.table, argc, argv);
 }
 

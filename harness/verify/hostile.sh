@@ -1,9 +1,9 @@
 #!/bin/sh
 # Every command on hostile input (hostile/cases.tsv): each row must end with its exit code and say what it says, and nothing
-# that a sanitizer sees may happen. Usage: hostile.sh PROGRAM JOBS
+# that a sanitizer sees may happen. The program knows the instructions that isa.sh names. Usage: hostile.sh PROGRAM JOBS
 export LC_ALL=C
 program=$(realpath "$1") jobs=$2
-here=$(cd "$(dirname "$0")/hostile" && pwd) # the program knows the instructions of isa.sh
+here=$(cd "$(dirname "$0")/hostile" && pwd)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 export DRAW="$here/../../plot/draw.sh" ISA=$("$here/../isa.sh")

@@ -382,6 +382,19 @@ Test(commands, run_an_equation_on_the_users_numbers, .init = enter_folder, .fini
     ledger_record("commands", "equation", 38, 0);
 }
 
+/* The interpreter of `bench peers` may be anything. */
+Test(commands, say_what_is_wrong_with_the_packages_side, .init = enter_folder, .fini = leave_folder) {
+    expect("bench peers", 1, "run it from the top of the tree");
+    cr_assert(!system("mkdir -p harness/bench/peer && touch harness/bench/peer/serve.py"));
+    expect("bench peers --python ./none", 1, "./none: cannot be run");
+    expect("bench peers --python false", 1, "false: has ended with code 1");
+    expect("bench peers --python echo", 1, "answers with 1 fields of a case");
+    cr_assert(!system("printf '#!/bin/sh\nkill -9 $$\n' >killed && chmod +x killed"));
+    expect("bench peers --python ./killed", 1, "was killed by signal 9");
+    cr_assert(access("peers.tsv", F_OK), "a table of nothing is left");
+    ledger_record("commands", "packages' side", 6, 0);
+}
+
 Test(commands, describe_an_equation_or_a_mixer, .init = enter_folder, .fini = leave_folder) {
     static char described[1 << 16], option[1 << 16];
     expect("describe mac", 0, "mixer_mac: eqs 21-25");

@@ -152,7 +152,7 @@ typedef struct {
 static MomentumPartial momentum_partial(const DeltaShape *s, int64_t tile, float *base, int64_t *floats) {
     const int64_t rows = s->batch * s->tokens * s->heads, tiles = (s->values + DELTA_TILE - 1) / DELTA_TILE;
     int64_t used = 0;
-    MomentumPartial p;
+    MomentumPartial p = {0};
     float **keyed[] = {&p.q, &p.k, &p.p}, **numbers[] = {&p.keep, &p.carry, &p.rate, &p.step};
     for (int i = 0; i < 3; i++) {
         float *all = rows_part(base, &used, tiles * rows * s->keys);

@@ -1,4 +1,5 @@
 #pragma once
+#include "bench/shared/numbers.h"
 #include "bench/shared/timing.h"
 
 #include <stdio.h>
@@ -38,6 +39,3 @@ typedef struct {
 
 extern const double KERNEL_LEAST; /* seconds of a sample */
 extern const Work KERNEL_NO_BAR;
-
-/* n numbers in [-scale, scale), the same every time; 64-byte aligned, to be given to free(). */
-float *random_floats(int64_t n, double scale);

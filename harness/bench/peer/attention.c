@@ -1,7 +1,7 @@
 /* Causal attention alone: the cache is written, then read. */
 #include "base/dispatch.h"
-#include "base/random.h"
 #include "bench/peer/subject.h"
+#include "bench/shared/numbers.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -40,33 +40,18 @@ int subject_attention(char *words, int64_t batch, int64_t tokens, Subject *s, ch
     if (!a) return snprintf(message, size, "no memory"), -1;
     *s = (Subject){.self = a, .forward = attention_forward, .both = attention_both, .close = attention_close};
     a->shape = attend_plain(batch, SUBJECT_HEADS, tokens, 0, attend_round(tokens), SUBJECT_HEAD);
-    const int64_t n = batch * tokens * SUBJECT_WIDTH;
-    struct {
-        float **at;
-        int64_t count;
-    } arrays[] = {{&a->q, n},
-                  {&a->k, n},
-                  {&a->v, n},
-                  {&a->y, n},
-                  {&a->dy, n},
-                  {&a->dq, n},
-                  {&a->dk, n},
-                  {&a->dv, n},
-                  {&a->cache, batch * SUBJECT_HEADS * kernel->attend->cache_floats(&a->shape)},
-                  {&a->statistics, 2 * batch * SUBJECT_HEADS * tokens},
-                  {&a->workspace, omp_get_max_threads() * kernel->attend->workspace_floats(&a->shape)}};
-    for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++) {
-        const size_t bytes = ((size_t)arrays[i].count * sizeof(float) + 127) / 64 * 64;
-        *arrays[i].at = aligned_alloc(64, bytes);
-        if (!*arrays[i].at) return snprintf(message, size, "no memory"), attention_close(a), -1;
-        Random random = {i + 1};
-        for (int64_t j = 0; j < (int64_t)(bytes / sizeof(float)); j++)
-            (*arrays[i].at)[j] = i < 3 ? (float)(2.0 * random_uniform(&random) - 1.0) : i == 4 ? 1.0f : 0.0f;
-    }
+    const int64_t n = batch * tokens * SUBJECT_WIDTH, heads = batch * SUBJECT_HEADS;
+    float **inputs[] = {&a->q, &a->k, &a->v}, **zeros[] = {&a->y, &a->dq, &a->dk, &a->dv};
+    for (int i = 0; i < 3; i++) *inputs[i] = random_floats(n, 1);
+    for (int i = 0; i < 4; i++) *zeros[i] = random_floats(n, 0);
+    a->dy = random_between(n, 1, 1);
+    a->cache = random_floats(heads * kernel->attend->cache_floats(&a->shape), 0);
+    a->statistics = random_floats(2 * heads * tokens, 0);
+    a->workspace = random_floats(omp_get_max_threads() * kernel->attend->workspace_floats(&a->shape), 0);
     static const char *const names[] = {"q", "k", "v"};
     for (int i = 0; i < 3; i++)
         s->in[s->inputs++] =
-            (SubjectTensor){names[i], 4, {batch, tokens, SUBJECT_HEADS, SUBJECT_HEAD}, *arrays[i].at};
+            (SubjectTensor){names[i], 4, {batch, tokens, SUBJECT_HEADS, SUBJECT_HEAD}, *inputs[i]};
     s->out = (SubjectTensor){"y", 4, {batch, tokens, SUBJECT_HEADS, SUBJECT_HEAD}, a->y};
     return 0;
 }

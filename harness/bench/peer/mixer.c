@@ -1,6 +1,6 @@
 /* A whole layer of a mixer on random numbers. */
-#include "base/random.h"
 #include "bench/peer/subject.h"
+#include "bench/shared/numbers.h"
 #include "model/model.h"
 
 #include <stdio.h>
@@ -62,10 +62,7 @@ int subject_mixer(char *words, int64_t batch, int64_t tokens, Subject *s, char *
     *s = (Subject){.self = m, .forward = mixer_forward, .both = mixer_both, .close = mixer_close};
     const int64_t rows = batch * tokens, n = rows * config.width;
     m->batch = batch;
-    m->x = (Tensor){rows, config.width, malloc((size_t)n * sizeof(float)), calloc((size_t)n, sizeof(float))};
-    if (!m->x.data || !m->x.grad) return snprintf(message, size, "no memory"), mixer_close(m), -1;
-    Random random = {1};
-    for (int64_t i = 0; i < n; i++) m->x.data[i] = (float)random_uniform(&random) - 0.5f;
+    m->x = (Tensor){rows, config.width, random_floats(n, 0.5), random_floats(n, 0)};
     if (model_create(&m->model, &config, 1, message, size) || model_gradients(&m->model, message, size))
         return mixer_close(m), -1;
     return 0;

@@ -1,12 +1,9 @@
 #include "bench/kernel/kernel.h"
-#include "base/check.h"
 #include "base/dispatch.h"
-#include "base/random.h"
 #include "terminal/interrupt.h"
 
 #include <math.h>
 #include <omp.h>
-#include <stdlib.h>
 
 const double KERNEL_LEAST = 2e-3;
 const Work KERNEL_NO_BAR = {0, 0};
@@ -36,12 +33,4 @@ void report_value(KernelReport *r, const char *name, const char *shape, const ch
     if (interrupt_requested()) return;
     fprintf(r->file, "%s\t%s\t%d\t%s\t-\t-\t%s\t%.3f\t-\t-\n", name, kernel->isa, 1, shape, bar, ratio);
     fprintf(stderr, "kernels: %-16s %s: %.2f of %s\n", name, shape, ratio, bar);
-}
-
-float *random_floats(int64_t n, double scale) {
-    float *x = aligned_alloc(64, ((size_t)n * sizeof(float) + 127) / 64 * 64);
-    Random random = {(uint64_t)n};
-    CHECK(x, "no memory for %ld floats", n);
-    for (int64_t i = 0; i < n; i++) x[i] = (float)(scale * (2.0 * random_uniform(&random) - 1.0));
-    return x;
 }
