@@ -1,18 +1,12 @@
 /* What denormal numbers cost: every mixer reading a stream and in training, as it is and with them flushed from outside in every
  * thread, in turns: denormals.tsv. The code flushes them itself, so that the ratio is 1; one above it is a call that does not. */
-#include "base/check.h"
-#include "base/flush.h"
+#include "base/work.h"
 #include "bench/bench.h"
-#include "bench/shared/reading.h"
-#include "bench/shared/step.h"
 #include "bench/shared/mixers.h"
-#include "bench/shared/timing.h"
 #include "terminal/interrupt.h"
 
 #include <omp.h>
 #include <stdio.h>
-
-enum { MIXER_NAME = 64 };
 
 typedef struct {
     TableOptions table;
@@ -48,23 +42,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-typedef struct {
-    titans_model model;
-    int64_t tokens;
-    int failed;
-} Reading;
-
-static void read_stream(void *context) {
-    Reading *r = context;
-    r->failed |= reading_seconds(&r->model, r->tokens, 1) < 0.0;
-}
-
 /* The same work with the mode set around it. */
 static void run_flushed(void *context) {
     const Work *work = context;
-    const int before = flush_begin();
+    const int before = work_begin();
     work->run(work->context);
-    flush_end(before);
+    work_end(before);
 }
 
 static void compare(const DenormalOptions *o, const char *mixer, const char *what, Work work, FILE *to) {
@@ -80,21 +63,11 @@ static void compare(const DenormalOptions *o, const char *mixer, const char *wha
 
 static int measure_mixer(const void *own, const char *mixer, FILE *to, char *message, size_t size) {
     const DenormalOptions *o = own;
-    static Recipe recipe;
-    char name[MIXER_NAME + 8];
-    const char *const over[] = {name};
-    Step step;
-    snprintf(name, sizeof name, "mixer=%s", mixer);
-    if (recipe_open(&recipe, o->over.config, over, 1, 1, message, size)) return -1;
-    if (!recipe.model.vocab) recipe.model.vocab = 256;
-    if (step_create(&step, &recipe, 1, o->tokens, message, size)) return -1;
-    Reading reading = {library_model(&step.model), o->tokens, 0};
-    compare(o, mixer, "streaming", (Work){read_stream, &reading}, to);
-    compare(o, mixer, "training", (Work){step_once, &step}, to);
-    const char *bad = reading.failed ? "a stream" : step.bad;
-    step_free(&step);
-    if (bad) return snprintf(message, size, "%s: %s failed or is not finite", mixer, bad), -1;
-    return interrupt_requested();
+    MixerWork w;
+    if (mixer_work_open(&w, &o->over, mixer, o->tokens, message, size)) return -1;
+    compare(o, mixer, "streaming", mixer_work_reading(&w), to);
+    compare(o, mixer, "training", mixer_work_training(&w), to);
+    return mixer_work_close(&w, mixer, message, size) ? -1 : interrupt_requested();
 }
 
 static int measure_all(void *options, Tsv *table, char *message, size_t size) {

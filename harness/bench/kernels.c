@@ -3,7 +3,7 @@
 #include "bench/shared/table.h"
 #include "terminal/interrupt.h"
 #include "base/check.h"
-#include "base/flush.h"
+#include "base/work.h"
 #include "bench/kernel/kernel.h"
 #include "terminal/options.h"
 
@@ -74,9 +74,9 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
     for (int i = 0; kernel_benches[i] && !interrupt_requested(); i++) {
         if (o->only && !listed(o->only, kernel_benches[i]->name)) continue;
         omp_set_num_threads(kernel_benches[i]->one_thread ? 1 : threads);
-        const int before = flush_begin(); /* as in a model: a kernel by itself has its caller's mode */
+        const int before = work_begin(); /* as in a model: a kernel by itself has its caller's mode */
         kernel_benches[i]->run(&report);
-        flush_end(before);
+        work_end(before);
     }
     fprintf(table->file, "# largest distance of the FMA peak's quartiles within one measurement: %.1f %%\n",
             100.0 * report.drift);

@@ -125,6 +125,8 @@ $titans bench scaling --force --mixers $family $recipe/speed.json -o $out/scalin
 $titans bench scaling --force --threads 1 --lengths 2K,8K $recipe/speed.json -o $out/scaling-relatives.tsv
 say "what denormal numbers cost"
 $titans bench denormals --force -c $recipe/speed.json --rounds 5 -o $out/denormals.tsv
+say "threads beside another process"
+$titans bench contention --force -c $recipe/speed.json --mixers $family --rounds 3 -o $out/contention.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
 $titans bench training --force -c $recipe/speed.json --mixers $family --repeats 3 -o $out/throughput-train.tsv
 $titans bench training --force -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 3 -o $out/throughput-depth.tsv

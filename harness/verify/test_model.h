@@ -1,6 +1,7 @@
 /* Small models that the suites of whole models share. */
 #pragma once
 #include "base/random.h"
+#include "base/share.h"
 #include "learn/recipe.h"
 #include "library/library.h"
 #include "test_reference.h"
@@ -40,3 +41,15 @@ static inline titans_stream *stream_new(const titans_model *model, int64_t batch
     cr_assert(stream != NULL, "%s", error.message);
     return stream;
 }
+
+/* Time that leaps from one look to the next, and cores that are lost in some of the windows: the number of threads changes wherever it
+ * may (base/share.h). */
+static inline double leaping_seconds(void) {
+    static double seconds;
+    return seconds += 0.1;
+}
+static inline long restless_taken(void) {
+    static long looks, taken;
+    return taken += looks++ / 30 % 3 ? 50 : 0;
+}
+static const ShareSource restless = {leaping_seconds, restless_taken};

@@ -20,9 +20,9 @@ static unsigned long mode_get(void) { return 0; }
 static void mode_set(unsigned long mode) { (void)mode; }
 #endif
 
-/* How many pairs this thread is within, as the one that began them, and the mode to go back to. */
+/* Whether this thread is between the two, and the mode to go back to. */
 static _Thread_local struct {
-    int depth, flushing;
+    int flushing;
     unsigned long mode;
 } own;
 
@@ -38,18 +38,13 @@ static void unflush_thread(unsigned long maker) {
     own.flushing = 0;
 }
 
-int flush_begin(void) {
-    if (own.depth == 0) {
+void flush_begin(void) {
 #pragma omp parallel if (parallel_threads() > 1)
-        flush_thread();
-    }
-    return own.depth++;
+    flush_thread();
 }
 
-void flush_end(int before) {
+void flush_end(void) {
     const unsigned long mode = own.mode;
-    own.depth = before;
-    if (before) return;
 #pragma omp parallel if (parallel_threads() > 1)
     unflush_thread(mode);
 }

@@ -1,8 +1,7 @@
 #pragma once
 /* Denormal numbers cost a hundred cycles an operation on some CPUs. Between flush_begin and flush_end those that an operation
- * would read or give are 0, on this thread and the threads that share its work; afterwards every thread has the mode it
- * had before. Pairs may lie within each other. Floating-point flags are left alone: the caller finds those that the work raised. */
-
-/* Returns what to give to flush_end. */
-int flush_begin(void);
-void flush_end(int before);
+ * would read or give are 0, on this thread and the threads that share its work, whose number must be the same at both ends;
+ * afterwards every thread has the mode it had before. Floating-point flags are left alone: the caller finds those that the work
+ * raised. base/work.h calls them. */
+void flush_begin(void);
+void flush_end(void);

@@ -1,4 +1,4 @@
-#include "base/flush.h"
+#include "base/work.h"
 #include "file/checkpoint.h"
 #include "library/library.h"
 
@@ -43,12 +43,12 @@ LibraryCall library_enter(int threads) {
 #else
     (void)threads;
 #endif
-    before.flush = flush_begin();
+    before.work = work_begin();
     return before;
 }
 
 void library_leave(LibraryCall before) {
-    flush_end(before.flush);
+    work_end(before.work);
 #ifdef _OPENMP
     omp_set_num_threads(before.threads);
 #endif

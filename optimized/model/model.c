@@ -1,7 +1,7 @@
 #include "model/model.h"
 #include "base/check.h"
 #include "base/finite.h"
-#include "base/flush.h"
+#include "base/work.h"
 #include "base/random.h"
 
 #include "mixers.h"
@@ -283,9 +283,9 @@ Tensor *model_mixer_on(Tape *tape, Model *m, State *state, Tensor *x) {
     call.tokens = x->rows / state->batch;
     call.angles = model_positions(tape->arena, m, state->position, call.tokens, &call.persistent_angles);
     state->position += call.tokens;
-    const int before = flush_begin();
+    const int before = work_begin();
     Tensor *mixed = m->mixer->forward(&call, x);
-    flush_end(before);
+    work_end(before);
     return mixed;
 }
 
@@ -329,14 +329,14 @@ static Tensor *model_run(Tape *tape, Model *m, State *state, const ModelInput *i
 }
 
 Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *input) {
-    const int before = flush_begin();
+    const int before = work_begin();
     State fresh;
     if (!state) {
         fresh = model_fresh(tape, m, input->batch, input->count);
         state = &fresh;
     }
     Tensor *logits = model_run(tape, m, state, input);
-    flush_end(before);
+    work_end(before);
     return logits;
 }
 

@@ -1,5 +1,5 @@
 #include "base/check.h"
-#include "base/flush.h"
+#include "base/work.h"
 #include "op/op.h"
 
 double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, double weight, int32_t *best) {
@@ -8,7 +8,7 @@ double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, doubl
     int64_t count = 0;
     for (int64_t r = 0; r < rows; r++)
         CHECK(target[r] < logits->cols, "target %d of row %ld, %ld classes", target[r], r, logits->cols);
-    const int before = flush_begin();
+    const int before = work_begin();
     kernel->loss->forward(rows, logits->cols, logits->data, target, loss, best);
     for (int64_t r = 0; r < rows; r++) {
         sum += loss[r];
@@ -17,7 +17,7 @@ double op_cross_entropy(Tape *tape, Tensor *logits, const int32_t *target, doubl
     if (tape->recording && count)
         kernel->loss->backward(rows, logits->cols, logits->data, target, (float)(weight / (double)count),
                                logits->grad);
-    flush_end(before);
+    work_end(before);
     return count ? sum / (double)count : 0.0;
 }
 
@@ -27,7 +27,7 @@ double op_squared_error(Tape *tape, Tensor *outputs, const int32_t *target, cons
     int64_t count = 0;
     double sum = 0.0;
     for (int64_t r = 0; r < rows; r++) count += target[r] >= 0;
-    const int before = flush_begin();
+    const int before = work_begin();
     const float share = count ? (float)(2.0 * weight / (double)(count * cols)) : 0.0f;
     for (int64_t r = 0; r < rows; r++)
         for (int64_t j = r * cols; target[r] >= 0 && j < (r + 1) * cols; j++) {
@@ -35,6 +35,6 @@ double op_squared_error(Tape *tape, Tensor *outputs, const int32_t *target, cons
             sum += (double)error * (double)error;
             if (tape->recording) outputs->grad[j] += share * error;
         }
-    flush_end(before);
+    work_end(before);
     return count ? sum / (double)(count * cols) : 0.0;
 }

@@ -31,20 +31,26 @@ Tensor *op_memory_start(Tape *tape, Tensor *initial, int64_t batch, int64_t weig
     return state;
 }
 
+static float *memory_workspace(Arena *arena, const MemoryShape *shape) {
+    return arena_floats(arena, parallel_threads() * kernel->memory->workspace_floats(shape));
+}
+
 typedef struct {
+    Arena *arena;
     MemoryShape shape;
     MemoryInput in;
     MemoryGradient d;
     Tensor *y, *before, *after;
     const float *snapshots;
-    float *workspace;
 } Memory;
 
 static void memory_backward(void *context) {
     const Memory *c = context;
     const int64_t used = c->after->rows * (c->after->cols / 3 * 2);
-    kernel->memory->backward(&c->shape, &c->in, c->snapshots, c->y->grad, &c->d, c->after->grad,
-                             c->workspace);
+    const ArenaMark scratch = arena_mark(c->arena);
+    float *workspace = memory_workspace(c->arena, &c->shape);
+    kernel->memory->backward(&c->shape, &c->in, c->snapshots, c->y->grad, &c->d, c->after->grad, workspace);
+    arena_release(c->arena, scratch);
     if (c->before->grad) kernel->act->add(used, c->after->grad, c->before->grad);
 }
 
@@ -65,16 +71,17 @@ Tensor *op_memory(Tape *tape, const MemoryShape *shape, Tensor *k, Tensor *v, Te
     const MemoryInput in = {k->data, v->data, q->data, gates.keep->data, gates.theta->data, gates.eta->data};
     Tensor *y = tape_tensor(tape, rows, v->cols), *before = *state;
     MemoryOutput out = {y->data, 0, surprise};
-    float *workspace =
-        arena_floats(tape->arena, parallel_threads() * kernel->memory->workspace_floats(shape));
     if (tape->recording) {
         *state = memory_copy_state(tape, before);
         out.snapshots = arena_floats(tape->arena, heads * chunks * 2 * (before->cols / 3));
     }
+    const ArenaMark scratch = arena_mark(tape->arena);
+    float *workspace = memory_workspace(tape->arena, shape);
     kernel->memory->forward_scan(shape, &in, (*state)->data, &out, workspace);
+    arena_release(tape->arena, scratch);
     const MemoryGradient d = {k->grad,          v->grad,           q->grad,
                               gates.keep->grad, gates.theta->grad, gates.eta->grad};
-    tape_push(tape, memory_backward, &(Memory){*shape, in, d, y, before, *state, out.snapshots, workspace},
+    tape_push(tape, memory_backward, &(Memory){tape->arena, *shape, in, d, y, before, *state, out.snapshots},
               sizeof(Memory));
     return y;
 }
@@ -89,8 +96,7 @@ static void memory_read_backward(void *context) {
     const MemoryRead *c = context;
     const int64_t weights = c->state->cols / 3;
     const ArenaMark scratch = arena_mark(c->arena);
-    float *workspace =
-        arena_floats(c->arena, parallel_threads() * kernel->memory->workspace_floats(&c->shape));
+    float *workspace = memory_workspace(c->arena, &c->shape);
     kernel->memory->read_backward(&c->shape, c->q->data, c->state->data + weights, 3 * weights, c->y->grad,
                                   c->q->grad, c->state->grad, 2 * weights, workspace);
     arena_release(c->arena, scratch);
@@ -101,9 +107,10 @@ Tensor *op_memory_read(Tape *tape, const MemoryShape *shape, Tensor *q, Tensor *
     CHECK(q->rows == shape->batch * shape->tokens && q->cols == shape->heads * shape->width[0], "q %ld x %ld",
           q->rows, q->cols);
     Tensor *y = tape_tensor(tape, q->rows, shape->heads * shape->width[shape->layers]);
-    float *workspace =
-        arena_floats(tape->arena, parallel_threads() * kernel->memory->workspace_floats(shape));
+    const ArenaMark scratch = arena_mark(tape->arena);
+    float *workspace = memory_workspace(tape->arena, shape);
     kernel->memory->read(shape, q->data, state->data + weights, 3 * weights, y->data, workspace);
+    arena_release(tape->arena, scratch);
     tape_push(tape, memory_read_backward, &(MemoryRead){tape->arena, *shape, q, state, y},
               sizeof(MemoryRead));
     return y;

@@ -1,5 +1,5 @@
 #include "op/tape.h"
-#include "base/flush.h"
+#include "base/work.h"
 
 #include <string.h>
 
@@ -10,6 +10,7 @@ struct TapeNode {
 };
 
 Tensor *tape_tensor(Tape *tape, int64_t rows, int64_t cols) {
+    work_pause();
     Tensor *t = arena_take(tape->arena, sizeof *t);
     *t = (Tensor){rows, cols, arena_floats(tape->arena, rows * cols), 0};
     if (tape->recording) t->grad = arena_zeros(tape->arena, rows * cols);
@@ -36,8 +37,11 @@ void tape_push(Tape *tape, void (*backward)(void *context), const void *context,
 }
 
 void tape_backward(Tape *tape) {
-    const int before = flush_begin();
-    for (TapeNode *node = tape->last; node; node = node->previous) node->backward(node->context);
+    const int before = work_begin();
+    for (TapeNode *node = tape->last; node; node = node->previous) {
+        work_pause();
+        node->backward(node->context);
+    }
     tape->last = 0;
-    flush_end(before);
+    work_end(before);
 }

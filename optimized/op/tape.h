@@ -16,7 +16,8 @@ typedef struct {
     TapeNode *last;
 } Tape;
 
-/* Output of an op: data uninitialised, gradient zero (when recording). */
+/* Output of an op: data uninitialised, gradient zero (when recording). The number of threads may change here (base/work.h): an op
+ * takes its outputs before it sizes its scratch. */
 Tensor *tape_tensor(Tape *tape, int64_t rows, int64_t cols);
 
 /* Zeros, with a gradient as tape_tensor; zeros without one: what is written in place, or not trained. */

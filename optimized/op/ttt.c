@@ -78,12 +78,17 @@ TttRates op_ttt_rates(Tape *tape, const TttShape *shape, float base, Tensor *lea
 /* ---- the inner model ---- */
 
 typedef struct {
+    Arena *arena;
     TttShape shape;
     TttTokens x;
     Tensor *y, *before, *after;
     const float *snapshots;
-    float *workspace, *partial; /* partial: gains, then biases, of every head of every sequence */
+    float *partial; /* gains, then biases, of every head of every sequence */
 } Ttt;
+
+static float *ttt_workspace(Arena *arena, const TttShape *shape) {
+    return arena_floats(arena, parallel_threads() * kernel->ttt->workspace_floats(shape));
+}
 
 static TttInput ttt_input(const TttTokens *x) {
     return (TttInput){x->k->data,          x->v->data,    x->q->data,   x->rates.reader->data,
@@ -103,8 +108,11 @@ static void ttt_backward(void *context) {
                            x->rates.rate->grad,
                            c->partial,
                            c->partial + batch * width};
+    const ArenaMark scratch = arena_mark(c->arena);
+    float *workspace = ttt_workspace(c->arena, &c->shape);
     memset(c->partial, 0, (size_t)(2 * batch * width) * sizeof(float));
-    kernel->ttt->backward(&c->shape, &in, c->snapshots, c->y->grad, &d, c->after->grad, c->workspace);
+    kernel->ttt->backward(&c->shape, &in, c->snapshots, c->y->grad, &d, c->after->grad, workspace);
+    arena_release(c->arena, scratch);
     for (int64_t b = 0; b < batch; b++) {
         kernel->act->add(width, d.gain + b * width, x->gain->grad);
         kernel->act->add(width, d.bias + b * width, x->bias->grad);
@@ -126,9 +134,12 @@ Tensor *op_ttt(Tape *tape, const TttShape *shape, const TttTokens *x, Tensor **s
           "state %ld x %ld", (*state)->rows, (*state)->cols);
     CHECK(!tape->recording || shape->position == 0,
           "training must begin where a mini-batch does, not at its token %ld", shape->position);
-    Ttt c = {.shape = *shape, .x = *x, .y = tape_tensor(tape, rows, width), .before = *state};
+    Ttt c = {.arena = tape->arena,
+             .shape = *shape,
+             .x = *x,
+             .y = tape_tensor(tape, rows, width),
+             .before = *state};
     float *snapshots = 0;
-    c.workspace = arena_floats(tape->arena, parallel_threads() * kernel->ttt->workspace_floats(shape));
     if (tape->recording) {
         *state = ttt_copy_state(tape, c.before);
         snapshots = arena_floats(tape->arena, (*state)->rows * ttt_mini_batches(shape) * ttt_weights(shape));
@@ -137,7 +148,10 @@ Tensor *op_ttt(Tape *tape, const TttShape *shape, const TttTokens *x, Tensor **s
     c.snapshots = snapshots;
     c.after = *state;
     const TttInput in = ttt_input(x);
-    kernel->ttt->forward(shape, &in, (*state)->data, c.y->data, snapshots, c.workspace);
+    const ArenaMark scratch = arena_mark(tape->arena);
+    float *workspace = ttt_workspace(tape->arena, shape);
+    kernel->ttt->forward(shape, &in, (*state)->data, c.y->data, snapshots, workspace);
+    arena_release(tape->arena, scratch);
     tape_push(tape, ttt_backward, &c, sizeof c);
     return c.y;
 }

@@ -1,6 +1,6 @@
 #include "train/optimizer.h"
 
-#include "base/flush.h"
+#include "base/work.h"
 #include "base/portable.h"
 
 #include <math.h>
@@ -64,10 +64,10 @@ static void optimizer_update(Optimizer *o, Model *model, const OptimizerOptions 
 }
 
 double optimizer_step(Optimizer *o, Model *model, const OptimizerOptions *t, double rate, const char **bad) {
-    const int before = flush_begin();
+    const int before = work_begin();
     const double norm = sqrt(kernel->act->square_sum(model->list.floats, model->grads));
     *bad = isfinite(norm) ? 0 : optimizer_culprit(model);
     if (!*bad) optimizer_update(o, model, t, rate, norm);
-    flush_end(before);
+    work_end(before);
     return norm;
 }

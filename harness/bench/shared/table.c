@@ -1,4 +1,5 @@
 #include "bench/shared/table.h"
+#include "base/share.h"
 #include "terminal/interrupt.h"
 
 #include <stdio.h>
@@ -34,6 +35,17 @@ void table_note(const Tsv *table, const char *what, const char *file, const char
     fputc('\n', table->file);
 }
 
+/* Where a row says two threads, fewer may have worked for a while. */
+static void table_say_shared(const Tsv *table) {
+    const double part = share_given_up();
+    if (part < 0.005) return;
+    fprintf(table->file, "# other processes used the machine: %.0f %% of the threads' time was given up\n",
+            100.0 * part);
+    fprintf(stderr,
+            "titans bench: other processes used the machine; %.0f %% of the threads' time was given up\n",
+            100.0 * part);
+}
+
 int table_run(const TableWork *work, void *own, const TableOptions *o, int argc, char **argv) {
     char message[MESSAGE];
     Tsv table;
@@ -42,6 +54,7 @@ int table_run(const TableWork *work, void *own, const TableOptions *o, int argc,
     int status = tsv_open(&table, o->out, mode, argc, argv, work->columns, message, sizeof message);
     if (!status) {
         status = work->measure(own, &table, message, sizeof message);
+        table_say_shared(&table);
         status = tsv_end(&table, status, message, sizeof message);
     }
     char who[64];
