@@ -2,6 +2,9 @@
 #include "base/parallel.h"
 #include "vec/rows.h"
 
+/* Width of a group whose gates are kept between its two passes; columns whose gains are summed side by side. */
+enum { NORM_HELD = 256, NORM_STRIP = 4 };
+
 /* A group's mean (0 unless it is taken off) and 1 / sqrt(mean square + eps). */
 typedef struct {
     float mean, inverse;
@@ -55,71 +58,120 @@ static void norm_forward(const NormShape *s, const float *x, const float *gain, 
     }
 }
 
-/* With n = (x - mean) inverse, e = dy gate(z) gain: dx = inverse (e - n mean(e n)), less inverse mean(e) where the mean is
- * taken off. */
-static void norm_backward_group(const NormShape *s, const float *x, const float *gain, const float *z,
-                                const float *dy, float *dx, float *dz, Moments m) {
-    const Vec scale = vec_set1(m.inverse);
+/* Numbers of a group: x, gain, z (NULL: no gate), dy; held: sigmoid(z) in between, NULL where it does not fit. */
+typedef struct {
+    const NormShape *shape;
+    const float *x, *gain, *z, *dy;
+    float *held;
+    Moments moments;
+} NormGroup;
+
+/* n = (x - mean) inverse, e = dy gate(z) gain, and what they are made of, of the vector at c. */
+typedef struct {
+    Vec n, e, gain, d, gate, sigma;
+} NormTerms;
+
+INLINE NormTerms norm_terms(const NormGroup *k, int64_t c, int64_t lanes, int again) {
+    NormTerms t = {.n = norm_value(k->x + c, lanes, k->moments),
+                   .gain = vec_load_n(k->gain + c, lanes),
+                   .d = vec_load_n(k->dy + c, lanes)};
+    Vec d = t.d;
+    if (k->z) {
+        t.gate = vec_load_n(k->z + c, lanes);
+        t.sigma = again && k->held ? vec_load(k->held + c) : vec_sigmoid(t.gate);
+        if (!again && k->held) vec_store(k->held + c, t.sigma);
+        d = vec_mul(d, norm_gate(k->shape, t.gate, t.sigma));
+    }
+    t.e = vec_mul(d, t.gain);
+    return t;
+}
+
+/* dx = inverse (e - n mean(e n)), less inverse mean(e) where the mean is taken off. */
+static void norm_backward_group(const NormGroup *k, float *dx, float *dz) {
+    const NormShape *s = k->shape;
+    const Vec scale = vec_set1(k->moments.inverse);
     Vec inner = vec_zero(), all = vec_zero();
-    for (int pass = 0; pass < 2; pass++) {
-        const Vec along = vec_set1(pass ? vec_sum(inner) / (float)s->width : 0.0f);
-        const Vec mean = vec_set1(pass && s->centred ? vec_sum(all) / (float)s->width : 0.0f);
-        FOR_VECTORS (c, s->width) {
-            const int64_t lanes = vec_lanes(c, s->width);
-            const Vec n = norm_value(x + c, lanes, m), g = vec_load_n(gain + c, lanes);
-            const Vec d = vec_load_n(dy + c, lanes), gate = z ? vec_load_n(z + c, lanes) : vec_zero();
-            const Vec sigma = z ? vec_sigmoid(gate) : vec_zero();
-            const Vec e = vec_mul(z ? vec_mul(d, norm_gate(s, gate, sigma)) : d, g);
-            if (!pass) {
-                inner = vec_fma(e, n, inner);
-                all = vec_add(all, e);
-                continue;
-            }
-            const Vec slope = vec_sub(vec_fnma(n, along, e), mean);
-            vec_store_n(dx + c, vec_fma(scale, slope, vec_load_n(dx + c, lanes)), lanes);
-            if (z) {
-                const Vec turn = vec_mul(vec_mul(n, g), norm_gate_slope(s, gate, sigma));
-                vec_store_n(dz + c, vec_fma(d, turn, vec_load_n(dz + c, lanes)), lanes);
-            }
-        }
+    FOR_VECTORS (c, s->width) {
+        const NormTerms t = norm_terms(k, c, vec_lanes(c, s->width), 0);
+        inner = vec_fma(t.e, t.n, inner);
+        all = vec_add(all, t.e);
+    }
+    const Vec along = vec_set1(vec_sum(inner) / (float)s->width);
+    const Vec mean = vec_set1(s->centred ? vec_sum(all) / (float)s->width : 0.0f);
+    FOR_VECTORS (c, s->width) {
+        const int64_t lanes = vec_lanes(c, s->width);
+        const NormTerms t = norm_terms(k, c, lanes, 1);
+        const Vec slope = vec_sub(vec_fnma(t.n, along, t.e), mean);
+        vec_store_n(dx + c, vec_fma(scale, slope, vec_load_n(dx + c, lanes)), lanes);
+        if (!k->z) continue;
+        const Vec turn = vec_mul(vec_mul(t.n, t.gain), norm_gate_slope(s, t.gate, t.sigma));
+        vec_store_n(dz + c, vec_fma(t.d, turn, vec_load_n(dz + c, lanes)), lanes);
     }
 }
 
-/* dgain of 16 columns, over the rows and, where it is shared, the groups. */
-static void norm_backward_gain(const NormShape *s, const float *x, const float *z, const float *dy,
-                               float *dgain, const Moments *moments, int64_t group, int64_t c) {
-    const int64_t lanes = vec_lanes(c, s->width), last = s->shared ? s->groups : group + 1;
-    float *to = dgain + (s->shared ? 0 : group * s->width) + c;
-    Vec sum = vec_load_n(to, lanes);
+/* What the gains' gradients are made of, of all rows; workspace: the groups' moments. */
+typedef struct {
+    const NormShape *shape;
+    const float *x, *z, *dy;
+    const Moments *moments;
+    float *dgain;
+} NormGains;
+
+/* dgain of `count` vectors of columns from c on, over the rows and, where it is shared, the groups. */
+INLINE void norm_backward_gain(const NormGains *k, int64_t group, int64_t c, const int count, int64_t lanes) {
+    const NormShape *s = k->shape;
+    const int64_t last = s->shared ? s->groups : group + 1;
+    float *to = k->dgain + (s->shared ? 0 : group * s->width) + c;
+    Vec sum[NORM_STRIP];
+    for (int v = 0; v < count; v++) sum[v] = vec_load_n(to + v * VEC_LANES, lanes);
     for (int64_t row = 0; row < s->rows; row++)
-        for (int64_t g = group; g < last; g++) {
-            const int64_t i = row * s->groups + g, at = i * s->width + c;
-            Vec d = vec_load_n(dy + at, lanes);
-            if (z) {
-                const Vec gate = vec_load_n(z + at, lanes);
-                d = vec_mul(d, norm_gate(s, gate, vec_sigmoid(gate)));
+        for (int64_t g = group; g < last; g++)
+            for (int v = 0; v < count; v++) {
+                const int64_t i = row * s->groups + g, at = i * s->width + c + v * VEC_LANES;
+                Vec d = vec_load_n(k->dy + at, lanes);
+                if (k->z) {
+                    const Vec gate = vec_load_n(k->z + at, lanes);
+                    d = vec_mul(d, norm_gate(s, gate, vec_sigmoid(gate)));
+                }
+                sum[v] = vec_fma(d, norm_value(k->x + at, lanes, k->moments[i]), sum[v]);
             }
-            sum = vec_fma(d, norm_value(x + at, lanes, moments[i]), sum);
-        }
-    vec_store_n(to, sum, lanes);
+    for (int v = 0; v < count; v++) vec_store_n(to + v * VEC_LANES, sum[v], lanes);
+}
+
+static void norm_backward_strip(const NormGains *k, int64_t group, int64_t c) {
+    const int64_t width = k->shape->width;
+    if (c + NORM_STRIP * VEC_LANES <= width) {
+        norm_backward_gain(k, group, c, NORM_STRIP, VEC_LANES);
+        return;
+    }
+    for (; c + VEC_LANES <= width; c += VEC_LANES) norm_backward_gain(k, group, c, 1, VEC_LANES);
+    if (c < width) norm_backward_gain(k, group, c, 1, width - c);
 }
 
 static void norm_backward(const NormShape *s, const float *x, const float *gain, const float *z,
                           const float *dy, float *dx, float *dgain, float *dz, float *workspace) {
-    const int64_t vectors = (s->width + VEC_LANES - 1) / VEC_LANES, gains = s->shared ? 1 : s->groups;
+    const int64_t step = NORM_STRIP * VEC_LANES, strips = (s->width + step - 1) / step;
     Moments *moments = (Moments *)(void *)workspace;
+    const NormGains gains = {s, x, z, dy, moments, dgain};
 #pragma omp parallel if (parallel_threads() > 1)
     {
+        float held[NORM_HELD];
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < s->rows * s->groups; i++) {
             const int64_t at = i * s->width;
             moments[i] = norm_moments(s, x + at);
-            norm_backward_group(s, x + at, norm_gain(s, gain, i), z ? z + at : 0, dy + at, dx + at,
-                                z ? dz + at : 0, moments[i]);
+            const NormGroup k = {s,
+                                 x + at,
+                                 norm_gain(s, gain, i),
+                                 z ? z + at : 0,
+                                 dy + at,
+                                 s->width <= NORM_HELD ? held : 0,
+                                 moments[i]};
+            norm_backward_group(&k, dx + at, z ? dz + at : 0);
         }
 #pragma omp for schedule(static)
-        for (int64_t i = 0; i < (dgain ? gains * vectors : 0); i++)
-            norm_backward_gain(s, x, z, dy, dgain, moments, i / vectors, i % vectors * VEC_LANES);
+        for (int64_t i = 0; i < (dgain ? (s->shared ? 1 : s->groups) * strips : 0); i++)
+            norm_backward_strip(&gains, i / strips, i % strips * step);
     }
 }
 

@@ -17,8 +17,17 @@ typedef struct {
 INLINE Vec vec_load(const float *p) { return (Vec){_mm512_loadu_ps(p)}; }
 INLINE void vec_store(float *p, Vec a) { _mm512_storeu_ps(p, a.v); }
 INLINE __mmask16 vec_mask(int64_t n) { return (__mmask16)((1u << n) - 1u); }
-INLINE Vec vec_load_n(const float *p, int64_t n) { return (Vec){_mm512_maskz_loadu_ps(vec_mask(n), p)}; }
-INLINE void vec_store_n(float *p, Vec a, int64_t n) { _mm512_mask_storeu_ps(p, vec_mask(n), a.v); }
+/* A number of lanes that is known to be all of them needs no mask. */
+#define VEC_WHOLE(n) (__builtin_constant_p((n) >= VEC_LANES) && (n) >= VEC_LANES)
+INLINE Vec vec_load_n(const float *p, int64_t n) {
+    return VEC_WHOLE(n) ? vec_load(p) : (Vec){_mm512_maskz_loadu_ps(vec_mask(n), p)};
+}
+INLINE void vec_store_n(float *p, Vec a, int64_t n) {
+    if (VEC_WHOLE(n))
+        vec_store(p, a);
+    else
+        _mm512_mask_storeu_ps(p, vec_mask(n), a.v);
+}
 INLINE Vec vec_set1(float x) { return (Vec){_mm512_set1_ps(x)}; }
 INLINE Vec vec_zero(void) { return (Vec){_mm512_setzero_ps()}; }
 INLINE Vec vec_add(Vec a, Vec b) { return (Vec){_mm512_add_ps(a.v, b.v)}; }
