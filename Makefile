@@ -26,11 +26,15 @@ GEN      := $(BUILD)/gen
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 KERNELS  := $(notdir $(basename $(wildcard optimized/kernel/*.c)))
+# The one source that knows MPI; with MPI=1 its other object is in build/titans.
+RANKS_C  := harness/learn/ranks.c
+RANKS_MPI := $(BUILD)/mpi/ranks.o
 LIB_OBJ  := $(call objects,$(shell find optimized -name '*.c' ! -path 'optimized/kernel/*')) \
             $(foreach isa,$(ISAS),$(KERNELS:%=$(BUILD)/kernel/$(isa)/%.o))
 REF_OBJ  := $(VARIANTS:%=$(BUILD)/reference_%.o)
 NAIVE    := $(BUILD)/naive_plain.o $(BUILD)/naive_tuned.o
-HARNESS  := $(call objects,$(shell find harness -name '*.c' ! -path 'harness/verify/*' ! -path 'harness/example/*' ! -path 'harness/bench/naive/*')) $(NAIVE)
+HARNESS_ALONE := $(call objects,$(shell find harness -name '*.c' ! -path 'harness/verify/*' ! -path 'harness/example/*' ! -path 'harness/bench/naive/*' ! -path $(RANKS_C))) $(NAIVE)
+HARNESS  := $(HARNESS_ALONE) $(call objects,$(RANKS_C))
 SUITES_OBJ := $(call objects,$(wildcard harness/verify/*.c harness/verify/oracle/*.c harness/verify/oracle/*/*.c))
 
 WARNINGS := -Wall -Wextra -Werror -Wno-missing-field-initializers $(if $(OPENMP),,-Wno-unknown-pragmas -Wno-unused)
@@ -49,12 +53,18 @@ EMULATED_AVX512 ?= 0
 LIBS     := -lcjson -lm
 GSL      := -lgsl -lgslcblas -lz -ldl
 
+# Of what `mpicc -show` says, Open MPI's and MPICH's alike, the flags; other compilers than its own may compile.
+MPICC    ?= mpicc
+MPI_SAYS  = $(shell $(MPICC) -show 2>/dev/null)
+MPI_FLAGS = -DTITANS_MPI $(patsubst -I%,-isystem %,$(filter -I%,$(MPI_SAYS))) $(filter -pthread,$(MPI_SAYS))
+MPI_LIBS  = $(filter -L% -l% -Wl% -pthread,$(MPI_SAYS))
+
 # What is compiled with other flags is compiled again: objects depend on this file, which changes with them.
 STAMP := $(GEN)/flags
 $(shell harness/make/generate.sh $(GEN) "$(ISAS)" $(EMULATED_AVX512) \
-  '$(subst ','\'',$(CC) $(CXX) $(CFLAGS) $(REF_FLAGS) $(KERNEL_FLAGS) $(FLAGS_avx2) $(FLAGS_avx512))')
+  '$(subst ','\'',$(CC) $(CXX) $(CFLAGS) $(REF_FLAGS) $(KERNEL_FLAGS) $(FLAGS_avx2) $(FLAGS_avx512))' '$(if $(MPI),$(MPI_SAYS),none)')
 
-.PHONY: all help deps deps-full library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full reproduce plots publish lint format clean
+.PHONY: all help deps deps-full deps-mpi library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full reproduce plots publish lint format clean
 all: $(BUILD)/titans
 
 help:
@@ -71,13 +81,16 @@ help:
 	@echo 'make golden         writes results/golden again: inputs, outputs and gradients for other implementations'
 	@echo 'make verify-full    gcc and clang, sanitizers, NEON under qemu, AVX-512 source, all 2^32 floats of exp'
 	@echo 'make bench-full     trains every committed model again, needles to ten million tokens (hours)'
-	@echo 'make lint format clean deps deps-full    (NODEPS=1: nothing is installed)'
+	@echo 'make MPI=1          build/titans for mpirun (make deps-mpi installs Open MPI)'
+	@echo 'make lint format clean deps deps-full deps-mpi    (NODEPS=1: nothing is installed)'
 
 DEPS      := gcc g++ make git locales libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev pkg-config python3-numpy
 DEPS_FULL := $(DEPS) clang libclang-rt-dev clang-format clang-tidy cppcheck libomp-dev qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu \
              libc6-dev-arm64-cross libsimde-dev
+DEPS_MPI  := libopenmpi-dev openmpi-bin
 deps:      ; @harness/make/deps.sh $(DEPS)
 deps-full: ; @harness/make/deps.sh $(DEPS_FULL)
+deps-mpi:  ; @harness/make/deps.sh $(DEPS_MPI)
 
 # ---- compilation ------------------------------------------------------------------------------------------------------
 $(BUILD)/%.o: %.c Makefile $(STAMP)
@@ -106,8 +119,21 @@ $(BUILD)/reference_%.o: $(GEN)/reference.c Makefile $(STAMP)
 	@$(CC) -std=c11 -D_GNU_SOURCE $(REF_FLAGS) -DREAL_$(shell echo $* | tr a-z A-Z) -c $< -o $@
 
 link = echo '  LINK  $@' && $(CC) $(CFLAGS) $(filter %.o,$^) -o $@
-$(BUILD)/titans: $(HARNESS) $(LIB_OBJ) $(REF_OBJ)
+# Linked again when MPI=1 comes or goes (gen/mpi); nothing else is compiled.
+ifdef MPI
+$(BUILD)/titans: $(HARNESS_ALONE) $(RANKS_MPI) $(LIB_OBJ) $(REF_OBJ) $(GEN)/mpi
+	@$(link) $(GSL) $(LIBS) $(MPI_LIBS) -lstdc++
+else
+$(BUILD)/titans: $(HARNESS) $(LIB_OBJ) $(REF_OBJ) $(GEN)/mpi
 	@$(link) $(GSL) $(LIBS) -lstdc++
+endif
+$(BUILD)/mpi/titans: $(HARNESS_ALONE) $(RANKS_MPI) $(LIB_OBJ) $(REF_OBJ)
+	@$(link) $(GSL) $(LIBS) $(MPI_LIBS) -lstdc++
+$(RANKS_MPI): $(RANKS_C) Makefile $(STAMP)
+	@$(if $(MPI_SAYS),,echo 'make MPI=1: there is no $(MPICC); make deps-mpi installs Open MPI' >&2; exit 1)
+	@mkdir -p $(@D)
+	@echo '  CC    $< with MPI'
+	@$(CC) $(CFLAGS) $(MPI_FLAGS) -c $< -o $@
 $(BUILD)/verify: $(SUITES_OBJ) $(filter-out %/main.o,$(HARNESS)) $(LIB_OBJ) $(REF_OBJ)
 	@$(link) -lcriterion $(GSL) $(LIBS) -lstdc++
 $(BUILD)/fuzz: $(call objects,harness/verify/fuzz/fuzz.c) $(filter-out %/main.o,$(HARNESS)) $(LIB_OBJ) $(REF_OBJ)
@@ -198,7 +224,7 @@ format: ; clang-format -i $(SOURCES)
 lint: deps-full
 	@harness/make/lint.sh "$(INCLUDE)" "$(ARCH)" $(SOURCES)
 
-ALL_OBJ := $(HARNESS) $(LIB_OBJ) $(REF_OBJ) $(SUITES_OBJ) $(EQUATIONS) \
+ALL_OBJ := $(HARNESS) $(RANKS_MPI) $(LIB_OBJ) $(REF_OBJ) $(SUITES_OBJ) $(EQUATIONS) \
            $(call objects,harness/verify/fuzz/fuzz.c harness/verify/bits/bits.c harness/verify/bits/golden.c)
 -include $(ALL_OBJ:.o=.d)
 

@@ -1,19 +1,17 @@
 #include "command/command.h"
 #include "terminal/interrupt.h"
 #include "terminal/options.h"
-#include "terminal/progress.h"
 #include "terminal/files.h"
-#include "learn/evaluate.h"
-#include "learn/trainer.h"
-#include "terminal/tsv.h"
+#include "learn/training.h"
+#include "learn/tree.h"
 #include "base/check.h"
-#include "base/size.h"
 
 #include <argp.h>
-#include <math.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { MOST_ASSIGNMENTS = 64, NAMED = 5 };
 typedef struct {
@@ -24,7 +22,6 @@ typedef struct {
 } TrainOptions;
 
 enum { OPTION_RESUME = 256, OPTION_LOG, OPTION_HAYSTACK, OPTION_SET, OPTION_FORCE };
-enum { COLUMN_STEP = 2 }; /* of the log */
 static const struct argp_option options[] = {
     {"mixer", 'm', "M", 0, "sequence mixer", 0},
     {"task", 't', "T", 0, "task to train on", 0},
@@ -144,163 +141,60 @@ static int claim_output(const TrainOptions *o, char *message, size_t size) {
     return -1;
 }
 
-static int begin(Trainer *t, const TrainOptions *o, char *message, size_t size) {
+static int begin(Trainer *t, const TrainOptions *o, int writes, char *message, size_t size) {
     static Recipe recipe;
     if (o->config && files_reads(o->config, message, size)) return -1;
     if (!o->resume && open_recipe(&recipe, o, message, size)) return -1;
     if (!o->resume && *recipe.from && files_reads(recipe.from, message, size)) return -1;
-    if (claim_output(o, message, size)) return -1;
+    if (writes && claim_output(o, message, size)) return -1;
     return o->resume ? trainer_load(t, o->out, o->haystack, message, size)
                      : trainer_create(t, &recipe, message, size);
 }
 
-/* ---- what is held out ---- */
-
-/* The model in training, asked the task's held-out part. */
-typedef struct {
-    Trained t;
-    EvaluateOptions options;
-    int open;
-} Validation;
-
-static int validation_open(Validation *v, Trainer *t, char *message, size_t size) {
-    enum { WINDOWS = 8 };
-    const Task *task = t->recipe.task;
-    v->open = 0;
-    if (!task->held) return 0;
-    v->t = (Trained){.model = t->model, .recipe = t->recipe};
-    v->t.library = library_model(&v->t.model);
-    v->t.recipe.task = task_find(task->held);
-    v->options =
-        (EvaluateOptions){.seed = 1, .samples = WINDOWS, .batch = WINDOWS, .depth = -1.0, .quiet = 1};
-    if (task_open(&v->t.task, v->t.recipe.task, t->recipe.task_options, message, size)) return -1;
-    v->open = 1;
-    return 0;
+static int open_log(Tsv *log, const TrainOptions *o, int argc, char **argv, char *message, size_t size) {
+    const TsvMode mode = o->resume ? TSV_RESUME : o->force ? TSV_FORCE : TSV_NEW;
+    return o->log ? training_log(log, o->log, mode, argc, argv, message, size) : 0;
 }
 
-/* Nats a byte of the held-out part, NAN where there is none. */
-static double validate(Validation *v, const Trainer *t, int64_t length) {
-    char message[MESSAGE];
-    Evaluated result = {0};
-    if (!v->open) return NAN;
-    const int64_t longest = task_longest(&v->t.task);
-    v->options.length = length < longest ? length : longest;
-    const int status = evaluate(&v->t, &v->options, 0, &result, message, sizeof message);
-    if (status < 0) say("titans train: validation", message);
-    if (status) return NAN;
-    const double nats = score_nats(&result.sum);
-    fprintf(stderr, "step %lld: validation loss %.4f nats, %.4f bits a byte, of %lld windows of %lld bytes\n",
-            (long long)t->progress.step, nats, score_bits(&result.sum), (long long)v->options.samples,
-            (long long)v->options.length);
-    return nats;
-}
-
-/* ---- steps ---- */
-
-/* A run of this process; the sums of a row that is begun lie in the trainer's progress. */
-typedef struct {
-    Trainer *t;
-    const TrainOptions *o;
-    Tsv *log;
-    Validation validation;
-    ProgressLine progress;
-    double began, validated;
-    int64_t tokens, first;
-    char *message;
-    size_t size;
-} Training;
-
-static int is_text(const Trainer *t) { return t->recipe.task->metric == METRIC_LOSS; }
-
-/* The log first: rows beyond the checkpoint's step are dropped by --resume, missing ones could not be made again. */
-static int save(Training *r) {
-    if (r->log->file && tsv_save(r->log, r->message, r->size)) return -1;
-    return trainer_save(r->t, r->o->out, r->message, r->size);
-}
-
-static void show(Training *r, const StepReport *step) {
-    char note[160], judged[64] = "";
-    if (!is_text(r->t)) snprintf(judged, sizeof judged, " match %.3f", r->t->progress.match);
-    snprintf(note, sizeof note, "step %lld/%lld length %lld loss %.4f%s", (long long)r->t->progress.step,
-             (long long)r->t->steps, (long long)step->length, step->loss, judged);
-    progress_update(&r->progress, r->tokens, note);
-}
-
-/* A row every tenth step. */
-static void write_row(Training *r, const StepReport *step) {
-    const Trainer *t = r->t;
-    Progress *p = &r->t->progress;
-    char validation[32] = "-";
-    if (t->progress.step % 10 && t->progress.step != t->steps) return;
-    if (isfinite(r->validated)) snprintf(validation, sizeof validation, "%.5f", r->validated);
-    if (r->log->file)
-        fprintf(r->log->file, "%s\t%s\t%lld\t%lld\t%.5f\t%.4f\t%.3e\t%.4f\t%d\t%.0f\t%s\n",
-                t->model.mixer->name, t->recipe.task_name, (long long)t->progress.step,
-                (long long)step->length, p->row_loss / (double)p->row_steps,
-                p->row_match / (double)p->row_steps, step->rate, step->gradient, (int)t->progress.penalised,
-                (double)r->tokens / (seconds_now() - r->began), validation);
-    p->row_loss = p->row_match = 0.0;
-    p->row_steps = 0;
-    r->validated = NAN;
-}
-
-static int one_step(Training *r) {
-    StepReport step;
-    Trainer *t = r->t;
-    if (trainer_step(t, &step, r->message, r->size)) return -1;
-    t->progress.row_loss += step.loss;
-    t->progress.row_match += step.match;
-    t->progress.row_steps++;
-    r->tokens += step.tokens;
-    show(r, &step);
-    const int due = t->progress.step % t->recipe.save_every == 0, last = t->progress.step == t->steps;
-    if (r->validation.open && (due || last)) {
-        progress_end(&r->progress);
-        r->validated = validate(&r->validation, t, step.length);
+/* The same on each rank; files are written by rank 0. */
+static int train(Trainer *t, const Ranks *ranks, const TrainOptions *o, int argc, char **argv, char *message,
+                 size_t size) {
+    Tsv log = {0};
+    const int made = begin(t, o, ranks->rank == 0, message, size);
+    int status = !made && ranks->rank == 0 ? open_log(&log, o, argc, argv, message, size) : made;
+    status = trainer_ranks(t, ranks, status, message, size);
+    if (!status) {
+        const TrainingOptions training = {"titans train", o->out, &log, o->resume, 0, 0, 0};
+        interrupt_catch();
+        status = training_run(t, &training, message, size);
+        if (status < 0 && ranks->rank == 0) fail(message);
+        /* the rows are kept whatever has happened */
+        if (log.path && tsv_close(&log, message, size)) status = -1, fail(message);
+    } else {
+        tsv_discard(&log);
+        if (ranks->rank == 0) fail(message);
     }
-    write_row(r, &step);
-    return due && !last ? save(r) : 0;
-}
-
-/* Steps until done, saving on the way. What was trained, and the log's rows, are kept at an interrupt. */
-static int loop(Training *r) {
-    Trainer *t = r->t;
-    r->first = t->progress.step;
-    r->began = seconds_now();
-    r->validated = NAN;
-    const int64_t left = curriculum_tokens(t->recipe.curriculum, t->progress.step, t->steps);
-    progress_begin(&r->progress, "train", "tokens", size_times(t->recipe.batch, left));
-    int status = 0;
-    while (!status && t->progress.step < t->steps && !interrupt_requested()) status = one_step(r);
-    progress_end(&r->progress);
-    if (!status) status = save(r);
-    if (status) return -1;
-    if (t->progress.step < t->steps) {
-        fprintf(stderr, "titans train: stopped at step %lld of %lld; go on with --resume\n",
-                (long long)t->progress.step, (long long)t->steps);
-        return 1;
-    }
-    fprintf(stderr, "trained %lld steps, %.0f tokens/s", (long long)(t->steps - r->first),
-            (double)r->tokens / (seconds_now() - r->began));
-    if (!is_text(t)) fprintf(stderr, ", recent exact match %.3f", t->progress.match);
-    fputc('\n', stderr);
-    return 0;
-}
-
-static int train(Trainer *t, const TrainOptions *o, Tsv *log, char *message, size_t size) {
-    static Training r;
-    r = (Training){.t = t, .o = o, .log = log, .message = message, .size = size};
-    const char *origin = task_data(&t->task).origin;
-    fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels\n", t->model.mixer->name,
-            t->recipe.task_name, (long long)t->model.list.floats, (long long)t->steps, kernel->isa);
-    if (*t->recipe.from)
-        fprintf(stderr, "model and weights of %s; other keys of the model are not used\n", t->recipe.from);
-    if (origin) say_prose("", origin, "");
-    if (log->file && o->resume) tsv_keep(log, COLUMN_STEP, (double)t->progress.step);
-    if (validation_open(&r.validation, t, message, size)) return -1;
-    const int status = loop(&r);
-    if (r.validation.open) task_close(&r.validation.t.task);
+    if (!made) trainer_free(t);
     return status;
+}
+
+/* A launcher ends all ranks when one fails, perhaps before the first has spoken: the others leave that to it. */
+static int silent;
+static void leave_silently(void) {
+    if (silent) _exit(0);
+}
+
+/* What is wrong with a command line is said by the first rank alone. */
+static void parse_options(const struct argp *argp, int argc, char **argv, TrainOptions *o) {
+    const int kept = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY);
+    silent = ranks_launched() > 0 && kept >= 0 && null >= 0 && !atexit(leave_silently);
+    if (silent) dup2(null, STDERR_FILENO);
+    argp_err_exit_status = 2;
+    argp_parse(argp, argc, argv, 0, 0, o);
+    silent = 0;
+    dup2(kept, STDERR_FILENO);
+    close(kept);
+    close(null);
 }
 
 static int run(int argc, char **argv) {
@@ -314,32 +208,14 @@ static int run(int argc, char **argv) {
     recipe_describe(keys + strlen(keys), sizeof keys - strlen(keys));
     const struct argp argp = {options, parse, 0, keys, 0, 0, 0};
     TrainOptions o = {.seed = -1};
-    char message[MESSAGE];
-    argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, 0, &o);
-    option_threads(o.threads);
     static Trainer t;
-    Tsv log = {0};
-    int status = begin(&t, &o, message, sizeof message);
-    if (status) return fail(message);
-    if (o.log)
-        status = tsv_open(&log, o.log,
-                          o.resume  ? TSV_RESUME
-                          : o.force ? TSV_FORCE
-                                    : TSV_NEW,
-                          argc, argv,
-                          "mixer\ttask\tstep\tlength\tloss\texact_match\trate\tgradient_norm\tpenalised\t"
-                          "tokens_per_s\tvalidation_loss",
-                          message, sizeof message);
-    if (!status) {
-        interrupt_catch();
-        status = train(&t, &o, &log, message, sizeof message);
-        if (status < 0) fail(message);
-        /* the rows are kept whatever has happened */
-        if (log.file && tsv_close(&log, message, sizeof message)) status = -1, fail(message);
-    } else
-        fail(message);
-    trainer_free(&t);
+    Ranks ranks;
+    char message[MESSAGE];
+    parse_options(&argp, argc, argv, &o);
+    option_threads(o.threads);
+    if (ranks_begin(&ranks, message, sizeof message)) return ranks_launched() ? 0 : fail(message);
+    const int status = train(&t, &ranks, &o, argc, argv, message, sizeof message);
+    ranks_end(status == TREE_LOST);
     return interrupt_status(status);
 }
 

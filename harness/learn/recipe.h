@@ -10,7 +10,7 @@ typedef struct {
     char task_name[32];
     const Task *task;
     _Alignas(16) unsigned char task_options[TASK_OPTIONS];
-    int64_t seed, batch, steps, save_every;
+    int64_t seed, batch, shards, steps, save_every;
     char curriculum[1024]; /* "64:1200 128:400": sequence length : steps, scaled to `steps` */
     char from[PATH_TEXT];
     int64_t task_version;                /* that the task must have; 0: any */

@@ -1,9 +1,10 @@
 #pragma once
 #include "file/checkpoint.h"
+#include "learn/ranks.h"
 #include "learn/recipe.h"
 
-/* A training run: the same recipe gives the same bits on every machine, with any number of threads, and whether or not
- * it was interrupted. */
+/* A training run: the same recipe gives the same bits on every machine, with any number of threads and ranks, and
+ * whether or not it was interrupted. */
 typedef struct {
     Model model;
     Optimizer optimizer;
@@ -11,6 +12,7 @@ typedef struct {
     Progress progress;
     OpenTask task;
     int64_t steps; /* of the whole run */
+    Ranks ranks;   /* who trains it: this process alone, or trainer_ranks */
     Arena arena;
 } Trainer;
 
@@ -26,5 +28,10 @@ int trainer_load(Trainer *trainer, const char *path, const char *haystack, char 
 int trainer_save(const Trainer *trainer, const char *path, char *message, size_t size);
 void trainer_free(Trainer *trainer);
 
-/* One optimizer step. -1 with a message when loss or gradient is not finite; nothing has been changed then. */
+/* The run is shared by these ranks, each of which has created or loaded it with this status. 0; -1 on all of them with a
+ * message that says what is wrong on which; TREE_LOST when a rank cannot be reached. */
+int trainer_ranks(Trainer *trainer, const Ranks *ranks, int status, char *message, size_t size);
+
+/* One optimizer step, the same on all ranks. -1 with a message when loss or gradient is not finite, or TREE_LOST when a
+ * rank cannot be reached; nothing has been changed then. */
 int trainer_step(Trainer *trainer, StepReport *report, char *message, size_t size);

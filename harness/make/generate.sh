@@ -1,6 +1,6 @@
 #!/bin/sh
 # Registries from folder listings: to add a kernel, mixer, task, command, measurement or table of cases is to add its file.
-# Usage: generate.sh FOLDER "INSTRUCTION SETS" EMULATED_AVX512 FLAGS. A file is written only where it changes.
+# Usage: generate.sh FOLDER "INSTRUCTION SETS" EMULATED_AVX512 FLAGS MPI. A file is written only where it changes.
 export LC_ALL=C
 gen=$1 isas=$2 emulated=$3
 mkdir -p "$gen"
@@ -33,6 +33,7 @@ commit() {
     echo "$id"
 }
 echo "$4" | keep flags
+echo "$5" | keep mpi
 echo "#define TITANS_COMMIT \"$(commit)\"" | keep build.h
 
 # shellcheck disable=SC2046

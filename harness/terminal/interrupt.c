@@ -19,6 +19,9 @@ void interrupt_catch(void) {
 }
 
 int interrupt_requested(void) { return requested != 0; }
+int interrupt_number(void) { return requested; }
+void interrupt_share(int number) { requested = number; }
+
 int interrupt_status(int status) {
     if (status == 0) return 0;
     return requested ? 128 + requested : 1;
