@@ -7,11 +7,9 @@
 #include "base/check.h"
 
 #include <argp.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MOST_ASSIGNMENTS = 64, NAMED = 5 };
 typedef struct {
@@ -178,25 +176,6 @@ static int train(Trainer *t, const Ranks *ranks, const TrainOptions *o, int argc
     return status;
 }
 
-/* A launcher ends all ranks when one fails, perhaps before the first has spoken: the others leave that to it. */
-static int silent;
-static void leave_silently(void) {
-    if (silent) _exit(0);
-}
-
-/* What is wrong with a command line is said by the first rank alone. */
-static void parse_options(const struct argp *argp, int argc, char **argv, TrainOptions *o) {
-    const int kept = dup(STDERR_FILENO), null = open("/dev/null", O_WRONLY);
-    silent = ranks_launched() > 0 && kept >= 0 && null >= 0 && !atexit(leave_silently);
-    if (silent) dup2(null, STDERR_FILENO);
-    argp_err_exit_status = 2;
-    argp_parse(argp, argc, argv, 0, 0, o);
-    silent = 0;
-    dup2(kept, STDERR_FILENO);
-    close(kept);
-    close(null);
-}
-
 static int run(int argc, char **argv) {
     static char keys[65536] =
         "Train a model and write a checkpoint. A killed run goes on with --resume and ends in the same "
@@ -211,7 +190,10 @@ static int run(int argc, char **argv) {
     static Trainer t;
     Ranks ranks;
     char message[MESSAGE];
-    parse_options(&argp, argc, argv, &o);
+    argp_err_exit_status = 2;
+    ranks_hush(ranks_launched());
+    argp_parse(&argp, argc, argv, 0, 0, &o);
+    ranks_speak();
     option_threads(o.threads);
     if (ranks_begin(&ranks, message, sizeof message)) return ranks_launched() ? 0 : fail(message);
     const int status = train(&t, &ranks, &o, argc, argv, message, sizeof message);

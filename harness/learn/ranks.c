@@ -1,7 +1,9 @@
 #include "learn/ranks.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #ifdef TITANS_MPI
 #include "terminal/interrupt.h"
@@ -29,6 +31,25 @@ static int rank_number(int names) {
 int ranks_launched(void) { return rank_number(MPI_NAMES); }
 int ranks_place(void) { return rank_number(ALL_NAMES); }
 
+static int hushed = -1; /* what standard error is, else */
+static void leave_silently(void) {
+    if (hushed >= 0) _exit(0);
+}
+
+void ranks_hush(int rank) {
+    const int null = rank > 0 ? open("/dev/null", O_WRONLY) : -1;
+    if (null < 0) return;
+    if ((hushed = dup(STDERR_FILENO)) >= 0 && !atexit(leave_silently)) dup2(null, STDERR_FILENO);
+    close(null);
+}
+
+void ranks_speak(void) {
+    if (hushed < 0) return;
+    dup2(hushed, STDERR_FILENO);
+    close(hushed);
+    hushed = -1;
+}
+
 #ifdef TITANS_MPI
 enum { SPINS = 2000, NAP_NANOSECONDS = 20000, TAG = 1 };
 #define PATIENCE 0.5 /* seconds: mpirun kills one second after it has asked to stop */
@@ -46,10 +67,11 @@ static int ranks_wait(MPI_Request request[2], const Ranks *ranks, int peer) {
         if (told <= 0.0) told = seconds_now();
         if (said || seconds_now() - told < PATIENCE) continue;
         said = 1;
-        fprintf(stderr,
-                "titans: rank %d of %d was told to stop and gets no answer from rank %d, which may have died; "
-                "the last save stands, go on from it with --resume\n",
-                ranks->rank, ranks->count, peer);
+        fprintf(
+            stderr,
+            "titans: rank %d of %d was told to stop and gets no answer from rank %d, which may have died; "
+            "the last save stands, go on from it with --resume\n",
+            ranks->rank, ranks->count, peer);
     }
     return 0;
 }

@@ -20,6 +20,11 @@ typedef struct Ranks {
 int ranks_launched(void);
 int ranks_place(void);
 
+/* What is wrong with a command line is said by the first rank alone: between these two the others say nothing, and end
+ * with 0 (a launcher ends all ranks when one fails, perhaps before the first has spoken). */
+void ranks_hush(int rank);
+void ranks_speak(void);
+
 /* The ranks that mpirun has started with this one, RANKS_ALONE where there was no launcher. 0, or -1 with a message: one
  * launcher, and a program built without MPI. */
 int ranks_begin(Ranks *ranks, char *message, size_t size);

@@ -14,8 +14,9 @@ static const Field training_fields[] = {
     TEXT_FIELD(Recipe, task_name, "task", DEFAULT_TASK, "task: a name from harness/task/"),
     INTEGER_FIELD(Recipe, seed, "seed", 0, 9007199254740992.0, 0, "seed of weights and samples"),
     INTEGER_FIELD(Recipe, batch, "batch", 1, 1 << 16, 32, "sequences per step"),
-    INTEGER_FIELD(Recipe, shards, "shards", 1, 1 << 16, 1,
-                  "parts of a batch, a power of two: each has a gradient, added by a fixed tree; what ranks share"),
+    INTEGER_FIELD(
+        Recipe, shards, "shards", 1, 1 << 16, 1,
+        "parts of a batch, a power of two: each has a gradient, added by a fixed tree; what ranks share"),
     INTEGER_FIELD(Recipe, steps, "steps", 0, 1e9, 0, "optimizer steps; 0: the sum of the curriculum"),
     INTEGER_FIELD(Recipe, save_every, "save_every", 1, 1e9, 200, "steps between checkpoints"),
     TEXT_FIELD(Recipe, curriculum, "curriculum", "64:1000", "length:steps pairs, in order"),

@@ -135,10 +135,11 @@ static uint64_t trainer_hash(const Trainer *t, const char *train) {
 static int trainer_shares(const Trainer *t, const Ranks *ranks, char *message, size_t size) {
     const int64_t count = ranks->count, shards = t->recipe.shards;
     if (count <= shards) return 0;
-    snprintf(message, size,
-             "%lld ranks share the \"shards\" of a batch, of which there %s %lld: start fewer ranks, or a new "
-             "training with --set shards=%lld or more",
-             (long long)count, shards == 1 ? "is" : "are", (long long)shards, (long long)count);
+    snprintf(
+        message, size,
+        "%lld ranks share the \"shards\" of a batch, of which there %s %lld: start fewer ranks, or a new "
+        "training with --set shards=%lld or more",
+        (long long)count, shards == 1 ? "is" : "are", (long long)shards, (long long)count);
     return -1;
 }
 
@@ -150,9 +151,10 @@ static int trainer_alike(const Trainer *t, const Ranks *ranks, char *message, si
     free(train);
     if (tree_differs(ranks, hash, &other, message, size)) return TREE_LOST;
     if (!other) return 0;
-    snprintf(message, size,
-             "rank %d begins with another recipe, text or checkpoint than rank 0: all must see the same files",
-             other);
+    snprintf(
+        message, size,
+        "rank %d begins with another recipe, text or checkpoint than rank 0: all must see the same files",
+        other);
     return -1;
 }
 

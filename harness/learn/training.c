@@ -55,9 +55,11 @@ static double validate(Validation *v, const Trainer *t, int64_t length, int spea
     if (status < 0) say("validation", message);
     if (status) return NAN;
     const double nats = score_nats(&result.sum);
-    if (speaks) fprintf(stderr, "step %lld: validation loss %.4f nats, %.4f bits a byte, of %lld windows of %lld bytes\n",
-            (long long)t->progress.step, nats, score_bits(&result.sum), (long long)v->options.samples,
-            (long long)v->options.length);
+    if (speaks)
+        fprintf(stderr,
+                "step %lld: validation loss %.4f nats, %.4f bits a byte, of %lld windows of %lld bytes\n",
+                (long long)t->progress.step, nats, score_bits(&result.sum), (long long)v->options.samples,
+                (long long)v->options.length);
     return nats;
 }
 
@@ -187,11 +189,8 @@ static void show_begin(const Trainer *t) {
 
 int training_run(Trainer *t, const TrainingOptions *o, char *message, size_t size) {
     static Training r;
-    r = (Training){.t = t,
-                   .o = o,
-                   .speaks = !o->quiet && t->ranks.rank == 0,
-                   .message = message,
-                   .size = size};
+    r = (Training){
+        .t = t, .o = o, .speaks = !o->quiet && t->ranks.rank == 0, .message = message, .size = size};
     if (r.speaks) show_begin(t);
     if (o->log->file && o->resumed) tsv_keep(o->log, COLUMN_STEP, (double)t->progress.step);
     int status = t->ranks.rank == 0 ? validation_open(&r.validation, t, message, size) : 0;

@@ -1,0 +1,53 @@
+#pragma once
+#include "learn/recipe.h"
+
+/* Every recipe with every seed, once. A sweep is a file:
+ *   {"recipes": ["a.json", {"recipe": "a.json", "name": "wide", "set": {"width": 96}}],
+ *    "seeds": [0, 1], "folder": "out", "set": {"steps": 500}}
+ * A job is one training, NAME-sSEED: its checkpoint, its log and its claim lie in the folder. What is done is known by the
+ * checkpoints, who works on what by locks on the claims: any number of processes, on any machine that sees the folder, take
+ * jobs without a word to each other, and what a dead one had claimed is free again. */
+typedef struct {
+    char name[256];
+    Recipe recipe;
+    int64_t steps;                  /* of the whole training */
+    char *checkpoint, *log, *claim; /* paths */
+    int done, failed;               /* as this process has seen it */
+} SweepJob;
+
+typedef struct {
+    SweepJob *jobs;
+    int count;
+    char *folder;
+} Sweep;
+
+/* Reads the file and all recipes, and makes the folder. 0, or -1 with a message. */
+int sweep_open(Sweep *sweep, const char *path, char *message, size_t size);
+void sweep_close(Sweep *sweep);
+
+/* Steps that the job's checkpoint has done; 0: there is none. -1 with a message: it is no checkpoint, or of another
+ * training, and which key differs. */
+int64_t sweep_steps(const SweepJob *job, char *message, size_t size);
+
+/* What a job's claim says of it. */
+typedef struct {
+    int64_t step;
+    double seconds; /* of all processes that worked on it, up to now */
+    int failed;     /* the last one could not go on */
+    double written; /* when it was written: seconds since 1970; 0: never */
+} SweepClaim;
+SweepClaim sweep_claim(const SweepJob *job);
+
+/* Takes the job: a descriptor that holds the lock until it is closed or its process ends. SWEEP_BUSY when another process
+ * has it; -1 with a message. */
+enum { SWEEP_BUSY = -3 };
+int sweep_take(const SweepJob *job, char *message, size_t size);
+
+/* Written by the one that has taken it. */
+void sweep_tell(int claim, const SweepClaim *now);
+
+/* Tokens of the training up to a step. */
+int64_t sweep_tokens(const SweepJob *job, int64_t step);
+
+/* The last row of a job's log: 0, or -1 when there is none. */
+int sweep_last_row(const SweepJob *job, double *loss, double *match);
