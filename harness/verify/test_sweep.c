@@ -1,0 +1,171 @@
+/* Sweeps: claims, what is done, what was killed. The command runs in processes of its own. */
+#include "command/command.h"
+#include "learn/sweep.h"
+#include "ledger.h"
+#include "terminal/options.h"
+#include "test_reference.h"
+
+#include <fcntl.h>
+#include <omp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern const Command command_sweep;
+static char folder[64];
+
+static void write_text(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    cr_assert(f && fputs(text, f) >= 0 && !fclose(f));
+}
+
+static void enter_folder(void) {
+    snprintf(folder, sizeof folder, "/tmp/titans-sweep-XXXXXX");
+    cr_assert(mkdtemp(folder) && !chdir(folder));
+    omp_set_num_threads(1);
+    write_text("small.json",
+               "{\"width\": 16, \"ffn\": 16, \"chunk\": 16, \"batch\": 2, \"warmup\": 2, \"curriculum\": "
+               "\"64:8\", \"save_every\": 2}");
+    write_text("sweep.json",
+               "{\"recipes\": [\"small.json\", {\"recipe\": \"small.json\", \"name\": \"two\", \"set\": "
+               "{\"layers\": 1}}], \"seeds\": [3, 4], \"folder\": \"out\", \"set\": {\"steps\": 6}}");
+}
+
+static void leave_folder(void) {
+    char command[128];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    cr_assert(!system(command));
+}
+
+/* `titans sweep FILE --jobs JOBS`, what it says in the file "said"; rank: as a launcher would number it, or NULL. */
+static pid_t start(const char *file, const char *jobs, const char *rank) {
+    const pid_t child = fork();
+    cr_assert(child >= 0);
+    if (child) return child;
+    static char name[] = "titans sweep", option[] = "--jobs";
+    char path[64], count[16], *argv[] = {name, path, option, count, 0};
+    const int said = open("said", O_WRONLY | O_CREAT | O_TRUNC, 0666);
+    snprintf(path, sizeof path, "%s", file);
+    snprintf(count, sizeof count, "%s", jobs);
+    if (rank) setenv("SLURM_PROCID", rank, 1);
+    dup2(said, STDOUT_FILENO);
+    dup2(said, STDERR_FILENO);
+    alarm(60);
+    exit(command_sweep.run(4, argv));
+}
+
+static int end(pid_t child) {
+    int status;
+    cr_assert(waitpid(child, &status, 0) == child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+static void expect_said(const char *wanted) {
+    static char text[1 << 14];
+    FILE *f = fopen("said", "r");
+    cr_assert(f != NULL);
+    text[fread(text, 1, sizeof text - 1, f)] = 0;
+    fclose(f);
+    cr_assert(strstr(text, wanted) != NULL, "'%s' is wanted in: %s", wanted, text);
+}
+
+static void sweep_here(const char *file, const char *jobs, int code, const char *said) {
+    const int got = end(start(file, jobs, 0));
+    if (got != code) expect_said("an exit code");
+    cr_assert(got == code, "ended with %d, not %d", got, code);
+    expect_said(said);
+}
+
+static void expect_same_as(const char *whole) {
+    char command[256];
+    snprintf(command, sizeof command,
+             "for i in small-s3 small-s4 two-s3 two-s4; do cmp out/$i.safetensors %s/$i.safetensors || exit "
+             "1; done",
+             whole);
+    cr_assert(!system(command), "not the checkpoints of %s", whole);
+}
+
+static int there(const char *path) { return !access(path, F_OK); }
+
+Test(sweep, trains_what_single_trainings_do, .init = enter_folder, .fini = leave_folder) {
+    Sweep s;
+    char message[MESSAGE];
+    cr_assert(!sweep_open(&s, "sweep.json", message, sizeof message), "%s", message);
+    cr_assert(s.count == 4 && !strcmp(s.jobs[1].name, "small-s4") && !strcmp(s.jobs[2].name, "two-s3"));
+    cr_assert(s.jobs[2].recipe.seed == 3 && s.jobs[2].recipe.model.layers == 1 && s.jobs[2].steps == 6 &&
+              s.jobs[0].recipe.model.layers != 1);
+    cr_assert(sweep_tokens(&s.jobs[0], 6) == 6 * 2 * 64 && sweep_tokens(&s.jobs[0], 2) == 2 * 2 * 64);
+    sweep_here("sweep.json", "1", 0, "two                                   4 done             6");
+    cr_assert(sweep_steps(&s.jobs[3], message, sizeof message) == 6, "%s", message);
+    const SweepClaim c = sweep_claim(&s.jobs[3]);
+    cr_assert(c.step == 6 && !c.failed && c.written > 0.0);
+    cr_assert(there("out/two-s4.tsv") && there("out/sweep.tsv"));
+    cr_assert(!system("mv out whole"));
+    sweep_here("sweep.json", "2", 0, "done");
+    expect_same_as("whole");
+    sweep_close(&s);
+    ledger_record("sweep", "jobs", 16, 0);
+}
+
+/* Rank 1 of a launcher takes what is free and leaves, without a word about the rest. */
+Test(sweep, leaves_a_claimed_job_alone, .init = enter_folder, .fini = leave_folder) {
+    Sweep s;
+    char message[MESSAGE];
+    cr_assert(!sweep_open(&s, "sweep.json", message, sizeof message), "%s", message);
+    const int claim = sweep_take(&s.jobs[2], message, sizeof message);
+    cr_assert(claim >= 0 && sweep_take(&s.jobs[2], message, sizeof message) == SWEEP_BUSY);
+    cr_assert(end(start("sweep.json", "1", "1")) == 0);
+    cr_assert(there("out/small-s3.safetensors") && there("out/two-s4.safetensors"));
+    cr_assert(!there("out/two-s3.safetensors") && !there("out/two-s3.tsv") && !there("out/sweep.tsv"));
+    close(claim);
+    sweep_here("sweep.json", "1", 0, "two                                   3 done");
+    cr_assert(there("out/two-s3.safetensors"));
+    sweep_close(&s);
+    ledger_record("sweep", "claims", 9, 0);
+}
+
+static int64_t modified(const char *path) {
+    struct stat info;
+    cr_assert(!stat(path, &info), "%s is missing", path);
+    return info.st_mtim.tv_sec * 1000000000 + info.st_mtim.tv_nsec;
+}
+
+Test(sweep, keeps_what_is_done_and_refuses_what_is_another, .init = enter_folder, .fini = leave_folder) {
+    sweep_here("sweep.json", "1", 0, "done");
+    const int64_t before = modified("out/small-s3.safetensors");
+    cr_assert(!system("rm out/two-s4.*"));
+    sweep_here("sweep.json", "1", 0, "two-s4: trained 6 steps");
+    cr_assert(modified("out/small-s3.safetensors") == before, "a job that is done was done again");
+    cr_assert(!system("sed 's/\"layers\": 1/\"layers\": 3/' sweep.json > other.json"));
+    sweep_here("other.json", "1", 1,
+               "two-s3.safetensors is of another training (\"layers\" is 1 there, here it is 3)");
+    expect_said("titans sweep: 2 of 4 failed");
+    cr_assert(!system("sed 's/\"steps\": 6/\"rate\": 0.5/' sweep.json > other.json"));
+    sweep_here("other.json", "1", 1, "is of another training");
+    cr_assert(modified("out/small-s3.safetensors") == before);
+    ledger_record("sweep", "kept", 7, 0);
+}
+
+/* Killed without warning after the first save of its second job; a child of two alike. */
+Test(sweep, does_again_what_was_killed, .init = enter_folder, .fini = leave_folder) {
+    int checks = 0;
+    cr_assert(!system("sed 's/\"steps\": 6/\"steps\": 60/' sweep.json > long.json"));
+    sweep_here("long.json", "1", 0, "done");
+    cr_assert(!system("mv out whole"));
+    for (int jobs = 1; jobs <= 2; jobs++, checks += 6) {
+        char count[8];
+        snprintf(count, sizeof count, "%d", jobs);
+        const pid_t child = start("long.json", count, 0);
+        const char *begun = jobs == 1 ? "out/small-s4.safetensors" : "out/small-s3.safetensors";
+        for (int i = 0; i < 4000 && !there(begun); i++) nanosleep(&(struct timespec){0, 5000000}, 0);
+        kill(child, SIGKILL);
+        cr_assert(end(child) == 137 && there(begun) && !there("out/two-s4.safetensors"));
+        sweep_here("long.json", count, 0, "two                                   4 done            60");
+        expect_same_as("whole");
+        cr_assert(!system("rm -r out"));
+    }
+    ledger_record("sweep", "killed", checks, 0);
+}
