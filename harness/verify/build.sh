@@ -15,7 +15,8 @@ changed() {
 harness/make/generate.sh "$work/gen" "scalar avx2" 0 "gcc -O3"
 [ -z "$(changed "scalar avx2" 0 "gcc -O3")" ] || complain "the same flags rebuild something"
 [ "$(changed "scalar avx2" 0 "gcc -O0 -fsanitize=address")" = "flags " ] || complain "other flags do not rebuild"
-[ "$(changed "scalar" 0 "gcc -O0 -fsanitize=address")" = "kernel_tables.h " ] || complain "other instruction sets do not rebuild"
+[ "$(changed "scalar avx2" 0 "gcc -O0 -fsanitize=address" "gcc -lmpi")" = "mpi " ] || complain "with MPI more or less than the program is linked again"
+[ "$(changed "scalar" 0 "gcc -O0 -fsanitize=address" "gcc -lmpi")" = "kernel_tables.h " ] || complain "other instruction sets do not rebuild"
 commit=$(sed -n 's/.*"\(.*\)".*/\1/p' "$work/gen/build.h")
 here=$(git rev-parse --short HEAD 2>/dev/null || echo unknown)
 case $commit in "$here" | "$here-modified" | unknown) ;; *) complain "commit $commit in a tree of $here" ;; esac

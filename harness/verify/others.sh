@@ -1,6 +1,6 @@
 #!/bin/sh
 # What a whole `make verify` checks besides the suites: the build, figures, locales, hostile input under the sanitizers,
-# the checkers in Python, other people's vectors, the library, additions as files. Usage: others.sh BUILD JOBS
+# the checkers in Python, other people's vectors, ranks of MPI, the library, additions as files. Usage: others.sh BUILD JOBS
 set -e
 export LC_ALL=C
 build=$1 jobs=$2
@@ -23,6 +23,7 @@ else
     echo "models in PyTorch: NOT CHECKED, there is no torch for python3"
 fi
 harness/verify/peers.sh "$build"
+harness/verify/mpi.sh "$build"
 harness/verify/library.sh "$build" "$jobs"
 harness/verify/dropin.sh "$build" "$jobs"
 
