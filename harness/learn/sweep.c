@@ -43,6 +43,7 @@ static int keys_known(const cJSON *object, const char *(*key)(int i), char *mess
     }
     const cJSON *set = cJSON_GetObjectItemCaseSensitive(object, "set");
     if (set && !cJSON_IsObject(set)) FAIL("\"set\" must be an object of keys and values");
+    if (cJSON_HasObjectItem(set, "seed")) FAIL("\"set\" holds \"seed\": the seeds are those of \"seeds\"");
     return 0;
 }
 
@@ -103,6 +104,9 @@ static int job_place(SweepJob *job, const Sweep *s, const Entry *e, char *messag
     char *dot = e->name ? 0 : strrchr(base, '.');
     if (dot && dot > base) *dot = 0;
     snprintf(job->name, sizeof job->name, "%.200s-s%lld", base, (long long)job->recipe.seed);
+    for (const char *c = job->name; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 127)
+            FAIL("a job's name would hold a control character: give a \"name\"");
     job->checkpoint = path_in(s->folder, job->name, ".safetensors");
     job->log = path_in(s->folder, job->name, ".tsv");
     job->claim = path_in(s->folder, job->name, ".claim");
@@ -150,6 +154,7 @@ static int sweep_jobs(Sweep *s, const cJSON *object, char *message, size_t size)
              MOST_JOBS);
     s->jobs = calloc((size_t)jobs, sizeof *s->jobs);
     if (!s->jobs) FAIL("no memory for %lld jobs", (long long)jobs);
+    s->room = jobs;
     cJSON_ArrayForEach(recipe, recipes) {
         Entry e;
         if (entry_read(recipe, &e, message, size)) return -1;
@@ -189,12 +194,10 @@ int sweep_open(Sweep *s, const char *path, char *message, size_t size) {
 }
 
 void sweep_close(Sweep *s) {
-    for (int i = 0; s->jobs && i <= s->count; i++) {
-        SweepJob *job = &s->jobs[i];
-        if (i == s->count && !job->name[0]) break;
-        free(job->checkpoint);
-        free(job->log);
-        free(job->claim);
+    for (int64_t i = 0; i < s->room; i++) {
+        free(s->jobs[i].checkpoint);
+        free(s->jobs[i].log);
+        free(s->jobs[i].claim);
     }
     free(s->jobs);
     free(s->folder);
@@ -290,7 +293,7 @@ SweepClaim sweep_claim(const SweepJob *job) {
         const char *step = strsep(&rest, " "), *seconds = strsep(&rest, " ");
         double number = 0.0;
         if (!number_read(step, 0, 1e9, &number)) c.step = (int64_t)number;
-        if (seconds) number_read(seconds, 0, 1e12, &c.seconds);
+        if (seconds && !number_read(seconds, 0, 1e12, &number)) c.seconds = number;
         c.failed = rest && !strncmp(rest, "failed", 6);
         c.written = (double)info.st_mtim.tv_sec + 1e-9 * (double)info.st_mtim.tv_nsec;
     }

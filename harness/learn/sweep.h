@@ -18,6 +18,7 @@ typedef struct {
 typedef struct {
     SweepJob *jobs;
     int count;
+    int64_t room; /* jobs that there is memory for */
     char *folder;
 } Sweep;
 

@@ -74,6 +74,38 @@ printf '{"curriculum":"4611686018427387904:1"}' >curriculum.json
 printf '{"width":16,"heads":2,"ffn":16,"layers":1}' >small.json
 printf '\357\273\277{"width":16,"heads":2}' >bom.json
 
+# ---- sweeps
+echo '{"width": 16, "ffn": 16, "chunk": 16, "batch": 2, "curriculum": "64:2"}' >job.json
+# sweep FILE RECIPES SEEDS FOLDER [MORE]
+sweep() { echo "{\"recipes\": $2, \"seeds\": $3, \"folder\": $4$5}" >"$1"; }
+sweep sweep.json '["job.json"]' '[0, 1]' '"out"'
+sweep half.sweep '["job.json"]' '[0, 1.5]' '"out"'
+sweep minus.sweep '["job.json"]' '[-1]' '"out"'
+sweep word.sweep '["job.json"]' '["0"]' '"out"'
+sweep large.sweep '["job.json"]' '[1e300]' '"out"'
+sweep none.sweep '["job.json"]' '[]' '"out"'
+sweep text.sweep '"job.json"' '[0]' '"out"'
+sweep many.sweep "[$(yes '"job.json"' | head -400 | paste -sd,)]" "[$(seq -s, 400)]" '"out"'
+sweep twice.sweep '["job.json", "./job.json"]' '[0]' '"out"'
+sweep number.sweep '["job.json"]' '[0]' 7
+sweep file.sweep '["job.json"]' '[0]' '"prose.txt"'
+sweep deep.sweep '["job.json"]' '[0]' '"no/such/folder"'
+sweep missing.sweep '["nowhere.json"]' '[0]' '"out"'
+sweep wide.sweep '["job.json"]' '[0]' '"out"' ', "set": {"wdith": 3}'
+sweep nested.sweep '["job.json"]' '[0]' '"out"' ', "set": {"width": {"a": [1]}}'
+sweep list.sweep '["job.json"]' '[0]' '"out"' ', "set": [1]'
+sweep seed.sweep '["job.json"]' '[0]' '"out"' ', "set": {"seed": 4}'
+sweep key.sweep '["job.json"]' '[0]' '"out"' ', "recipe": 1'
+sweep slash.sweep '[{"recipe": "job.json", "name": "../x"}]' '[0]' '"out"'
+sweep bell.sweep '[{"recipe": "job.json", "name": "a\u0007b"}]' '[0]' '"out"'
+sweep entry.sweep '[{"name": "x"}]' '[0]' '"out"'
+sweep shards.sweep '["job.json", {"recipe": "job.json", "name": "bad", "set": {"shards": 4}}]' '[0]' '"out"'
+mkdir tables && sweep tables/sweep.tsv '["job.json"]' '[0]' '"tables"'
+mkdir taken && sweep taken.sweep '["job.json"]' '[0, 1]' '"taken"' && mkdir taken/job-s0.claim
+mkdir foreign && sweep foreign.sweep '["job.json"]' '[0, 1]' '"foreign"' && cp prose.txt foreign/job-s0.safetensors
+mkdir claims && sweep claims.sweep '["job.json"]' '[0, 1]' '"claims"' && echo '99999999999999999999 nan failed' >claims/job-s0.claim && head -c 4000 /dev/zero >claims/job-s1.claim
+sweep long.sweep '["job.json"]' '[0, 1]' '"out"' ', "set": {"curriculum": "64:100000"}'
+
 # ---- models
 $T train -c small.json -m lmm -t text --haystack prose.txt --set batch=2 --set curriculum=32:2 --out text.st 2>/dev/null
 $T train -c small.json -m attention -t text --haystack prose.txt --set batch=2 --set curriculum=32:2 --out attention.st 2>/dev/null
