@@ -70,17 +70,15 @@ typedef struct {
     /* of the job at hand */
     SweepJob *job;
     int claim;
-    int64_t first;
     SweepClaim before;
     double started, told;
 } Worker;
 
 /* A line of its own, though the terminal may hold the leader's. */
 static void announce(Worker *w, const SweepJob *job, const char *text) {
-    char line[MESSAGE + 64];
     progress_end(&w->progress);
-    snprintf(line, sizeof line, "%s%s", isatty(STDERR_FILENO) && !w->leads ? "\n" : "", text);
-    say(job->name, line);
+    if (!w->leads && isatty(STDERR_FILENO)) fputc('\n', stderr);
+    say(job->name, text);
 }
 
 /* Tokens that all jobs have trained, by what their claims say, and how many are trained to the end. */
