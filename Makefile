@@ -129,7 +129,7 @@ $(BUILD)/titans: $(HARNESS) $(LIB_OBJ) $(REF_OBJ) $(GEN)/mpi
 endif
 $(BUILD)/mpi/titans: $(HARNESS_ALONE) $(RANKS_MPI) $(LIB_OBJ) $(REF_OBJ)
 	@$(link) $(GSL) $(LIBS) $(MPI_LIBS) -lstdc++
-$(RANKS_MPI): $(RANKS_C) Makefile $(STAMP)
+$(RANKS_MPI): $(RANKS_C) Makefile $(STAMP) $(GEN)/mpi
 	@$(if $(MPI_SAYS),,echo 'make MPI=1: there is no $(MPICC); make deps-mpi installs Open MPI' >&2; exit 1)
 	@mkdir -p $(@D)
 	@echo '  CC    $< with MPI'
