@@ -57,10 +57,11 @@ enum { SPINS = 2000, NAP_NANOSECONDS = 20000, TAG = 1 };
 /* MPI spins while it waits; this sleeps after a while, so that ranks can share cores. A rank that waits although all
  * were told to stop says so: that is what the death of another looks like from here. */
 static int ranks_wait(MPI_Request request[2], const Ranks *ranks, int peer) {
+    MPI_Status unused[2];
     double told = 0.0;
     int done = 0, said = 0;
     for (int64_t spin = 0; !done; spin++) {
-        if (MPI_Testall(2, request, &done, MPI_STATUSES_IGNORE)) return -1;
+        if (MPI_Testall(2, request, &done, unused)) return -1;
         if (done || spin < SPINS) continue;
         nanosleep(&(struct timespec){0, NAP_NANOSECONDS}, 0);
         if (!interrupt_requested()) continue;
