@@ -84,7 +84,7 @@ help:
 	@echo 'make MPI=1          build/titans for mpirun (make deps-mpi installs Open MPI)'
 	@echo 'make lint format clean deps deps-full deps-mpi    (NODEPS=1: nothing is installed)'
 
-DEPS      := gcc g++ make git locales libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev pkg-config python3-numpy
+DEPS      := gcc g++ make git locales bible-kjv-text wordnet-base libcriterion-dev libgsl-dev gnuplot-nox libcjson-dev zlib1g-dev libopenblas-dev pkg-config python3-numpy
 DEPS_FULL := $(DEPS) clang libclang-rt-dev clang-format clang-tidy cppcheck libomp-dev qemu-user gcc-aarch64-linux-gnu g++-aarch64-linux-gnu \
              libc6-dev-arm64-cross libsimde-dev
 DEPS_MPI  := libopenmpi-dev openmpi-bin

@@ -21,20 +21,13 @@ enum { MOST = 64, MOST_DEPTHS = 100 };
 #define IDENTITY "rows of" /* the note of a checkpoint: what its rows depend on */
 typedef struct {
     TableOptions table;
-    const char *files[MOST], *haystack, *task;
+    const char *files[MOST];
+    Asked asked;
     int file_count, length_count;
     int64_t lengths[MOST], limits[MOST], samples, seed, depths, batch, long_samples;
 } NeedleOptions;
 
-enum {
-    OPTION_LENGTHS = 256,
-    OPTION_DEPTHS,
-    OPTION_BATCH,
-    OPTION_HAYSTACK,
-    OPTION_LIMIT,
-    OPTION_LONG,
-    OPTION_RESUME
-};
+enum { OPTION_LENGTHS = 256, OPTION_DEPTHS, OPTION_BATCH, OPTION_LIMIT, OPTION_LONG, OPTION_RESUME };
 static const struct argp_option options[] = {
     {"lengths", OPTION_LENGTHS, "A,B,..", 0, "lengths in tokens (K, M suffixes)", 0},
     {"samples", 'n', "N", 0, "samples per length (default 20)", 0},
@@ -44,8 +37,6 @@ static const struct argp_option options[] = {
     {"limit", OPTION_LIMIT, "N", 0, "longest length for the checkpoint named last", 0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
     {"batch", OPTION_BATCH, "N", 0, "samples side by side (default 4)", 0},
-    {"task", 't', "T", 0, "another task than the one the checkpoint was trained on", 0},
-    {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
     {"resume", OPTION_RESUME, 0, 0, "keep the lengths that the table has and measure the others", 0},
     {0}};
 
@@ -60,6 +51,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->table;
+        state->child_inputs[1] = &o->asked;
         break;
     case OPTION_LENGTHS:
         o->length_count = option_integers("lengths", arg, 1, (int64_t)1 << 40, MOST, o->lengths);
@@ -75,12 +67,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPTION_RESUME:
         o->table.resume = 1;
-        break;
-    case OPTION_HAYSTACK:
-        o->haystack = arg;
-        break;
-    case 't':
-        o->task = arg;
         break;
     case OPTION_LIMIT:
         if (!o->file_count) argp_error(state, "--limit comes after the checkpoint it belongs to");
@@ -236,9 +222,9 @@ static int identify(const Trained *t, const NeedleOptions *o, int i, const Tsv *
 static int evaluate_file(const NeedleOptions *o, int i, Tsv *table, int64_t *rows, char *message,
                          size_t size) {
     static Trained t;
-    if (trained_open(&t, o->files[i], o->task, o->haystack, shortest(o), message, size)) return -1;
+    if (trained_open(&t, o->files[i], &o->asked, shortest(o), message, size)) return -1;
     int status = identify(&t, o, i, table, message, size);
-    table_note(table, "prose of", o->files[i], task_data(&t.task).origin);
+    table_sources(table, o->files[i], &t.task);
     for (int k = 0; !status && k < o->length_count; k++) {
         const Row row = {&t, o->files[i], o->lengths[k], table->file};
         if (o->lengths[k] > o->limits[i]) continue;
@@ -279,10 +265,11 @@ static int run(int argc, char **argv) {
                               "\vExamples:\n  titans bench needle lmm.safetensors attention.safetensors "
                               "--limit 16K \\\n    --lengths 1K,16K,128K --samples 20 -o needle.tsv\n  "
                               "titans bench needle lmm.safetensors --lengths 1K,1M -o needle.tsv --resume",
-                              table_children,
+                              asked_children,
                               0,
                               0};
     NeedleOptions o = {.table = {.out = "needle.tsv"},
+                       .asked = {.several = 1},
                        .lengths = {1 << 10, 4 << 10, 16 << 10, 64 << 10, 128 << 10},
                        .length_count = 5,
                        .samples = 20,

@@ -123,7 +123,8 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
     static Trained t;
     static Sample sample;
     int status = -1;
-    if (files_reads(o->file, message, size) || trained_open(&t, o->file, 0, 0, o->length, message, size))
+    if (files_reads(o->file, message, size) ||
+        trained_open(&t, o->file, &(Asked){0}, o->length, message, size))
         return -1;
     if (t.model.mixer->memory_every) {
         task_sample(&t.task, evaluate_seed((uint64_t)o->seed), 0, o->length, o->depth, &sample);

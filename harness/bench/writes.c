@@ -16,18 +16,17 @@ enum { MOST = 64, SEGMENT = 512, MOST_LAYERS = 1024 };
 
 typedef struct {
     TableOptions table;
-    const char *files[MOST], *haystack;
+    const char *files[MOST];
+    Asked asked;
     int64_t length, samples, seed;
     int count;
 } WritesOptions;
 
-enum { OPTION_SAMPLES = 256, OPTION_HAYSTACK };
-static const struct argp_option options[] = {
-    {"length", 'l', "N", 0, "tokens of a sample (default 16K)", 0},
-    {"samples", OPTION_SAMPLES, "N", 0, "samples (default 8)", 0},
-    {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
-    {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
-    {0}};
+enum { OPTION_SAMPLES = 256 };
+static const struct argp_option options[] = {{"length", 'l', "N", 0, "tokens of a sample (default 16K)", 0},
+                                             {"samples", OPTION_SAMPLES, "N", 0, "samples (default 8)", 0},
+                                             {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
+                                             {0}};
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     WritesOptions *o = state->input;
@@ -38,14 +37,12 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPTION_SAMPLES:
         o->samples = option_integer("samples", arg, 1, 100000);
         break;
-    case OPTION_HAYSTACK:
-        o->haystack = arg;
-        break;
     case 's':
         o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53);
         break;
     case ARGP_KEY_INIT:
         state->child_inputs[0] = &o->table;
+        state->child_inputs[1] = &o->asked;
         break;
     case ARGP_KEY_ARG:
         if (o->count == MOST) argp_error(state, "more than %d checkpoints", MOST);
@@ -123,9 +120,9 @@ static int count_file(const WritesOptions *o, const char *file, Tsv *table, char
     Count layers[MOST_LAYERS] = {0};
     static Trained t;
     int status = 0;
-    if (trained_open(&t, file, 0, o->haystack, o->length, message, size)) return -1;
+    if (trained_open(&t, file, &o->asked, o->length, message, size)) return -1;
     if (t.model.mixer->memory_every) {
-        table_note(table, "prose of", file, task_data(&t.task).origin);
+        table_sources(table, file, &t.task);
         status = count_samples(&t, o, layers, message, size);
         if (!status) report(o, &t, file, layers, table->file);
     } else {
@@ -152,10 +149,11 @@ static int run(int argc, char **argv) {
                               "CHECKPOINT ...",
                               "Tokens at which a trained memory writes and forgets."
                               "\vExamples:\n  titans bench writes a.safetensors b.safetensors -o writes.tsv",
-                              table_children,
+                              asked_children,
                               0,
                               0};
-    WritesOptions o = {.table = {.out = "writes.tsv"}, .length = 16 << 10, .samples = 8, .seed = 1};
+    WritesOptions o = {
+        .table = {.out = "writes.tsv"}, .asked = {.several = 1}, .length = 16 << 10, .samples = 8, .seed = 1};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     return table_run(&work, &o, &o.table, argc, argv);

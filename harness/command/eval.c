@@ -12,7 +12,8 @@
 #include <string.h>
 
 typedef struct {
-    const char *file, *task, *haystack;
+    const char *file;
+    Asked asked;
     int64_t length, samples, seed, batch, segment, threads;
     double depth;
     int quiet, force;
@@ -20,8 +21,7 @@ typedef struct {
 } EvalOptions;
 
 enum {
-    OPTION_HAYSTACK = 256,
-    OPTION_BATCH,
+    OPTION_BATCH = 256,
     OPTION_SEGMENT,
     OPTION_LOAD_STATE,
     OPTION_SAVE_STATE,
@@ -30,12 +30,10 @@ enum {
     OPTION_FORCE
 };
 static const struct argp_option options[] = {
-    {"task", 't', "T", 0, "task; \"needle\" (the default) is the one trained on", 0},
     {"length", 'l', "N", 0, "tokens per sample; K and M suffixes mean 1024 and 1024^2", 0},
     {"samples", 'n', "N", 0, "samples (default 20)", 0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
     {"depth", 'd', "D", 0, "place of the needle, 0 first to 1 last (default: drawn)", 0},
-    {"haystack", OPTION_HAYSTACK, "FILE", 0, "text of the haystack, for tasks that take one", 0},
     {"batch", OPTION_BATCH, "N", 0, "samples streamed side by side (default 8; changes no result)", 0},
     {"segment", OPTION_SEGMENT, "N", 0, "tokens per call (default 512; changes no result)", 0},
     {"save-state", OPTION_SAVE_STATE, "FILE", 0,
@@ -51,8 +49,8 @@ static const struct argp_option options[] = {
 static error_t parse(int key, char *arg, struct argp_state *state) {
     EvalOptions *o = state->input;
     switch (key) {
-    case 't':
-        o->task = arg;
+    case ARGP_KEY_INIT:
+        state->child_inputs[0] = &o->asked;
         break;
     case 'l':
         o->length = option_integer("length", arg, 1, (int64_t)1 << 40);
@@ -71,9 +69,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case 'q':
         o->quiet = 1;
-        break;
-    case OPTION_HAYSTACK:
-        o->haystack = arg;
         break;
     case OPTION_BATCH:
         o->batch = option_integer("batch", arg, 1, 4096);
@@ -148,6 +143,8 @@ static void report(const Evaluated *e, const Task *task, const EvalOptions *o) {
            (long long)samples, (double)e->right / (double)samples, low, high);
 }
 
+static const struct argp_child children[] = {{&asked_argp, 0, 0, 0}, {0}};
+
 static int run(int argc, char **argv) {
     const struct argp argp = {
         options,
@@ -159,7 +156,7 @@ static int run(int argc, char **argv) {
         "\vExamples:\n  titans eval m.safetensors --length 16K --samples 40\n  titans eval m.safetensors "
         "--length 1M --samples 1 --save-state s.safetensors\n  titans eval m.safetensors --length 1M "
         "--samples 1 --load-state s.safetensors",
-        0,
+        children,
         0,
         0};
     EvalOptions o = {.samples = 20, .seed = 1, .batch = 8, .segment = 512, .depth = -1.0};
@@ -168,13 +165,15 @@ static int run(int argc, char **argv) {
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
     option_threads(o.threads);
-    if (o.task && !strcmp(o.task, "needle")) o.task = 0;
     if (files(&o, message, sizeof message)) return fail(message);
-    if (trained_open(&t, o.file, o.task, o.haystack, o.length, message, sizeof message)) return fail(message);
+    if (trained_open(&t, o.file, &o.asked, o.length, message, sizeof message)) return fail(message);
     const EvaluateOptions e = {(uint64_t)o.seed, o.length, o.samples, o.batch, o.segment, o.depth, o.quiet};
-    const char *origin = task_data(&t.task).origin;
-    if (origin && !o.quiet)
-        say_prose("titans eval: ", origin, t.other_text ? " (not the text of the training)" : "");
+    const TaskData data = task_data(&t.task);
+    if (!o.quiet) {
+        say_source("titans eval: prose", data.prose_origin, data.prose,
+                   t.same_text ? " (the text of the training)" : "");
+        say_source("titans eval: words", data.words_origin, data.words, "");
+    }
     interrupt_catch();
     Evaluated result = {0};
     int status = evaluate(&t, &e, &o.state, &result, message, sizeof message);

@@ -140,6 +140,12 @@ int recipe_pin(Recipe *r, const OpenTask *task, char *message, size_t size) {
                : 0;
 }
 
+int recipe_has_prose(const Recipe *r, const OpenTask *task) {
+    char now[HASH_TEXT];
+    hash_text(now, task_data(task).prose);
+    return !strcmp(r->prose_hash, now);
+}
+
 void recipe_describe(char *text, size_t size) {
     size_t used = field_describe(training_fields, text, size);
     for (int i = 0; task_at(i) && used < size; i++) {

@@ -47,6 +47,9 @@ void recipe_describe(char *text, size_t size);
  * says what differs. */
 int recipe_pin(Recipe *recipe, const OpenTask *task, char *message, size_t size);
 
+/* Whether the prose of an open task is that of the training, as far as the recipe says it. */
+int recipe_has_prose(const Recipe *recipe, const OpenTask *task);
+
 /* Sequence length of a step under the curriculum; steps: of the whole run. -1 where the text is malformed. Lengths are at
  * most CURRICULUM_LENGTH tokens, all steps together 10^9. */
 enum { CURRICULUM_LENGTH = 1 << 24 };

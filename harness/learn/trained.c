@@ -24,15 +24,13 @@ static int trained_fits(const Trained *t, int64_t length, char *message, size_t 
     return -1;
 }
 
-static int trained_task(Trained *t, const char *task, const char *haystack, int64_t length, char *message,
-                        size_t size) {
+static int trained_task(Trained *t, const Asked *asked, int64_t length, char *message, size_t size) {
     Recipe *r = &t->recipe;
-    if (task && recipe_set_task(r, task, message, size)) return -1;
-    if (haystack && recipe_set_task_key(r, "haystack", haystack, message, size)) return -1;
+    if (asked_apply(asked, r, message, size)) return -1;
     if (trained_fits(t, length, message, size)) return -1;
     if (task_open(&t->task, r->task, r->task_options, message, size)) return -1;
     if (task_fits(&t->task, length, message, size)) return task_close(&t->task), -1;
-    t->other_text = recipe_pin(r, &t->task, message, size) != 0;
+    t->same_text = recipe_has_prose(r, &t->task);
     return 0;
 }
 
@@ -50,11 +48,11 @@ static int trained_load(Trained *t, const char *file, char *message, size_t size
     return -1;
 }
 
-int trained_open(Trained *t, const char *file, const char *task, const char *haystack, int64_t length,
-                 char *message, size_t size) {
+int trained_open(Trained *t, const char *file, const Asked *asked, int64_t length, char *message,
+                 size_t size) {
     char reason[TRAINED_REASON];
     if (trained_load(t, file, message, size)) return -1;
-    if (!trained_task(t, task, haystack, length, reason, sizeof reason)) return 0;
+    if (!trained_task(t, asked, length, reason, sizeof reason)) return 0;
     snprintf(message, size, "%s: %s", file, reason);
     trained_close(t);
     return -1;

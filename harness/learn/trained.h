@@ -1,6 +1,6 @@
 #pragma once
 #include "file/checkpoint.h"
-#include "learn/recipe.h"
+#include "learn/asked.h"
 #include "library/library.h"
 
 /* A checkpoint together with the task it is asked. It stays where it is once open: streams point into it. */
@@ -10,13 +10,13 @@ typedef struct {
     Recipe recipe;
     Progress progress;
     OpenTask task;
-    int other_text; /* what is asked is not made of the texts, or not by the version of the task, of the training */
+    int same_text; /* what is asked is made of the prose of the training */
 } Trained;
 
-/* task, haystack: what replaces those of the training, or NULL; length: the sequences that will be asked, or 0. The
- * task is ready to give samples. 0, or -1 with a message. */
-int trained_open(Trained *trained, const char *file, const char *task, const char *haystack, int64_t length,
-                 char *message, size_t size);
+/* asked: what replaces the task and the texts of the checkpoint; length: the sequences that will be asked, or 0. The task
+ * is ready to give samples. 0, or -1 with a message. */
+int trained_open(Trained *trained, const char *file, const Asked *asked, int64_t length, char *message,
+                 size_t size);
 void trained_close(Trained *trained);
 
 /* The task, its version and its options, and the texts it asks about, by what they are and not by their names: what rows

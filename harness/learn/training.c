@@ -178,13 +178,14 @@ static int loop(Training *r) {
 
 static void show_begin(const Trainer *t) {
     char among[64] = "";
-    const char *origin = task_data(&t->task).origin;
+    const TaskData data = task_data(&t->task);
     if (t->ranks.count > 1) snprintf(among, sizeof among, ", %d ranks", t->ranks.count);
     fprintf(stderr, "%s on %s: %lld weights, %lld steps, %s kernels%s\n", t->model.mixer->name,
             t->recipe.task_name, (long long)t->model.list.floats, (long long)t->steps, kernel->isa, among);
     if (*t->recipe.from)
         fprintf(stderr, "model and weights of %s; other keys of the model are not used\n", t->recipe.from);
-    if (origin) say_prose("", origin, "");
+    say_source("prose", data.prose_origin, data.prose, "");
+    say_source("words", data.words_origin, data.words, "");
 }
 
 int training_run(Trainer *t, const TrainingOptions *o, char *message, size_t size) {

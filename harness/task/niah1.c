@@ -11,22 +11,31 @@ static const char noise[] =
     "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again.\n";
 enum { LINE = sizeof noise - 1 };
 
+typedef struct {
+    int64_t words, side;
+} NoiseOptions;
+
+static const Field niah1_fields[] = {CHOICE_FIELD(NoiseOptions, words, "words", WORDS_NAMES, WORDS_MEANING),
+                                     CHOICE_FIELD(NoiseOptions, side, "side", SIDES, SIDE_MEANING),
+                                     FIELD_END};
+
 static void *niah1_open(const void *options, char *message, size_t size) {
-    NeedleWords *words = calloc(1, sizeof *words);
-    (void)options;
-    if (words && !needle_words_open(words, message, size)) return words;
+    const NoiseOptions *o = options;
+    Words *words = calloc(1, sizeof *words);
+    if (words && !words_open(words, (WordsName)o->words, (Side)o->side, message, size)) return words;
     if (!words) snprintf(message, size, "no memory for the words of keys");
     free(words);
     return 0;
 }
 
 static void niah1_close(void *instance) {
-    needle_words_close(instance);
+    words_close(instance);
     free(instance);
 }
 
 static void niah1_data(const void *instance, TaskData *data) {
-    data->words = ((const NeedleWords *)instance)->hash;
+    const Words *words = instance;
+    *data = (TaskData){.words_origin = words->origin, .words = words->hash};
 }
 
 /* Before a line of noise. */
@@ -74,6 +83,7 @@ const Task task_niah1 = {.name = "niah1",
                          .metric = METRIC_EXACT,
                          .vocab = 256,
                          .min_length = 512,
+                         .fields = niah1_fields,
                          .open = niah1_open,
                          .close = niah1_close,
                          .data = niah1_data,

@@ -7,7 +7,7 @@ static void niah2_sample(const void *instance, uint64_t seed, uint64_t index, in
 }
 
 const Task task_niah2 = {.name = "niah2",
-                         .summary = "S-NIAH-2: a number in prose (bytes; --haystack FILE)",
+                         .summary = "S-NIAH-2: a number in prose (bytes; --haystack)",
                          .metric = METRIC_EXACT,
                          .vocab = 256,
                          .min_length = 512,

@@ -7,7 +7,7 @@ static void niah3_sample(const void *instance, uint64_t seed, uint64_t index, in
 }
 
 const Task task_niah3 = {.name = "niah3",
-                         .summary = "S-NIAH-3: a uuid in prose (bytes; --haystack FILE)",
+                         .summary = "S-NIAH-3: a uuid in prose (bytes; --haystack)",
                          .metric = METRIC_EXACT,
                          .vocab = 256,
                          .min_length = 640,

@@ -61,10 +61,10 @@ typedef struct {
     float *values;    /* count x task->outputs: the numbers asked for */
 } SampleRows;
 
-/* What samples are made of from outside. origin: for people, "essays of the data folder", or NULL; hashes of the texts
- * and the word lists, 0 where there are none. */
+/* What samples are made of from outside: for people, "bible, New Testament", or NULL; hashes of the texts and the word
+ * lists as they are used, 0 where there are none. */
 typedef struct {
-    const char *origin;
+    const char *prose_origin, *words_origin;
     uint64_t prose, words;
 } TaskData;
 

@@ -1,4 +1,5 @@
 #include "terminal/options.h"
+#include "base/hash.h"
 #include "base/number.h"
 
 #include <ctype.h>
@@ -79,8 +80,11 @@ void say(const char *who, const char *message) {
     fputc('\n', stderr);
 }
 
-void say_prose(const char *who, const char *origin, const char *remark) {
-    fprintf(stderr, "%sprose: ", who);
+void say_source(const char *who, const char *origin, uint64_t hash, const char *remark) {
+    char hashed[HASH_TEXT];
+    if (!origin) return;
+    hash_text(hashed, hash);
+    fprintf(stderr, "%s: ", who);
     print_plain(stderr, origin);
-    fprintf(stderr, "%s\n", remark);
+    fprintf(stderr, ", hash %s%s\n", hashed, remark);
 }

@@ -21,8 +21,8 @@ void option_threads(int64_t threads);
 /* A text out of a file, or a file's name: what would move the cursor is shown as '?'. */
 void print_plain(FILE *to, const char *text);
 
-/* "WHO prose: ORIGIN REMARK". */
-void say_prose(const char *who, const char *origin, const char *remark);
+/* "WHO: ORIGIN, hash HASH REMARK", of prose or words; nothing where there is no origin. */
+void say_source(const char *who, const char *origin, uint64_t hash, const char *remark);
 
 /* A message on standard error, "who: ..". It may hold names out of files (print_plain). */
 void say(const char *who, const char *message);

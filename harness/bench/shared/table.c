@@ -1,4 +1,5 @@
 #include "bench/shared/table.h"
+#include "base/hash.h"
 #include "base/share.h"
 #include "terminal/interrupt.h"
 
@@ -25,6 +26,7 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 const struct argp table_argp = {options, parse, 0, 0, 0, 0, 0};
 const struct argp_child table_children[] = {{&table_argp, 0, 0, 0}, {0}};
+const struct argp_child asked_children[] = {{&table_argp, 0, 0, 0}, {&asked_argp, 0, 0, 0}, {0}};
 
 void table_note(const Tsv *table, const char *what, const char *file, const char *text) {
     if (!text) return;
@@ -44,6 +46,21 @@ static void table_say_shared(const Tsv *table) {
     fprintf(stderr,
             "titans bench: other processes used the machine; %.0f %% of the threads' time was given up\n",
             100.0 * part);
+}
+
+static void note_source(const Tsv *table, const char *what, const char *file, const char *origin,
+                        uint64_t hash) {
+    char text[MESSAGE], hashed[HASH_TEXT];
+    if (!origin) return;
+    hash_text(hashed, hash);
+    snprintf(text, sizeof text, "%s, hash %s", origin, hashed);
+    table_note(table, what, file, text);
+}
+
+void table_sources(const Tsv *table, const char *file, const OpenTask *task) {
+    const TaskData data = task_data(task);
+    note_source(table, "prose of", file, data.prose_origin, data.prose);
+    note_source(table, "words of", file, data.words_origin, data.words);
 }
 
 int table_run(const TableWork *work, void *own, const TableOptions *o, int argc, char **argv) {

@@ -1,4 +1,5 @@
 #pragma once
+#include "learn/asked.h"
 #include "terminal/options.h"
 #include "terminal/tsv.h"
 
@@ -15,6 +16,9 @@ typedef struct {
 extern const struct argp table_argp;
 extern const struct argp_child table_children[];
 
+/* The same and behind it asked_argp, for benches that ask checkpoints. */
+extern const struct argp_child asked_children[];
+
 /* One measurement: its name, argument list and columns; rows are added by `measure` with the measurement's own options.
  * It returns 0, 1 when it was interrupted after a row (interrupt_requested), or -1 with a message. */
 typedef struct {
@@ -24,6 +28,9 @@ typedef struct {
 
 /* A line "# WHAT FILE: TEXT"; none where text is NULL. */
 void table_note(const Tsv *table, const char *what, const char *file, const char *text);
+
+/* Lines of the prose and the words of a task, with their hashes. */
+void table_sources(const Tsv *table, const char *file, const OpenTask *task);
 
 /* Opens the table, measures, closes it or discards it; the exit code. Rows that were measured before an interrupt are
  * kept. */

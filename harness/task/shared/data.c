@@ -1,5 +1,4 @@
 #include "task/shared/data.h"
-#include "base/hash.h"
 #include "terminal/files.h"
 
 #include <errno.h>
@@ -188,166 +187,19 @@ char *data_find(const char *name, int64_t *length, char *message, size_t size) {
     return text;
 }
 
-/* ---- prose ---- */
+/* ---- what packages install ---- */
 
-static char *licence_find(const char *path, int64_t *length, char *message, size_t size) {
-    message[0] = 0;
-    return is_there(path) ? data_read(path, length, message, size) : 0;
-}
-
-/* The texts of several files as one, each ended by a line end; missing: one of those that are not there. NULL: none is
- * (no message), or one cannot be read (message). */
-static char *joined(char *(*find)(const char *, int64_t *, char *, size_t), const char *const *names,
-                    const char **missing, int64_t *length, char *message, size_t size) {
-    char *sum = 0;
-    *length = 0;
-    message[0] = 0;
-    for (int i = 0; names[i] && !message[0]; i++) {
-        int64_t n = 0;
-        char *text = find(names[i], &n, message, size);
-        if (!text) {
-            *missing = names[i];
-            continue;
-        }
-        char *larger = realloc(sum, (size_t)(*length + n + 2));
-        if (larger) {
-            sum = larger;
-            memcpy(sum + *length, text, (size_t)n);
-            *length += n;
-            sum[(*length)++] = '\n';
-        } else
-            snprintf(message, size, "no memory for %lld bytes of text", (long long)(*length + n));
-        free(text);
-    }
-    if (message[0]) free(sum);
-    return message[0] ? 0 : sum;
-}
-
-/* Runs of white space become one blank; the text ends with one. In place. */
-static int64_t collapse(char *text, int64_t length) {
-    int64_t used = 0;
-    for (int64_t i = 0; i < length; i++) {
-        const char c = text[i];
-        const int blank = c == ' ' || c == '\n' || c == '\t' || c == '\r' || c == '\f';
-        if (!blank)
-            text[used++] = c;
-        else if (used && text[used - 1] != ' ')
-            text[used++] = ' ';
-    }
-    if (used && text[used - 1] != ' ') text[used++] = ' ';
-    text[used] = 0;
-    return used;
-}
-
-/* A text as it lies in its files, and what it is called. */
-static int prose_find(Prose *prose, const char *path, const char **origin, char *message, size_t size) {
-    static const char *const essays[] = {"essays/ralph-waldo-emerson_essays.txt",
-                                         "essays/henry-david-thoreau_walden.txt", 0};
-    static const char *const licences[] = {
-        "/usr/share/common-licenses/GPL-3", "/usr/share/common-licenses/GFDL-1.3",
-        "/usr/share/common-licenses/Apache-2.0", "/usr/share/common-licenses/MPL-2.0", 0};
-    *origin = path;
-    if (*path) {
-        prose->text = data_read(path, &prose->length, message, size);
-        return prose->text ? 0 : -1;
-    }
-    const char *missing = 0;
-    *origin = "essays of the data folder";
-    prose->text = joined(data_find, essays, &missing, &prose->length, message, size);
-    if (prose->text && !missing) return 0;
-    if (prose->text) FAIL("%s/%s: no such file, while others of the set are there", data_folder(), missing);
-    if (message[0]) return -1;
-    *origin = "licence texts of this system"; /* not every system has them all: the hash tells them apart */
-    prose->text = joined(licence_find, licences, &missing, &prose->length, message, size);
-    if (prose->text) return 0;
-    if (!message[0])
-        snprintf(message, size,
-                 "no text for the haystack: put essays/ into %s or name a file with --haystack",
-                 data_folder());
-    return -1;
-}
-
-static int prose_finish(Prose *prose, const char *origin, char *message, size_t size) {
-    enum { LEAST = 1000 };
-    prose->origin = text_of(origin, "", "");
-    prose->hash = hash_bytes(HASH_START, prose->text, (size_t)prose->length);
-    if (prose->origin && prose->length >= LEAST) return 0;
-    if (!prose->origin)
-        snprintf(message, size, "%s: no memory", origin);
-    else if (prose->length == 0)
-        snprintf(message, size, "%s: is empty, a text of at least %d bytes is wanted", origin, LEAST);
+char *data_package(const char *name, const char *place, const char *package, int64_t *length, char *message,
+                   size_t size) {
+    const char *packages = getenv("TITANS_PACKAGES"), *folder = packages && *packages ? packages : place;
+    char *path = text_of(folder, "/", name), *text = 0;
+    if (!path)
+        snprintf(message, size, "%s: no memory", name);
+    else if (is_there(path))
+        text = data_read(path, length, message, size);
     else
-        snprintf(message, size, "%s holds only %lld bytes of text; a haystack needs %d", origin,
-                 (long long)prose->length, LEAST);
-    prose_close(prose);
-    return -1;
-}
-
-int prose_open_as_is(Prose *prose, const char *path, char *message, size_t size) {
-    const char *origin;
-    *prose = (Prose){.length = 0};
-    if (!prose_find(prose, path, &origin, message, size)) return prose_finish(prose, origin, message, size);
-    prose_close(prose);
-    return -1;
-}
-
-int prose_open(Prose *prose, const char *path, char *message, size_t size) {
-    const char *origin;
-    *prose = (Prose){.length = 0};
-    if (prose_find(prose, path, &origin, message, size)) return prose_close(prose), -1;
-    prose->length = collapse(prose->text, prose->length);
-    return prose_finish(prose, origin, message, size);
-}
-
-void prose_close(Prose *prose) {
-    free(prose->text);
-    free(prose->origin);
-    *prose = (Prose){.length = 0};
-}
-
-/* ---- words ---- */
-
-static int is_blank(const char *word) { return !word[strspn(word, " \t")]; }
-
-/* The words and, behind them in one block, the text they lie in. */
-static const char **words_split(char *text, int64_t length, int64_t *count) {
-    const size_t slots = ((size_t)length / 2 + 2) * sizeof(char *);
-    char **words = calloc(1, slots + (size_t)length + 1);
-    if (!words) return 0;
-    char *rest = memcpy((char *)words + slots, text, (size_t)length);
-    for (char *word; (word = strtok_r(rest, "\r\n", &rest));)
-        if (!is_blank(word)) words[(*count)++] = word;
-    return (const char **)words;
-}
-
-static const char *const *words_hashed(const char *const *words, int64_t count, uint64_t *hash) {
-    for (int64_t i = 0; i < count; i++) *hash = hash_bytes(*hash, words[i], strlen(words[i]) + 1);
-    return words;
-}
-
-const char *const *data_words(const char *name, const char *const *fallback, int64_t *count, uint64_t *hash,
-                              char *message, size_t size) {
-    char path[256];
-    int64_t length = 0;
-    snprintf(path, sizeof path, "wordlists/%s", name);
-    char *text = data_find(path, &length, message, size);
-    *count = 0;
-    if (!text && message[0]) return 0;
-    if (!text) {
-        while (fallback[*count]) ++*count;
-        return words_hashed(fallback, *count, hash);
-    }
-    const char **words = memchr(text, 0, (size_t)length) ? 0 : words_split(text, length, count);
-    if (words && *count > 0) return free(text), words_hashed(words, *count, hash);
-    snprintf(message, size, "%s/%s: %s", data_folder(), path,
-             words                             ? "holds no words, one a line are wanted"
-             : memchr(text, 0, (size_t)length) ? "is no text: it holds the character 0"
-                                               : "no memory for its words");
-    free(words);
-    free(text);
-    return 0;
-}
-
-void data_words_free(const char *const *words, const char *const *fallback) {
-    if (words != fallback) free((void *)(uintptr_t)words);
+        snprintf(message, size, "%s is not there: Debian's package %s has it, `make deps` installs it", path,
+                 package);
+    free(path);
+    return text;
 }

@@ -28,22 +28,7 @@ char *data_read(const char *path, int64_t *length, char *message, size_t size);
  * (message). */
 char *data_find(const char *name, int64_t *length, char *message, size_t size);
 
-/* English text for haystacks: `path` when not empty, else the essays of the data folder, else the licence
- * texts that every Debian system carries. Runs of white space are single blanks, one blank at the end. origin says
- * which it is, hash what it is: accuracies in other prose are not comparable. 0, or -1 with a message. */
-typedef struct {
-    char *text, *origin;
-    int64_t length;
-    uint64_t hash;
-} Prose;
-int prose_open(Prose *prose, const char *path, char *message, size_t size);
-
-/* The same with line ends and all as in the file, for models of text. */
-int prose_open_as_is(Prose *prose, const char *path, char *message, size_t size);
-void prose_close(Prose *prose);
-
-/* Words, one a line, from wordlists/NAME of the data folder, else the built-in list given (NULL-terminated); hash: of
- * them all, going on from what it is. NULL with a message; to be freed with the same built-in list. */
-const char *const *data_words(const char *name, const char *const *fallback, int64_t *count, uint64_t *hash,
-                              char *message, size_t size);
-void data_words_free(const char *const *words, const char *const *fallback);
+/* The file NAME of a Debian package, which installs it in the folder PLACE ($TITANS_PACKAGES: in that one instead). NULL
+ * with a message that says how to get it. */
+char *data_package(const char *name, const char *place, const char *package, int64_t *length, char *message,
+                   size_t size);

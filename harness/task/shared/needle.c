@@ -1,51 +1,9 @@
 #include "task/shared/needle.h"
 #include "base/check.h"
-#include "base/hash.h"
-#include "task/shared/data.h"
 #include "base/random.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* Used when the data folder has no word lists. */
-static const char *const builtin_adjectives[] = {
-    "able",   "amber",  "ancient", "bold",  "brave", "bright", "broad",  "calm",   "clever",
-    "cold",   "crisp",  "curious", "deep",  "dry",   "eager",  "early",  "fair",   "fancy",
-    "gentle", "golden", "grand",   "green", "happy", "heavy",  "honest", "humble", "icy",
-    "jolly",  "keen",   "kind",    "late",  "light", "lively", "lucky",  "mellow", "mild",
-    "modern", "neat",   "noble",   "odd",   "pale",  "plain",  "proud",  "quick",  "quiet",
-    "rapid",  "rare",   "rough",   "round", "sharp", "silent", "sleek",  "smooth", "solid",
-    "tidy",   "vivid",  "warm",    "wide",  "wise",  "young",  0};
-static const char *const builtin_nouns[] = {
-    "anchor", "apple",    "arrow",  "barn",    "basket", "beach",   "bell",   "bird",   "boat",    "book",
-    "bridge", "brush",    "candle", "canyon",  "castle", "cedar",   "chair",  "clock",  "cloud",   "coin",
-    "comet",  "copper",   "desert", "door",    "drum",   "eagle",   "engine", "falcon", "feather", "field",
-    "flame",  "forest",   "garden", "glass",   "hammer", "harbor",  "hill",   "island", "jacket",  "kettle",
-    "ladder", "lake",     "lamp",   "lantern", "leaf",   "lion",    "map",    "marble", "meadow",  "mirror",
-    "moon",   "mountain", "needle", "oak",     "ocean",  "orchard", "paper",  "pearl",  "piano",   "planet",
-    "pond",   "river",    "road",   "robin",   "rope",   "saddle",  "school", "shadow", "ship",    "silver",
-    "star",   "stone",    "storm",  "table",   "temple", "tower",   "train",  "valley", "violin",  "wagon",
-    "window", "winter",   "wolf",   "yard",    0};
-
-int needle_words_open(NeedleWords *w, char *message, size_t size) {
-    w->hash = HASH_START;
-    w->adjectives =
-        data_words("adjectivelist.txt", builtin_adjectives, &w->adjective_count, &w->hash, message, size);
-    if (!w->adjectives) return -1;
-    w->nouns = data_words("nounlist.txt", builtin_nouns, &w->noun_count, &w->hash, message, size);
-    const int half = w->nouns && (w->adjectives == builtin_adjectives) != (w->nouns == builtin_nouns);
-    if (w->nouns && !half) return 0;
-    if (half)
-        snprintf(message, size, "%s/wordlists: only one of adjectivelist.txt and nounlist.txt is there",
-                 data_folder());
-    needle_words_close(w);
-    return -1;
-}
-
-void needle_words_close(NeedleWords *w) {
-    data_words_free(w->adjectives, builtin_adjectives);
-    if (w->nouns) data_words_free(w->nouns, builtin_nouns);
-}
 
 /* Version 4: 122 random bits. */
 static void needle_uuid(Random *random, char *value, size_t size) {
@@ -56,7 +14,7 @@ static void needle_uuid(Random *random, char *value, size_t size) {
              (unsigned long long)(low >> 48), (unsigned long long)(low & 0xffffffffffffull));
 }
 
-void needle_text(const NeedleWords *w, uint64_t seed, uint64_t index, NeedleValue kind, NeedleText *t) {
+void needle_text(const Words *w, uint64_t seed, uint64_t index, NeedleValue kind, NeedleText *t) {
     static const char *const kinds[] = {"number", "uuid"};
     const char *what = kinds[kind];
     Random random = random_stream(seed, index, 0x6e656564);

@@ -1,4 +1,5 @@
 #pragma once
+#include "task/shared/words.h"
 #include "task/task.h"
 
 /* What RULER's single needles share (S-NIAH; NVIDIA/RULER): the key adjective-noun, the value (seven digits,
@@ -14,16 +15,7 @@ typedef struct {
     char needle[160], before[160], after[320], value[40];
 } NeedleText;
 
-/* The words of which keys are made: those of the data folder, else a small list. */
-typedef struct {
-    const char *const *adjectives, *const *nouns;
-    int64_t adjective_count, noun_count;
-    uint64_t hash;
-} NeedleWords;
-int needle_words_open(NeedleWords *words, char *message, size_t size);
-void needle_words_close(NeedleWords *words);
-
-void needle_text(const NeedleWords *words, uint64_t seed, uint64_t index, NeedleValue kind, NeedleText *text);
+void needle_text(const Words *words, uint64_t seed, uint64_t index, NeedleValue kind, NeedleText *text);
 
 /* Bytes of everything but the haystack. */
 int64_t needle_around(const NeedleText *text);

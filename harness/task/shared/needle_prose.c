@@ -1,7 +1,7 @@
 #include "base/check.h"
-#include "task/shared/data.h"
 #include "base/random.h"
 #include "task/shared/needle.h"
+#include "task/shared/prose.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,17 +10,19 @@
 
 typedef struct {
     Prose prose;
-    NeedleWords words;
+    Words words;
     int64_t *sentences, count;
 } Haystack;
 
 typedef struct {
     char haystack[PATH_TEXT];
+    int64_t words, side;
 } HaystackOptions;
 
-const Field needle_prose_fields[] = {TEXT_FIELD(HaystackOptions, haystack, "haystack", "",
-                                                "text file of the haystack; empty: the default prose"),
-                                     FIELD_END};
+const Field needle_prose_fields[] = {
+    TEXT_FIELD(HaystackOptions, haystack, "haystack", "bible", PROSE_MEANING),
+    CHOICE_FIELD(HaystackOptions, words, "words", WORDS_NAMES, WORDS_MEANING),
+    CHOICE_FIELD(HaystackOptions, side, "side", SIDES, SIDE_MEANING), FIELD_END};
 
 /* What ends a sentence in scripts that need no blank behind it: Chinese and Japanese, their halfwidth form, Indic, Arabic
  * and Urdu, Ethiopic, Armenian, Burmese, Khmer, Tibetan. */
@@ -57,7 +59,7 @@ static int split_sentences(Haystack *h) {
 
 void needle_prose_close(void *instance) {
     Haystack *h = instance;
-    needle_words_close(&h->words);
+    words_close(&h->words);
     prose_close(&h->prose);
     free(h->sentences);
     free(h);
@@ -67,8 +69,10 @@ void *needle_prose_open(const void *options, char *message, size_t size) {
     const HaystackOptions *o = options;
     Haystack *h = calloc(1, sizeof *h);
     if (!h) return snprintf(message, size, "no memory for a haystack"), (void *)0;
-    if (prose_open(&h->prose, o->haystack, message, size)) return free(h), (void *)0;
-    if (needle_words_open(&h->words, message, size)) return prose_close(&h->prose), free(h), (void *)0;
+    const Side side = (Side)o->side;
+    if (prose_open(&h->prose, o->haystack, side, message, size)) return free(h), (void *)0;
+    if (words_open(&h->words, (WordsName)o->words, side, message, size))
+        return prose_close(&h->prose), free(h), (void *)0;
     if (!split_sentences(h)) return h;
     snprintf(message, size, "no memory for the sentences of %lld bytes", (long long)h->prose.length);
     needle_prose_close(h);
@@ -77,7 +81,7 @@ void *needle_prose_open(const void *options, char *message, size_t size) {
 
 void needle_prose_data(const void *instance, TaskData *data) {
     const Haystack *h = instance;
-    *data = (TaskData){h->prose.origin, h->prose.hash, h->words.hash};
+    *data = (TaskData){h->prose.origin, h->words.origin, h->prose.hash, h->words.hash};
 }
 
 /* Byte offset of sentence i when the text repeats for ever. */

@@ -56,7 +56,7 @@ int task_fits(const OpenTask *open, int64_t length, char *message, size_t size) 
 }
 
 TaskData task_data(const OpenTask *open) {
-    TaskData data = {.origin = 0};
+    TaskData data = {.prose = 0};
     if (open->task->data) open->task->data(open->instance, &data);
     return data;
 }

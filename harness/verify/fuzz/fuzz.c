@@ -4,6 +4,7 @@
 #include "command/command.h"
 #include "task/shared/data.h"
 #include "task/shared/needle.h"
+#include "task/shared/prose.h"
 #include "equation/dims.h"
 #include "golden/golden.h"
 #include "file/checkpoint.h"
@@ -74,7 +75,7 @@ static void read_config(void) {
 static void read_text(void) {
     char message[1024] = "";
     Prose prose;
-    if (!prose_open(&prose, path, message, sizeof message)) prose_close(&prose);
+    if (!prose_open(&prose, path, SIDE_TEST, message, sizeof message)) prose_close(&prose);
 }
 
 static void read_golden(void) {
@@ -96,7 +97,7 @@ static void read_words(void) {
     static char folder[] = "/tmp/titans-fuzz-XXXXXX";
     static int made;
     char message[1024] = "";
-    NeedleWords words;
+    Words words;
     if (!made) {
         char list[96];
         CHECK(mkdtemp(folder) && !setenv("TITANS_DATA", folder, 1), "a folder in /tmp");
@@ -108,13 +109,13 @@ static void read_words(void) {
         }
         made = 1;
     }
-    if (needle_words_open(&words, message, sizeof message)) {
+    if (words_open(&words, WORDS_LISTS, SIDE_TEST, message, sizeof message)) {
         CHECK(*message, "refused without a message");
         return;
     }
     NeedleText text;
     for (uint64_t i = 0; i < 4; i++) needle_text(&words, 1, i, i % 2 ? NEEDLE_UUID : NEEDLE_NUMBER, &text);
-    needle_words_close(&words);
+    words_close(&words);
 }
 
 /* A few bytes generated behind the file as a prompt, by the tiny byte-level model that TINY names. */
