@@ -1,6 +1,5 @@
 /* The tasks against their definitions: strings byte for byte, placement, lengths, and a sample that is a
  * function of (seed, index) whichever part of it is read. */
-#include "task/shared/data.h"
 #include "ledger.h"
 #include "terminal/stats.h"
 #include "task/task.h"

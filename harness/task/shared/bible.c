@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define FILE_NAME "bible.data"
+#define PLACE "/usr/lib"
 enum { HEAD = 88, MOST_TEXT = 1 << 24 };
 
 /* Big-endian words of the head: the number of windows, then where each ends in the file. */
@@ -53,7 +54,7 @@ static int64_t strip(char *text, const char *from, const char *to) {
 
 char *bible_read(Side side, int64_t *length, char *message, size_t size) {
     int64_t packed = 0, whole = 0;
-    char *bytes = data_package(FILE_NAME, "/usr/lib", "bible-kjv-text", &packed, message, size);
+    char *bytes = data_package(FILE_NAME, PLACE, "bible-kjv-text", &packed, message, size);
     if (!bytes) return 0;
     char *text = verses(bytes, packed, &whole);
     free(bytes);
@@ -61,6 +62,7 @@ char *bible_read(Side side, int64_t *length, char *message, size_t size) {
     if (new) *length = side == SIDE_TEST ? strip(text, new + 1, 0) : strip(text, old + 1, new + 1);
     if (new &&*length > 0) return text;
     free(text);
-    snprintf(message, size, FILE_NAME " of package bible-kjv-text: damaged, or not the King James text");
+    snprintf(message, size, "%s/" FILE_NAME ": damaged, or not that of the package bible-kjv-text",
+             data_packages(PLACE));
     return 0;
 }

@@ -189,10 +189,14 @@ char *data_find(const char *name, int64_t *length, char *message, size_t size) {
 
 /* ---- what packages install ---- */
 
+const char *data_packages(const char *place) {
+    const char *packages = getenv("TITANS_PACKAGES");
+    return packages && *packages ? packages : place;
+}
+
 char *data_package(const char *name, const char *place, const char *package, int64_t *length, char *message,
                    size_t size) {
-    const char *packages = getenv("TITANS_PACKAGES"), *folder = packages && *packages ? packages : place;
-    char *path = text_of(folder, "/", name), *text = 0;
+    char *path = text_of(data_packages(place), "/", name), *text = 0;
     if (!path)
         snprintf(message, size, "%s: no memory", name);
     else if (is_there(path))

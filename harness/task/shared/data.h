@@ -28,7 +28,9 @@ char *data_read(const char *path, int64_t *length, char *message, size_t size);
  * (message). */
 char *data_find(const char *name, int64_t *length, char *message, size_t size);
 
-/* The file NAME of a Debian package, which installs it in the folder PLACE ($TITANS_PACKAGES: in that one instead). NULL
- * with a message that says how to get it. */
+/* Where the files of Debian packages are: PLACE, or $TITANS_PACKAGES in place of all of them. */
+const char *data_packages(const char *place);
+
+/* The file NAME of a Debian package, which installs it in the folder PLACE. NULL with a message that says how to get it. */
 char *data_package(const char *name, const char *place, const char *package, int64_t *length, char *message,
                    size_t size);

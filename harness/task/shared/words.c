@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define PLACE "/usr/share/wordnet"
+
 static const char *const letters = "abcdefghijklmnopqrstuvwxyz";
 
 static int is_blank(const char *word) { return !word[strspn(word, " \t")]; }
@@ -44,8 +46,7 @@ typedef struct {
 } WordsFile;
 
 static char *words_text(const WordsFile *file, WordsName name, int64_t *length, char *message, size_t size) {
-    if (name == WORDS_WORDNET)
-        return data_package(file->index, "/usr/share/wordnet", "wordnet-base", length, message, size);
+    if (name == WORDS_WORDNET) return data_package(file->index, PLACE, "wordnet-base", length, message, size);
     char *text = data_find(file->list, length, message, size);
     if (!text && !message[0])
         snprintf(message, size, "%s/%s: no such file; the words `wordlists` are two lists of the data folder",
@@ -58,17 +59,17 @@ static const char **words_read(const WordsFile *file, WordsName name, Side side,
     int64_t length = 0;
     char *text = words_text(file, name, &length, message, size);
     if (!text) return 0;
-    const int binary = memchr(text, 0, (size_t)length) != 0;
-    const char **words = binary ? 0 : words_split(text, length, name == WORDS_WORDNET, side, count);
+    const int wordnet = name == WORDS_WORDNET, binary = memchr(text, 0, (size_t)length) != 0;
+    const char **words = binary ? 0 : words_split(text, length, wordnet, side, count);
     free(text);
     if (words && *count > 0) {
         for (int64_t i = 0; i < *count; i++) *hash = hash_bytes(*hash, words[i], strlen(words[i]) + 1);
         return words;
     }
-    snprintf(message, size, "%s%s%s: %s", name == WORDS_WORDNET ? "package wordnet-base" : data_folder(), "/",
-             name == WORDS_WORDNET ? file->index : file->list,
-             words    ? name == WORDS_WORDNET ? "damaged, or not an index of WordNet"
-                                              : "holds no words, one a line are wanted"
+    snprintf(message, size, "%s/%s: %s", wordnet ? data_packages(PLACE) : data_folder(),
+             wordnet ? file->index : file->list,
+             words    ? wordnet ? "damaged, or not that of the package wordnet-base"
+                                : "holds no words, one a line are wanted"
              : binary ? "is no text: it holds the character 0"
                       : "no memory for its words");
     free(words);

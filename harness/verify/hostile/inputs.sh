@@ -52,6 +52,7 @@ cp prose.txt data/essays/ralph-waldo-emerson_essays.txt
 cp prose.txt data/essays/henry-david-thoreau_walden.txt
 printf 'calm\nbold\n' >data/wordlists/adjectivelist.txt
 printf 'harbour\nlamp\n' >data/wordlists/nounlist.txt
+printf 'calm\n' >lists/wordlists/adjectivelist.txt
 : >words/wordlists/adjectivelist.txt
 : >words/wordlists/nounlist.txt
 printf '\n  \n\n' >blank/wordlists/adjectivelist.txt
