@@ -25,7 +25,9 @@ static int usage(FILE *to) {
     fprintf(
         to,
         "\n`titans COMMAND --help` describes each. Environment: TITANS_ISA (scalar, avx2, avx512, neon),\n"
-        "TITANS_DATA (folder of text and word lists), OMP_NUM_THREADS.\n");
+        "TITANS_DATA (folder of essays, books and wordlists), TITANS_PACKAGES (folder of bible.data, "
+        "index.adj,\n"
+        "index.noun, where no Debian package has put them), OMP_NUM_THREADS.\n");
     return to == stdout ? 0 : 2;
 }
 

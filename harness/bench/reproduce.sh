@@ -11,7 +11,13 @@ if [ -z "$name" ] || [ ! -f "$recipe" ] || [ ! -f "$committed" ]; then
 fi
 out=$build/reproduced
 mkdir -p "$out"
-"$build/titans" train --force --config "$recipe" --seed "${name##*-s}" --out "$out/$name.full"
+if ! "$build/titans" train --force --config "$recipe" --seed "${name##*-s}" --out "$out/$name.full"; then
+    if grep -qE '"(essays|wordlists)"' "$recipe"; then
+        echo "make reproduce: $name was trained on essays and word lists that are not part of a clone: TITANS_DATA names" \
+            "their folder (docs/files.md). The passkey models need none." >&2
+    fi
+    exit 1
+fi
 "$build/titans" export --force "$out/$name.full" --out "$out/$name.safetensors"
 rm "$out/$name.full"
 "$build/titans" info "$out/$name.safetensors" "$committed"

@@ -46,6 +46,9 @@ if [ "$out" = "$build/quick" ]; then
     say "needles by length and depth"
     $titans bench needle --force $models/lmm-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 1K \
         --lengths 256,512,1K,2K,4K --samples 40 -o $out/needle.tsv
+    say "needles in prose that everybody has"
+    $titans bench needle --force $models/lmm-niah2-s2.safetensors $models/mal-niah2-s0.safetensors --lengths 2K,4K --samples 40 --batch 20 \
+        -o $out/needle-niah.tsv
     say "speed and memory against length"
     $titans bench scaling --force --mixers attention,lmm $recipe/speed.json --lengths 1K,2K,4K,8K -o $out/scaling.tsv
     say "training throughput"
@@ -54,7 +57,7 @@ if [ "$out" = "$build/quick" ]; then
     $titans bench drift --force --tokens 16K -o $out/drift.tsv
     say "kernels"
     $titans bench kernels --force --rounds 3 -o $out/kernels.tsv
-    finish needle scaling kernels
+    finish needle needle-niah scaling kernels
     exit
 fi
 
@@ -78,17 +81,22 @@ needles() {
 }
 say "passkey by length and depth"
 needles passkey --lengths 256,512,1K,2K,4K,8K,16K,128K --samples 40 -o $out/needle.tsv
+# Prose and words that everybody has, and that none of the models was trained on.
+everybody="--haystack bible --words wordnet --side test"
 say "S-NIAH on bytes"
-[ "$mode" = full ] && samples=500 || samples=40
-needles 'niah?' --lengths 2K,4K,8K,16K --samples $samples --batch 20 -o $out/needle-niah.tsv
-needles 'niah?' --lengths 64K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
+needles 'niah?' $everybody --lengths 2K,4K,8K,16K --samples 40 --batch 20 -o $out/needle-niah.tsv
+needles 'niah?' $everybody --lengths 64K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
 say "S-NIAH-1 by models that were trained on S-NIAH-2"
-$titans bench needle --force --task niah1 $models/[lm]??-niah2-s0.safetensors --lengths 2K,4K,8K,16K --samples $samples --batch 20 \
+$titans bench needle --force $everybody --task niah1 $models/[lm]??-niah2-s0.safetensors --lengths 2K,4K,8K,16K --samples 40 --batch 20 \
     -o $out/niah1-transfer.tsv
 say "S-NIAH after a longer training than the table's"
-needles 'niah?-more' --lengths 1K,2K,4K,8K,16K --samples $samples --batch 20 -o $out/niah-more.tsv
+needles 'niah?-more' $everybody --lengths 1K,2K,4K,8K,16K --samples 40 --batch 20 -o $out/niah-more.tsv
+if [ "$mode" = full ]; then
+    say "S-NIAH-2 with as many samples as the paper"
+    $titans bench needle --force $everybody $models/[lm]??-niah2-s?.safetensors --lengths 2K,16K --samples 500 --batch 20 -o $out/niah-500.tsv
+fi
 say "what the memories write"
-$titans bench writes --force $(ls $models/*-niah?*-s?.safetensors | grep -v /attention-) -o $out/writes.tsv
+$titans bench writes --force $everybody $(ls $models/*-niah?*-s?.safetensors | grep -v /attention-) -o $out/writes.tsv
 if [ "$mode" = full ]; then
     say "needles to ten million tokens"
     $titans bench needle --force $models/lmm-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long.tsv
@@ -141,4 +149,4 @@ $titans bench kernels --force --only gemm,attend,memory,rows,step,stream -o $out
 $titans bench kernels --force --only delta,scan,relatives -o $out/kernels-relatives.tsv
 $titans bench kernels --force --only softmax -o $out/softmax.tsv
 harness/bench/relatives.sh $titans >$out/relatives.tsv
-finish needle needle-niah needle-niah-long niah1-transfer niah-more scaling throughput-train throughput-depth kernels
+finish needle needle-niah needle-niah-long niah1-transfer niah-more $([ "$mode" = full ] && echo niah-500) scaling throughput-train throughput-depth kernels

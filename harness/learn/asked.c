@@ -6,8 +6,11 @@ enum { OPTION_HAYSTACK = 2048, OPTION_WORDS, OPTION_SIDE };
 static const struct argp_option options[] = {
     {"task", 't', "T", 0, "task; \"needle\" (the default) is the one trained on", 2},
     {"haystack", OPTION_HAYSTACK, "PROSE", 0,
-     "prose of the haystack, for tasks that take one: bible (the default), essays, or a file", 2},
-    {"words", OPTION_WORDS, "LIST", 0, "words of keys: wordnet (the default) or wordlists", 2},
+     "prose of the haystack, for tasks that take one: bible, essays, or a file (default: what the checkpoint "
+     "names, else bible)",
+     2},
+    {"words", OPTION_WORDS, "LIST", 0,
+     "words of keys: wordnet, or wordlists (default: what the checkpoint names, else wordnet)", 2},
     {"side", OPTION_SIDE, "SIDE", 0, "part of prose and words that is asked: test (the default) or train", 2},
     {0}};
 

@@ -48,8 +48,8 @@ static int add_file(Prose *prose, const char *name, char *message, size_t size) 
     char *text = data_find(name, &n, message, size);
     if (!text && message[0]) return -1;
     if (!text)
-        FAIL("%s/%s: no such file; the prose `essays` is essays/ and books/ of the data folder",
-             data_folder(), name);
+        FAIL("%s/%s: no such file; the prose `essays` is essays/ and books/ of $TITANS_DATA", data_folder(),
+             name);
     char *larger = realloc(prose->text, (size_t)(prose->length + n + 2));
     if (larger) {
         prose->text = larger;

@@ -49,7 +49,7 @@ static char *words_text(const WordsFile *file, WordsName name, int64_t *length, 
     if (name == WORDS_WORDNET) return data_package(file->index, PLACE, "wordnet-base", length, message, size);
     char *text = data_find(file->list, length, message, size);
     if (!text && !message[0])
-        snprintf(message, size, "%s/%s: no such file; the words `wordlists` are two lists of the data folder",
+        snprintf(message, size, "%s/%s: no such file; the words `wordlists` are two lists of $TITANS_DATA",
                  data_folder(), file->list);
     return text;
 }

@@ -118,6 +118,33 @@ static void read_words(void) {
     words_close(&words);
 }
 
+/* The file as all files of the packages. */
+static void read_packages(void) {
+    static const char *const names[] = {"bible.data", "index.adj", "index.noun"};
+    static char folder[] = "/tmp/titans-fuzz-XXXXXX";
+    static int made;
+    char message[1024] = "";
+    Prose prose;
+    Words words;
+    if (!made) {
+        CHECK(mkdtemp(folder) && !setenv("TITANS_PACKAGES", folder, 1), "a folder in /tmp");
+        for (int i = 0; i < 3; i++) {
+            char name[96];
+            snprintf(name, sizeof name, "%s/%s", folder, names[i]);
+            CHECK(!symlink(path, name), "%s", name);
+        }
+        made = 1;
+    }
+    if (prose_open(&prose, "bible", SIDE_TEST, message, sizeof message))
+        CHECK(*message, "refused without a message");
+    else
+        prose_close(&prose);
+    if (words_open(&words, WORDS_WORDNET, SIDE_TRAIN, message, sizeof message))
+        CHECK(*message, "refused without a message");
+    else
+        words_close(&words);
+}
+
 /* A few bytes generated behind the file as a prompt, by the tiny byte-level model that TINY names. */
 static void read_prompt(void) {
     char *argv[] = {"generate", getenv("TINY"), "-f", path, "-n", "3", 0};
@@ -162,7 +189,7 @@ static const struct {
 } readers[] = {{"weights", read_weights},   {"training", read_training}, {"state", read_state},
                {"config", read_config},     {"text", read_text},         {"golden", read_golden},
                {"equation", read_equation}, {"gzip", read_text},         {"words", read_words},
-               {"prompt", read_prompt},     {"options", read_options}};
+               {"packages", read_packages}, {"prompt", read_prompt},     {"options", read_options}};
 static void (*reader)(void);
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);

@@ -14,6 +14,9 @@ export TINY="$tiny.bytes"
     --task text --haystack README.md --force --out "$TINY" 2>/dev/null
 gzip -n -c README.md >"$tiny.gz"
 printf 'calm\nbold\nquiet\n' >"$tiny.words"
+printf 'able a 1 1 ! 1 1 00001740\nbold a 2 0 2 1 00001740\n' >"$tiny.index"
+# the head of a bible.data of 3,096 bytes without windows, and the beginning of what is packed
+{ printf EC02; head -c 84 /dev/zero; printf '\000\000\000\000\000\000\014\030'; tail -c +369 /usr/lib/bible.data | head -c 3000; } >"$tiny.bible"
 printf 'curriculum=64:5 128:7\nwidth=16\n64:3 32:1\ntokens=4,chunk=2\nhaystack=2024\n' >"$tiny.options"
 # two tokens of a memory of one number: header and eight tensors
 header='{"__metadata__":{"dims":"T=2,b=1,L=1,n0=1,n1=1"}'
@@ -36,12 +39,13 @@ seeds() {
     equation) echo "$tiny.equation" ;;
     gzip) echo "$tiny.gz" ;;
     words) echo "$tiny.words" ;;
+    packages) echo "$tiny.bible" "$tiny.index" ;;
     prompt) echo LICENSE "$tiny.gz" ;;
     options) echo "$tiny.options" ;;
     esac
 }
 failed=0
-for reader in ${*:-weights training state config text golden equation gzip words prompt options}; do
+for reader in ${*:-weights training state config text golden equation gzip words packages prompt options}; do
     found=$build/corpus/$reader
     longest=65536
     [ "$reader" = prompt ] && longest=512 # a token of an instrumented model takes a tenth of a millisecond
