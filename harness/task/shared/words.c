@@ -15,14 +15,16 @@ static int is_blank(const char *word) { return !word[strspn(word, " \t")]; }
 /* Whether a line of index.adj or index.noun is a word for keys; it then ends behind the word. The line has: word, part of
  * speech, senses, pointers, that many symbols, senses again, senses that tagged texts use, .. */
 static int wordnet_word(char *line) {
-    enum { SHORT = 3, LONG = 20, BEFORE = 4 };
+    enum { SHORT = 3, LONG = 20, BEFORE = 4, MOST_POINTERS = 1000 };
     char *rest = line, *field;
     const size_t n = strspn(line, letters);
-    int64_t skip = BEFORE + 1;
+    long skip = BEFORE + 1;
     if (n < SHORT || n > LONG || line[n] != ' ') return 0;
-    for (int64_t i = 0; i <= skip && (field = strsep(&rest, " ")); i++) {
-        if (i == BEFORE - 1) skip += strtol(field, 0, 10);
-        if (i == skip) return strtol(field, 0, 10) > 0;
+    for (int i = 0; i <= skip && (field = strsep(&rest, " ")); i++) {
+        const long number = i == BEFORE - 1 || i == skip ? strtol(field, 0, 10) : 0;
+        if (number < 0 || (i < BEFORE && number > MOST_POINTERS)) return 0;
+        if (i == BEFORE - 1) skip += number;
+        if (i == skip) return number > 0;
     }
     return 0;
 }
