@@ -1,6 +1,6 @@
 #include "learn/tree.h"
 #include "base/dispatch.h"
-#include "base/flush.h"
+#include "base/work.h"
 #include "terminal/options.h"
 
 #include <stdio.h>
@@ -10,13 +10,13 @@
 enum { TREE_BLOCK = 1 << 18 /* floats that are exchanged at once */ };
 
 void tree_add(Tree *t, float *gradient, double losses[TREE_LOSSES]) {
-    const int before = flush_begin();
+    const int before = work_begin();
     int level = 0;
     for (; t->seen >> level & 1; level++) {
         kernel->act->add(t->floats, t->waiting[level], gradient);
         for (int i = 0; i < TREE_LOSSES; i++) losses[i] += t->losses[level][i];
     }
-    flush_end(before);
+    work_end(before);
     if (++t->seen == t->leaves) return;
     memcpy(t->waiting[level], gradient, (size_t)t->floats * sizeof(float));
     memcpy(t->losses[level], losses, sizeof t->losses[level]);
@@ -62,12 +62,12 @@ int tree_floats(const Ranks *r, int64_t count, float *sum, char *message, size_t
     static _Alignas(64) float room[TREE_BLOCK];
     int status = 0;
     if (r->count == 1) return 0;
-    const int before = flush_begin();
+    const int before = work_begin();
     for (int64_t at = 0; !status && at < count; at += TREE_BLOCK) {
         const int64_t n = count - at < TREE_BLOCK ? count - at : TREE_BLOCK;
         status = tree_join(r, sum + at, room, (size_t)n * sizeof(float), join_floats, message, size);
     }
-    flush_end(before);
+    work_end(before);
     return status;
 }
 
