@@ -3,15 +3,16 @@
 #pragma once
 #include "layers.c"
 
-/* One query of (2): y = sum_j exp(q.k_j / sqrt(dh)) v_j / sum_l exp(q.k_l / sqrt(dh)), j and l over the n
- * rows seen; the largest score is subtracted first. q, y (dh), k, v (rows of dh), seen (n). */
-static void attend(int64_t dh, int64_t n, const int64_t *seen, const real *q, const real *k, const real *v,
-                   real *y) {
+/* One query of (2): y = sum_j exp(score_j) v_j / sum_l exp(score_l), score_j = q.k_j / sqrt(dh) + bias_j (NULL: none),
+ * j and l over the n rows seen; the largest score is subtracted first. q, y (dh), k, v (rows of dh), seen, bias (n). */
+static void attend_biased(int64_t dh, int64_t n, const int64_t *seen, const real *bias, const real *q,
+                          const real *k, const real *v, real *y) {
     real *score = R_NEW(n), scale = sqrt((real)dh);
     for (int64_t j = 0; j < n; j++) {
         real dot = 0;
         for (int64_t c = 0; c < dh; c++) dot += q[c] * k[seen[j] * dh + c];
         score[j] = dot / scale;
+        if (bias) score[j] = score[j] + bias[j];
     }
     real max = score[0], sum = 0;
     for (int64_t j = 1; j < n; j++)
@@ -26,6 +27,10 @@ static void attend(int64_t dh, int64_t n, const int64_t *seen, const real *q, co
         y[c] = weighted / sum;
     }
     free(score);
+}
+static void attend(int64_t dh, int64_t n, const int64_t *seen, const real *q, const real *k, const real *v,
+                   real *y) {
+    attend_biased(dh, n, seen, NULL, q, k, v, y);
 }
 
 /* Room for n row numbers, to be given to free(). */

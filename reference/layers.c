@@ -162,14 +162,14 @@ static void swiglu(int64_t T, int64_t F, const real *a, const real *b, real *y) 
     for (int64_t i = 0; i < T * F; i++) y[i] = silu(a[i]) * b[i];
 }
 
-/* Rotary positions: channels (i, i + dh/2), i < dh/2, of every head turn by the angle (start + t) base^(-2i/dh), whose
- * sine and cosine are double constants: x, y (T x H x dh). */
-static void rope_of_base(int64_t T, int64_t H, int64_t dh, int64_t start, double base, const real *x,
-                         real *y) {
+/* Rotary positions: channels (i, i + dh/2), i < dh/2, of every head turn by the angle (start + t) frequency_i, whose sine
+ * and cosine, times `length`, are double constants: x, y (T x H x dh), frequency (dh/2). */
+static void rope_turn(int64_t T, int64_t H, int64_t dh, int64_t start, const double *frequency, double length,
+                      const real *x, real *y) {
     for (int64_t t = 0; t < T; t++)
         for (int64_t i = 0; i < dh / 2; i++) {
-            double angle = (double)(start + t) * pow(base, -2.0 * (double)i / (double)dh);
-            real c = R(cos(angle)), s = R(sin(angle));
+            double angle = (double)(start + t) * frequency[i];
+            real c = R(length * cos(angle)), s = R(length * sin(angle));
             for (int64_t h = 0; h < H; h++) {
                 int64_t at = (t * H + h) * dh + i;
                 real first = x[at], second = x[at + dh / 2];
@@ -177,6 +177,22 @@ static void rope_of_base(int64_t T, int64_t H, int64_t dh, int64_t start, double
                 y[at + dh / 2] = second * c + first * s;
             }
         }
+}
+
+/* frequency_i = base^(-2i/dh), to be given to free(). */
+static double *rope_frequencies(int64_t dh, double base) {
+    double *frequency = (double *)calloc(dh > 1 ? (size_t)dh / 2 : 1, sizeof(double));
+    if (!frequency) abort();
+    for (int64_t i = 0; i < dh / 2; i++) frequency[i] = pow(base, -2.0 * (double)i / (double)dh);
+    return frequency;
+}
+
+/* The same with frequency_i = base^(-2i/dh). */
+static void rope_of_base(int64_t T, int64_t H, int64_t dh, int64_t start, double base, const real *x,
+                         real *y) {
+    double *frequency = rope_frequencies(dh, base);
+    rope_turn(T, H, dh, start, frequency, 1.0, x, y);
+    free(frequency);
 }
 
 /* The same with base 10000. */

@@ -4,13 +4,15 @@
 #include "attention.c"
 #include "chunk.c"
 #include "persistent.c"
+#include "position.c"
 
 typedef struct Mixing {
     int64_t T, D, H, dh;
     int64_t w, b, hard; /* convolution taps, 0 for none; chunk; hard gates */
     int64_t per_chunk, forget, momentum;
     int64_t persistent, segment, window, literal;
-    Network net; /* of every head */
+    int64_t positions, scaling, trained, asked, logs; /* of attention, 0: plain rotary positions */
+    Network net;                                      /* of every head */
 } Mixing;
 
 /* From a mixer's dimensions; options that it does not have are as if they were off. E12: L layers from dh to dh,
@@ -39,6 +41,11 @@ static Mixing mixing_at(const Call *c) {
                 dim_or(c, "segment", 0),
                 dim_or(c, "window", 0),
                 dim_or(c, "mask", 0),
+                dim_or(c, "positions", PLACES_ROPE),
+                dim_or(c, "rope_scaling", STRETCH_NONE),
+                dim_or(c, "trained_length", 0),
+                dim_or(c, "asked_length", 0),
+                dim_or(c, "log_scale", 0),
                 net};
     return m;
 }
@@ -77,7 +84,7 @@ static void attention_heads(int64_t T, int64_t H, int64_t dh, int64_t window, in
     free(y_h);
 }
 
-/* Attention branch: (1) with rotary positions, the row numbers, then (27): u, y (T x D).
+/* Attention branch: (1) with positions, the row numbers, then (27): u, y (T x D).
  * Parameters: ATTENTION_PARAMETERS of the branch. */
 static void attention_branch(const Mixing *m, const Call *c, const char *branch, int64_t T, int64_t window,
                              int64_t prefix, const real *u, real *y) {
@@ -85,9 +92,15 @@ static void attention_branch(const Mixing *m, const Call *c, const char *branch,
     project(T, m->D, m->D, u, param(c, branch, "wq"), q);
     project(T, m->D, m->D, u, param(c, branch, "wk"), k);
     project(T, m->D, m->D, u, param(c, branch, "wv"), v);
-    rope(T, m->H, m->dh, 0, q, q);
-    rope(T, m->H, m->dh, 0, k, k);
-    attention_heads(T, m->H, m->dh, window, prefix, q, k, v, y);
+    if (m->positions == PLACES_ROPE) {
+        rope_scaled(T, m->H, m->dh, 0, m->scaling, m->trained, m->asked, q, q);
+        rope_scaled(T, m->H, m->dh, 0, m->scaling, m->trained, m->asked, k, k);
+    }
+    if (m->logs) log_scale(T, m->D, 0, m->trained, q, q);
+    if (m->positions == PLACES_ALIBI)
+        alibi_attention(T, T, m->H, m->dh, window, prefix, q, k, v, y);
+    else
+        attention_heads(T, m->H, m->dh, window, prefix, q, k, v, y);
     free(q);
     free(k);
     free(v);
@@ -269,6 +282,11 @@ static int64_t mixing_memory_weights(const Call *c) {
     MIXER_SIZES,                                                                                             \
         DERIVED("rotary_pairs", NULL, mixing_rotary_pairs, "head_width / 2, pairs that positions turn")
 #define PERSISTENT COUNT("persistent", NULL, "persistent tokens before the sequence (eq 19)")
+#define POSITIONS                                                                                            \
+    {                                                                                                        \
+        "positions", NULL, 0, 2, 0, "rope none alibi",                                                       \
+            "how attention knows places: rotary, not at all (NoPE), by a bias (ALiBi)", NULL                 \
+    }
 #define WINDOW COUNT("window", NULL, "sliding window: rows seen, the token's own included; 0: all up to it")
 #define CHUNK_MEANING "tokens whose inner gradients are taken at one state; the last chunk may be shorter"
 #define EXPANSION_MEANING                                                                                    \

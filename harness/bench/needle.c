@@ -17,17 +17,35 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST = 64, MOST_DEPTHS = 100 };
+enum { MOST = 64, MOST_DEPTHS = 100, MOST_KEYS = 8, SET_TEXT = 256 };
 #define IDENTITY "rows of" /* the note of a checkpoint: what its rows depend on */
+
+/* What is asked: a checkpoint, and the keys "key=value" that it is asked with. */
+typedef struct {
+    const char *file, *assignment[MOST_KEYS];
+    int assignments;
+    int64_t limit;
+    char set[SET_TEXT]; /* "key=value key=value", "-" without */
+} Subject;
+
 typedef struct {
     TableOptions table;
-    const char *files[MOST];
+    Subject subjects[MOST];
     Asked asked;
-    int file_count, length_count;
-    int64_t lengths[MOST], limits[MOST], samples, seed, depths, batch, long_samples;
+    int file_count, length_count,
+        with_set; /* with_set: some checkpoint has keys, and the table a column for them */
+    int64_t lengths[MOST], samples, seed, depths, batch, long_samples;
 } NeedleOptions;
 
-enum { OPTION_LENGTHS = 256, OPTION_DEPTHS, OPTION_BATCH, OPTION_LIMIT, OPTION_LONG, OPTION_RESUME };
+enum {
+    OPTION_LENGTHS = 256,
+    OPTION_DEPTHS,
+    OPTION_BATCH,
+    OPTION_LIMIT,
+    OPTION_LONG,
+    OPTION_RESUME,
+    OPTION_SET
+};
 static const struct argp_option options[] = {
     {"lengths", OPTION_LENGTHS, "A,B,..", 0, "lengths in tokens (K, M suffixes)", 0},
     {"samples", 'n', "N", 0, "samples per length (default 20)", 0},
@@ -35,10 +53,27 @@ static const struct argp_option options[] = {
     {"depths", OPTION_DEPTHS, "N", 0,
      "depths, evenly spaced, over which the samples are shared out (default 5)", 0},
     {"limit", OPTION_LIMIT, "N", 0, "longest length for the checkpoint named last", 0},
+    {"set", OPTION_SET, "KEY=VALUE", 0,
+     "ask the checkpoint named last with this key, one that changes no weight; may be repeated, and so may "
+     "the "
+     "checkpoint",
+     0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
     {"batch", OPTION_BATCH, "N", 0, "samples side by side (default 4)", 0},
     {"resume", OPTION_RESUME, 0, 0, "keep the lengths that the table has and measure the others", 0},
     {0}};
+
+static void parse_set(NeedleOptions *o, const char *assignment, struct argp_state *state) {
+    if (!o->file_count) argp_error(state, "--set comes after the checkpoint it belongs to");
+    Subject *s = &o->subjects[o->file_count - 1];
+    const size_t used = s->assignments ? strlen(s->set) : 0;
+    if (s->assignments == MOST_KEYS || used + strlen(assignment) + 2 > sizeof s->set)
+        argp_error(state, "more than %d times --set, or %d characters, for a checkpoint", MOST_KEYS,
+                   SET_TEXT);
+    snprintf(s->set + used, sizeof s->set - used, "%s%s", used ? " " : "", assignment);
+    s->assignment[s->assignments++] = assignment;
+    o->with_set = 1;
+}
 
 static error_t parse(int key, char *arg, struct argp_state *state) {
     NeedleOptions *o = state->input;
@@ -70,12 +105,14 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case OPTION_LIMIT:
         if (!o->file_count) argp_error(state, "--limit comes after the checkpoint it belongs to");
-        o->limits[o->file_count - 1] = option_integer("limit", arg, 1, (int64_t)1 << 40);
+        o->subjects[o->file_count - 1].limit = option_integer("limit", arg, 1, (int64_t)1 << 40);
+        break;
+    case OPTION_SET:
+        parse_set(o, arg, state);
         break;
     case ARGP_KEY_ARG:
         if (o->file_count == MOST) argp_error(state, "more than %d checkpoints", MOST);
-        o->limits[o->file_count] = INT64_MAX;
-        o->files[o->file_count++] = arg;
+        o->subjects[o->file_count++] = (Subject){.file = arg, .limit = INT64_MAX, .set = "-"};
         break;
     case ARGP_KEY_END:
         if (!o->file_count) argp_error(state, "which checkpoint?");
@@ -88,8 +125,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 
 typedef struct {
     const Trained *t;
-    const char *file;
+    const Subject *subject;
     int64_t length;
+    int with_set;
     FILE *to;
 } Row;
 
@@ -100,7 +138,11 @@ static void write_row(const Row *r, const char *depth, int64_t samples, int64_t 
     fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%lld\t", r->t->model.mixer->name,
             r->t->recipe.task_name, (long long)r->length, depth, (long long)samples, (long long)right,
             (double)right / (double)samples, low, high, (long long)seed, (long long)r->t->recipe.seed);
-    tsv_text(r->to, r->file);
+    tsv_text(r->to, r->subject->file);
+    if (r->with_set) {
+        fputc('\t', r->to);
+        tsv_text(r->to, r->subject->set);
+    }
     fputc('\n', r->to);
 }
 
@@ -125,8 +167,9 @@ static int evaluate_depths(Trained *t, const NeedleOptions *o, const Row *row, c
         write_row(row, text, samples[d], result[d].right, o->seed + d);
     }
     write_row(row, "all", wanted, total, o->seed);
-    fprintf(stderr, "needle: %-10s %-8s length %8lld  %lld of %lld right\n", t->model.mixer->name,
-            t->recipe.task_name, (long long)row->length, (long long)total, (long long)wanted);
+    fprintf(stderr, "needle: %-10s %-8s length %8lld  %lld of %lld right%s%s\n", t->model.mixer->name,
+            t->recipe.task_name, (long long)row->length, (long long)total, (long long)wanted,
+            row->subject->assignments ? ", " : "", row->subject->assignments ? row->subject->set : "");
     return 0;
 }
 
@@ -148,20 +191,22 @@ static int fields_of(char *line, char **field, int most) {
 
 /* Whether an old row is of this checkpoint and length; that it is of the same weights and texts is checked before. */
 static int row_belongs(const NeedleOptions *o, int i, int64_t length, char **field) {
-    return strtoll(field[2], 0, 10) == length && !strcmp(field[11], o->files[i]);
+    return strtoll(field[2], 0, 10) == length && !strcmp(field[11], o->subjects[i].file) &&
+           (!o->with_set || !strcmp(field[12], o->subjects[i].set));
 }
 
 /* Copies the rows of one checkpoint and length from the table as it was; 1 if they are all there. */
 static int keep_length(const NeedleOptions *o, int i, int64_t length, const Tsv *table) {
     enum { COLUMNS = 12 };
-    char *line = 0, *rows = 0, *field[COLUMNS];
+    char *line = 0, *rows = 0, *field[COLUMNS + 1];
+    const int columns = COLUMNS + o->with_set;
     size_t room = 0, all = 0;
     int whole = 0;
     FILE *old = o->table.resume && !table->output.through ? fopen(o->table.out, "r") : 0,
          *kept = open_memstream(&rows, &all);
     while (old && kept && getline(&line, &room, old) > 0) {
         char *copy = strdup(line);
-        if (*line != '#' && copy && fields_of(copy, field, COLUMNS) == COLUMNS &&
+        if (*line != '#' && copy && fields_of(copy, field, columns) == columns &&
             row_belongs(o, i, length, field)) {
             fputs(line, kept);
             whole |= !strcmp(field[3], "all");
@@ -177,12 +222,13 @@ static int keep_length(const NeedleOptions *o, int i, int64_t length, const Tsv 
 }
 
 /* What the rows of a checkpoint depend on besides their length (malloc). */
-static char *identity(const Trained *t, const NeedleOptions *o) {
+static char *identity(const Trained *t, const NeedleOptions *o, const Subject *subject) {
     char hash[HASH_TEXT], *config = settings_of_model(&t->model.config);
     cJSON *about = trained_identity(t);
     hash_text(hash, state_weights_hash(&t->model));
     cJSON_AddStringToObject(about, "weights", hash);
     cJSON_AddRawToObject(about, "configuration", config ? config : "{}");
+    if (subject->assignments) cJSON_AddStringToObject(about, "set", subject->set);
     cJSON_AddNumberToObject(about, "seed", (double)o->seed);
     cJSON_AddNumberToObject(about, "depths", (double)o->depths);
     cJSON_AddNumberToObject(about, "samples", (double)o->samples);
@@ -197,40 +243,46 @@ static char *identity(const Trained *t, const NeedleOptions *o) {
 /* "# rows of FILE: {..}"; of the table as it was, if it has one, it must say the same. */
 static int identify(const Trained *t, const NeedleOptions *o, int i, const Tsv *table, char *message,
                     size_t size) {
-    char *own = identity(t, o), *line = 0, difference[512];
+    const Subject *subject = &o->subjects[i];
+    char *own = identity(t, o, subject), *line = 0, difference[512], *name = 0;
     size_t room = 0, n;
+    CHECK(asprintf(&name, "%s%s%s", subject->file, subject->assignments ? " with " : "",
+                   subject->assignments ? subject->set : "") > 0,
+          "no memory to name a checkpoint");
     int status = 0;
     FILE *old = o->table.resume && !table->output.through ? fopen(o->table.out, "r") : 0;
-    table_note(table, IDENTITY, o->files[i], own);
+    table_note(table, IDENTITY, name, own);
     while (!status && old && getline(&line, &room, old) > 0) {
         line[strcspn(line, "\n")] = 0;
-        n = strlen("# " IDENTITY " ") + strlen(o->files[i]);
-        if (strncmp(line, "# " IDENTITY " ", n - strlen(o->files[i])) || strlen(line) < n + 2) continue;
-        if (strncmp(line + n - strlen(o->files[i]), o->files[i], strlen(o->files[i])) || line[n] != ':')
-            continue;
+        n = strlen("# " IDENTITY " ") + strlen(name);
+        if (strncmp(line, "# " IDENTITY " ", n - strlen(name)) || strlen(line) < n + 2) continue;
+        if (strncmp(line + n - strlen(name), name, strlen(name)) || line[n] != ':') continue;
         if (!settings_differ(line + n + 1, own, difference, sizeof difference)) continue;
         snprintf(message, size, "%s has rows of %s that are others: %s; --force begins anew", o->table.out,
-                 o->files[i], difference);
+                 name, difference);
         status = -1;
     }
     if (old) fclose(old);
     free(line);
     free(own);
+    free(name);
     return status;
 }
 
 static int evaluate_file(const NeedleOptions *o, int i, Tsv *table, int64_t *rows, char *message,
                          size_t size) {
     static Trained t;
-    if (trained_open(&t, o->files[i], &o->asked, shortest(o), message, size)) return -1;
+    const Subject *subject = &o->subjects[i];
+    if (trained_open(&t, subject->file, &o->asked, shortest(o), message, size)) return -1;
     int status = identify(&t, o, i, table, message, size);
-    table_sources(table, o->files[i], &t.task);
+    table_sources(table, subject->file, &t.task);
     for (int k = 0; !status && k < o->length_count; k++) {
-        const Row row = {&t, o->files[i], o->lengths[k], table->file};
-        if (o->lengths[k] > o->limits[i]) continue;
+        const Row row = {&t, subject, o->lengths[k], o->with_set, table->file};
+        if (o->lengths[k] > subject->limit) continue;
         ++*rows;
         if (keep_length(o, i, o->lengths[k], table)) continue;
-        if (task_fits(&t.task, o->lengths[k], message, size)) {
+        if (task_fits(&t.task, o->lengths[k], message, size) ||
+            trained_ask(&t, subject->assignment, subject->assignments, o->lengths[k], message, size)) {
             status = -1;
             break;
         }
@@ -245,7 +297,8 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
     const NeedleOptions *o = options;
     int64_t rows = 0;
     int status = 0;
-    for (int i = 0; !status && i < o->file_count; i++) status = files_reads(o->files[i], message, size);
+    for (int i = 0; !status && i < o->file_count; i++)
+        status = files_reads(o->subjects[i].file, message, size);
     for (int i = 0; !status && i < o->file_count; i++)
         status = evaluate_file(o, i, table, &rows, message, size);
     if (status || rows) return status;
@@ -254,20 +307,24 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
 }
 
 static int run(int argc, char **argv) {
-    static const TableWork work = {
-        "needle",
-        "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\ttrain_seed\tcheckpoint",
-        measure};
-    const struct argp argp = {options,
-                              parse,
-                              "CHECKPOINT [--limit N] ...",
-                              "Exact match by length and depth; depth is where the needles were in the mean."
-                              "\vExamples:\n  titans bench needle lmm.safetensors attention.safetensors "
-                              "--limit 16K \\\n    --lengths 1K,16K,128K --samples 20 -o needle.tsv\n  "
-                              "titans bench needle lmm.safetensors --lengths 1K,1M -o needle.tsv --resume",
-                              asked_children,
-                              0,
-                              0};
+#define COLUMNS                                                                                              \
+    "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\ttrain_seed\tcheckpoint"
+    static const TableWork plain = {"needle", COLUMNS, measure},
+                           with_set = {"needle", COLUMNS "\tset", measure};
+    const struct argp argp = {
+        options,
+        parse,
+        "CHECKPOINT [--limit N] [--set KEY=VALUE] ...",
+        "Exact match by length and depth; depth is where the needles were in the mean."
+        "\vExamples:\n  titans bench needle lmm.safetensors attention.safetensors "
+        "--limit 16K \\\n    --lengths 1K,16K,128K --samples 20 -o needle.tsv\n  "
+        "titans bench needle lmm.safetensors --lengths 1K,1M -o needle.tsv --resume\n  "
+        "titans bench needle attention.safetensors attention.safetensors "
+        "--set rope_scaling=yarn\n    -o needle.tsv   (a column \"set\" tells them apart; the "
+        "stretch is length / training length)",
+        asked_children,
+        0,
+        0};
     NeedleOptions o = {.table = {.out = "needle.tsv"},
                        .asked = {.several = 1},
                        .lengths = {1 << 10, 4 << 10, 16 << 10, 64 << 10, 128 << 10},
@@ -278,7 +335,7 @@ static int run(int argc, char **argv) {
                        .batch = 4};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, ARGP_IN_ORDER, 0, &o);
-    return table_run(&work, &o, &o.table, argc, argv);
+    return table_run(o.with_set ? &with_set : &plain, &o, &o.table, argc, argv);
 }
 
 const Bench bench_needle = {"needle", "exact match of checkpoints by length and depth", run};

@@ -11,9 +11,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { MOST_KEYS = 8 };
 typedef struct {
-    const char *file;
+    const char *file, *assignment[MOST_KEYS];
     Asked asked;
+    int assignments;
     int64_t length, samples, seed, batch, segment, threads;
     double depth;
     int quiet, force;
@@ -27,13 +29,16 @@ enum {
     OPTION_SAVE_STATE,
     OPTION_SAVE_EVERY,
     OPTION_STOP_AT,
-    OPTION_FORCE
+    OPTION_FORCE,
+    OPTION_SET
 };
 static const struct argp_option options[] = {
     {"length", 'l', "N", 0, "tokens per sample; K and M suffixes mean 1024 and 1024^2", 0},
     {"samples", 'n', "N", 0, "samples (default 20)", 0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
     {"depth", 'd', "D", 0, "place of the needle, 0 first to 1 last (default: drawn)", 0},
+    {"set", OPTION_SET, "KEY=VALUE", 0,
+     "ask the model with this key, one that changes no weight (rope_scaling); may be repeated", 0},
     {"batch", OPTION_BATCH, "N", 0, "samples streamed side by side (default 8; changes no result)", 0},
     {"segment", OPTION_SEGMENT, "N", 0, "tokens per call (default 512; changes no result)", 0},
     {"save-state", OPTION_SAVE_STATE, "FILE", 0,
@@ -69,6 +74,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
         break;
     case 'q':
         o->quiet = 1;
+        break;
+    case OPTION_SET:
+        if (o->assignments == MOST_KEYS) argp_error(state, "more than %d times --set", MOST_KEYS);
+        o->assignment[o->assignments++] = arg;
         break;
     case OPTION_BATCH:
         o->batch = option_integer("batch", arg, 1, 4096);
@@ -167,6 +176,10 @@ static int run(int argc, char **argv) {
     option_threads(o.threads);
     if (files(&o, message, sizeof message)) return fail(message);
     if (trained_open(&t, o.file, &o.asked, o.length, message, sizeof message)) return fail(message);
+    if (trained_ask(&t, o.assignment, o.assignments, o.length, message, sizeof message)) {
+        trained_close(&t);
+        return fail(message);
+    }
     const EvaluateOptions e = {(uint64_t)o.seed, o.length, o.samples, o.batch, o.segment, o.depth, o.quiet};
     const TaskData data = task_data(&t.task);
     if (!o.quiet) {

@@ -294,12 +294,14 @@ static int head_is_odd(const Dims *d) { return dims_get(d, "width") / dims_get(d
 static int has_key_pairs(const Dims *d) { return has(d, "key_pairs"); }
 static int key_is_odd(const Dims *d) { return dims_get(d, "head_keys") % 2 != 0; }
 static int is_rope(const Dims *d) {
-    return is_equation(d, "rope") || argument_find(d->equation->in, "rope_base") >= 0;
+    return is_equation(d, "rope") || is_equation(d, "rope_scaled") ||
+           argument_find(d->equation->in, "rope_base") >= 0;
 }
 static int rope_is_odd(const Dims *d) { return dims_get(d, "head_width") % 2 != 0; }
 
 static int has_queries(const Dims *d) {
-    return is_equation(d, "attention") || is_equation(d, "window_attention");
+    return is_equation(d, "attention") || is_equation(d, "window_attention") ||
+           is_equation(d, "alibi_attention");
 }
 static int keys_are_few(const Dims *d) { return dims_get(d, "keys") < dims_get(d, "tokens"); }
 static int has_prefix(const Dims *d) { return has(d, "prefix"); }
@@ -307,6 +309,15 @@ static int prefix_is_long(const Dims *d) { return dims_get(d, "prefix") > dims_g
 
 static int has_segment(const Dims *d) { return has(d, "segment") && has(d, "chunk"); }
 static int segment_cuts_chunk(const Dims *d) { return dims_get(d, "segment") % dims_get(d, "chunk") != 0; }
+
+static int has_scaling(const Dims *d) { return has(d, "rope_scaling"); }
+static int scaling_lacks_lengths(const Dims *d) {
+    return dims_get(d, "rope_scaling") && (!dims_get(d, "trained_length") || !dims_get(d, "asked_length"));
+}
+static int has_logs(const Dims *d) { return has(d, "log_scale"); }
+static int logs_lack_length(const Dims *d) {
+    return dims_get(d, "log_scale") && dims_get(d, "trained_length") < 2;
+}
 
 static int has_buckets(const Dims *d) { return has(d, "half_buckets"); }
 static int buckets_are_odd(const Dims *d) {
@@ -333,6 +344,8 @@ static const struct {
     {has_queries, keys_are_few,
      "keys (S) must be at least tokens (T): the queries are the last T of S positions"},
     {has_prefix, prefix_is_long, "the prefix cannot be longer than keys (S)"},
+    {has_scaling, scaling_lacks_lengths, "rope_scaling needs trained_length and asked_length"},
+    {has_logs, logs_lack_length, "log_scale needs a trained_length of at least 2"},
     {has_segment, segment_cuts_chunk,
      "segment must be a multiple of chunk (b): a segment is a whole number of chunks (docs/errata.md, E26)"},
     {has_buckets, buckets_are_odd, "buckets (nb) must be even, or 1: half of them are the others' opposites"},

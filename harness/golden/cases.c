@@ -32,6 +32,9 @@ const GoldenFlag golden_flags[] = {
     {"Relative", "a relative of Titans: decay and error exchanged, an eps outside the root, a gain per head, "
                  "a norm before the "
                  "gate, or the other way round"},
+    {"Places",
+     "positions beyond the training: a slope of another head, a prefix at a distance, the wrong pairs "
+     "stretched, queries alone scaled by what is meant for keys too, the position in place of the count"},
     {0, 0},
 };
 

@@ -4,6 +4,7 @@
 #include <cjson/cJSON.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { BYTES = 256, TRAINED_REASON = 6144 /* has room for a path */ };
 
@@ -65,6 +66,37 @@ int trained_open_bytes(Trained *t, const char *file, char *message, size_t size)
              (long long)t->model.config.vocab, BYTES);
     trained_close(t);
     return -1;
+}
+
+/* A length that is not given. */
+static void ask_length(Config *c, const char *key, int64_t length) {
+    char value[24], unused[512];
+    if (!config_has(c, key) || config_number(c, key) > 0.0) return;
+    snprintf(value, sizeof value, "%lld", (long long)length);
+    config_set(c, key, value, unused, sizeof unused);
+}
+
+static int ask_key(Config *c, const char *assignment, char *message, size_t size) {
+    char key[64];
+    const char *equals = strchr(assignment, '=');
+    if (!equals || equals == assignment || equals - assignment >= (int)sizeof key)
+        return snprintf(message, size, "--set %s: KEY=VALUE is wanted", assignment), -1;
+    snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
+    return config_ask(c, key, equals + 1, message, size);
+}
+
+int trained_ask(Trained *t, const char *const *assignment, int count, int64_t length, char *message,
+                size_t size) {
+    Config c = t->recipe.model;
+    int64_t shortest, longest;
+    for (int i = 0; i < count; i++)
+        if (ask_key(&c, assignment[i], message, size)) return -1;
+    curriculum_bounds(t->recipe.curriculum, &shortest, &longest);
+    if (count) ask_length(&c, "trained_length", longest);
+    if (count) ask_length(&c, "asked_length", length);
+    if (config_settle(&c, message, size)) return -1;
+    t->model.config = c;
+    return 0;
 }
 
 static void add_hash(cJSON *about, const char *key, uint64_t hash) {

@@ -19,6 +19,12 @@ int trained_open(Trained *trained, const char *file, const Asked *asked, int64_t
                  size_t size);
 void trained_close(Trained *trained);
 
+/* Keys of the model that change no weight, "key=value", over those of the checkpoint, for sequences of `length` tokens:
+ * trained_length and asked_length, where they are not given, are the longest sequence of the training and `length`. None
+ * given: the model as it was trained. 0, or -1 with a message. */
+int trained_ask(Trained *trained, const char *const *assignment, int count, int64_t length, char *message,
+                size_t size);
+
 /* The task, its version and its options, and the texts it asks about, by what they are and not by their names: what rows
  * and states of an evaluation depend on besides the model. Release with cJSON_Delete. */
 struct cJSON *trained_identity(const Trained *trained);

@@ -39,6 +39,7 @@ static int shared_by_members(int array) { return array == AKP || array == AVP; }
 static Attend attend_head(const Attend *a, int64_t b, int64_t h) {
     AttendShape s = a->shape;
     s.batch = s.heads = 1;
+    if (s.slopes) s.slopes += h;
     Attend one = attend_shaped(&s);
     for (int i = 0; i < ATTENDS; i++)
         if (i != ASTATISTICS)
@@ -47,42 +48,85 @@ static Attend attend_head(const Attend *a, int64_t b, int64_t h) {
     return one;
 }
 
-/* Every mask that a mixer asks for, around blocks of 64: forward and backward have the bits of each head alone. */
+enum { ATTEND_BATCH = 2, ATTEND_HEADS = 2 };
+
+/* Every mask that a mixer asks for, around blocks of 64. */
+static const struct {
+    int64_t tokens, width, window, prefix, lead, stride;
+} attend_sizes[] = {{1, 2, 0, 0, 0, 1},   {2, 1, 1, 1, 0, 1},  {64, 3, 0, 64, 0, 1}, {65, 17, 64, 2, 0, 1},
+                    {70, 4, 9, 65, 0, 1}, {33, 4, 0, 3, 0, 2}, {40, 16, 0, 1, 40, 1}};
+enum { ATTEND_SIZES = sizeof attend_sizes / sizeof *attend_sizes };
+
+/* Slopes are for one key a token. */
+static int takes_slopes(int i) { return attend_sizes[i].stride == 1 && !attend_sizes[i].lead; }
+
+static Attend attend_numbers(int i, const float *slopes) {
+    const int64_t keys = attend_sizes[i].stride * attend_sizes[i].tokens + attend_sizes[i].lead;
+    AttendShape s = attend_plain(ATTEND_BATCH, ATTEND_HEADS, attend_sizes[i].tokens, 0, attend_round(keys),
+                                 attend_sizes[i].width);
+    s.window = attend_sizes[i].window, s.prefix = attend_sizes[i].prefix, s.lead = attend_sizes[i].lead;
+    s.stride = attend_sizes[i].stride, s.slopes = slopes;
+    Attend all = attend_shaped(&s);
+    for (int a = 0; a < ATTENDS; a++) {
+        const int64_t n = ATTEND_BATCH * all.rows[a] * ATTEND_HEADS * s.width;
+        if (a != ASTATISTICS) all.x[a] = a == AY ? run_array(n, NAN) : numbers(n, 1, (uint64_t)a);
+    }
+    return all;
+}
+
+static void attend_free(const Attend *a) {
+    for (int i = 0; i < ATTENDS; i++) run_array_free(a->x[i]);
+}
+
+/* Forward and backward have the bits of each head alone. */
+static int64_t check_attend(int i, const float *slopes) {
+    int64_t checks = 0;
+    Attend all = attend_numbers(i, slopes), one[ATTEND_BATCH * ATTEND_HEADS];
+    for (int j = 0; j < ATTEND_BATCH * ATTEND_HEADS; j++)
+        one[j] = attend_head(&all, j / ATTEND_HEADS, j % ATTEND_HEADS), attend_run(&one[j]);
+    attend_run(&all);
+    for (int j = 0; j < ATTEND_BATCH * ATTEND_HEADS; j++) {
+        Attend part = attend_head(&all, j / ATTEND_HEADS, j % ATTEND_HEADS);
+        for (int a = 0; a < ATTENDS; a++)
+            if (a != ASTATISTICS)
+                checks += expect_bits(part.x[a], one[j].x[a], part.rows[a] * part.width, "attention");
+        attend_free(&part);
+        attend_free(&one[j]);
+    }
+    attend_free(&all);
+    return checks;
+}
+
 Test(edges, attention_of_a_batch_is_that_of_each_head_alone) {
-    static const struct {
-        int64_t tokens, width, window, prefix, lead, stride;
-    } sizes[] = {{1, 2, 0, 0, 0, 1},   {2, 1, 1, 1, 0, 1},  {64, 3, 0, 64, 0, 1}, {65, 17, 64, 2, 0, 1},
-                 {70, 4, 9, 65, 0, 1}, {33, 4, 0, 3, 0, 2}, {40, 16, 0, 1, 40, 1}};
-    enum { BATCH = 2, HEADS = 2 };
+    static const float slopes[ATTEND_HEADS] = {0.25f, 0.3f};
     int64_t checks = 0;
     for (int k = 0; next_isa(&k);)
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
-            const int64_t keys = sizes[i].stride * sizes[i].tokens + sizes[i].lead;
-            AttendShape s =
-                attend_plain(BATCH, HEADS, sizes[i].tokens, 0, attend_round(keys), sizes[i].width);
-            s.window = sizes[i].window, s.prefix = sizes[i].prefix, s.lead = sizes[i].lead,
-            s.stride = sizes[i].stride;
-            Attend all = attend_shaped(&s);
-            for (int a = 0; a < ATTENDS; a++) {
-                const int64_t n = BATCH * all.rows[a] * HEADS * s.width;
-                if (a != ASTATISTICS) all.x[a] = a == AY ? run_array(n, NAN) : numbers(n, 1, (uint64_t)a);
-            }
-            Attend one[BATCH * HEADS];
-            for (int j = 0; j < BATCH * HEADS; j++)
-                one[j] = attend_head(&all, j / HEADS, j % HEADS), attend_run(&one[j]);
-            attend_run(&all);
-            for (int j = 0; j < BATCH * HEADS; j++) {
-                Attend part = attend_head(&all, j / HEADS, j % HEADS);
-                for (int a = 0; a < ATTENDS; a++) {
-                    if (a == ASTATISTICS) continue;
-                    expect_bits(part.x[a], one[j].x[a], part.rows[a] * s.width, "attention");
-                    checks += part.rows[a] * s.width;
-                }
-                for (int a = 0; a < ATTENDS; a++) run_array_free(part.x[a]), run_array_free(one[j].x[a]);
-            }
-            for (int a = 0; a < ATTENDS; a++) run_array_free(all.x[a]);
+        for (int i = 0; i < ATTEND_SIZES; i++) {
+            checks += check_attend(i, 0);
+            if (takes_slopes(i)) checks += check_attend(i, slopes);
         }
     ledger_record("edges", "attention of a batch", checks, 0);
+}
+
+Test(edges, attention_with_slopes_of_zero_is_attention_without) {
+    static const float slopes[ATTEND_HEADS];
+    int64_t checks = 0;
+    for (int k = 0; next_isa(&k);)
+        for (int i = 0; i < ATTEND_SIZES; i++) {
+            if (!takes_slopes(i)) continue;
+            Attend with = attend_numbers(i, slopes), without = attend_numbers(i, 0);
+            attend_run(&with);
+            attend_run(&without);
+            for (int a = 0; a < ATTENDS; a++)
+                if (a != ASTATISTICS)
+                    checks +=
+                        expect_bits(with.x[a], without.x[a],
+                                    ATTEND_BATCH * with.rows[a] * ATTEND_HEADS * with.width, "attention");
+            attend_free(&with);
+            attend_free(&without);
+        }
+    cr_assert(checks > 0);
+    ledger_record("edges", "slopes of zero", checks, 0);
 }
 
 /* ---- convolution ------------------------------------------------------------------------------------------ */

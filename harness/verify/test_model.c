@@ -26,6 +26,11 @@ static const struct {
     {"lmm", every, "forget=0 memory_layers=1 persistent=0 gate=hard"},
     {"mac", neurips, "gates_per_chunk=1"},
     {"mag", every, "channelwise=1 persistent=0 taps=0"},
+    {"attention", every, "positions=alibi trained_length=7 log_scale=1"},
+    {"attention", every, "positions=none"},
+    {"attention", every, "rope_scaling=ntk trained_length=8 asked_length=45"},
+    {"attention", every, "rope_scaling=yarn trained_length=8 asked_length=45 log_scale=1"},
+    {"swa", every, "positions=alibi"},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 

@@ -130,12 +130,45 @@ static int sees(const Mask *mask, int64_t i, int64_t j) {
     return other < mask->n ? mask->literal || other <= token : other - mask->n <= token;
 }
 
-static void turn(int64_t position, double *x) {
+/* A dimension that not every mixer has. */
+static int64_t option(const Case *c, const char *name) { return dims_get_or(&c->dims, name, 0); }
+
+/* How much slower pair i turns than base^(-2i/DH) of the whole stretch. NTK-aware: the base's own power, written out; YaRN by
+ * the pair's wavelength. */
+static double slowness(const Case *c, int i) {
+    const double trained = (double)option(c, "trained_length"), asked = (double)option(c, "asked_length");
+    const double s = option(c, "rope_scaling") && asked > trained ? asked / trained : 1;
+    if (option(c, "rope_scaling") == 1) return pow(s, 2.0 * i / (DH - 2));
+    if (option(c, "rope_scaling") == 0) return 1;
+    const double wavelength = 2 * acos(-1) * pow(1e4, 2.0 * i / DH);
+    const double kept = fmin(fmax((trained / wavelength - 1) / 31, 0), 1);
+    return 1 / ((1 - kept) / s + kept);
+}
+
+static double growth(const Case *c) {
+    const double s = (double)option(c, "asked_length") / fmax((double)option(c, "trained_length"), 1);
+    return option(c, "rope_scaling") == 2 && s > 1 ? 0.1 * log(s) + 1 : 1;
+}
+
+static void turn(const Case *c, int64_t position, double *x) {
+    if (option(c, "positions")) return;
     for (int i = 0; i < DH / 2; i++) {
-        double angle = (double)position / pow(1e4, 2.0 * i / DH), a = x[i], b = x[i + DH / 2];
-        x[i] = a * cos(angle) - b * sin(angle);
-        x[i + DH / 2] = a * sin(angle) + b * cos(angle);
+        double angle = (double)position / pow(1e4, 2.0 * i / DH) / slowness(c, i), a = x[i],
+               b = x[i + DH / 2];
+        x[i] = growth(c) * (a * cos(angle) - b * sin(angle));
+        x[i + DH / 2] = growth(c) * (a * sin(angle) + b * cos(angle));
     }
+}
+
+/* What a query's row i adds to its score of row j, and what it multiplies it with. H = 2: slopes 2^-4 and 2^-8. */
+static double bias(const Case *c, const Mask *mask, int64_t h, int64_t i, int64_t j) {
+    if (option(c, "positions") != 2 || j < mask->prefix) return 0;
+    return (double)(j - i) * (h ? 1.0 / 256 : 1.0 / 16);
+}
+
+static double sharpness(const Case *c, int64_t i) {
+    const int64_t trained = option(c, "trained_length");
+    return option(c, "log_scale") && i + 1 > trained ? log((double)(i + 1)) / log((double)trained) : 1;
 }
 
 /* Attention branch on u (n x D); position[row] turns q and k. */
@@ -143,13 +176,15 @@ static double *attention_reads(const Case *c, int64_t n, const double *u, const 
                                const int64_t *position, const Mask *mask) {
     double *q = times(c, n, u, W[0]), *k = times(c, n, u, W[1]), *v = times(c, n, u, W[2]),
            *y = numbers(n * D);
-    for (int64_t r = 0; r < n * H; r++) turn(position[r / H], q + r * DH), turn(position[r / H], k + r * DH);
+    for (int64_t r = 0; r < n * H; r++)
+        turn(c, position[r / H], q + r * DH), turn(c, position[r / H], k + r * DH);
     for (int64_t i = mask->n ? mask->prefix + mask->n : 0; i < n; i++)
         for (int64_t h = 0; h < H; h++) {
             double sum = 0, *out = y + i * D + h * DH;
             for (int64_t j = 0; j < n; j++) {
                 if (!sees(mask, i, j)) continue;
-                double e = exp(dot(q + i * D + h * DH, k + j * D + h * DH, DH) / sqrt(DH));
+                double score = sharpness(c, i) * dot(q + i * D + h * DH, k + j * D + h * DH, DH) / sqrt(DH);
+                double e = exp(score + bias(c, mask, h, i, j));
                 sum += e;
                 for (int a = 0; a < DH; a++) out[a] += e * v[j * D + h * DH + a];
             }
@@ -161,7 +196,7 @@ static double *attention_reads(const Case *c, int64_t n, const double *u, const 
 
 static double *attention_rows(const Case *c, int64_t n, const double *u, const char *const *W,
                               int64_t prefix) {
-    const Mask mask = {case_dim(c, "window"), prefix, 0, 0};
+    const Mask mask = {option(c, "window"), prefix, 0, 0};
     int64_t position[64] = {0};
     for (int64_t i = 0; i < n; i++) position[i] = i;
     return attention_reads(c, n, u, W, position, &mask);
@@ -211,6 +246,10 @@ static void gate_by(const Case *c, int64_t n, double *y, double *m) {
 }
 
 static const char *const W_alone[] = {"Wq", "Wk", "Wv"}, *const W_beside[] = {"Wq_a", "Wk_a", "Wv_a"};
+
+static void direct_attention(const Case *c) {
+    expect_output(c, T, attention_rows(c, T, c->in[0], W_alone, 0), "Wo");
+}
 
 static void direct_swa(const Case *c) {
     int64_t Np = case_dim(c, "persistent");
@@ -286,7 +325,8 @@ Test(reference_mixers, are_wired_as_section_4_says) {
     static const struct {
         const char *name;
         void (*check)(const Case *c);
-    } direct[] = {{"mixer_swa", direct_swa},
+    } direct[] = {{"mixer_attention", direct_attention},
+                  {"mixer_swa", direct_swa},
                   {"mixer_lmm", direct_lmm},
                   {"mixer_mag", direct_mag},
                   {"mixer_mal_h3", direct_mal},
@@ -317,6 +357,8 @@ enum { V = 5, F = 3, LAYERS = 3 };
 static const struct {
     const char *name, *dims;
 } kinds[] = {{"attention", ""},
+             {"attention", "positions=alibi trained_length=3 log_scale=1"},
+             {"attention", "rope_scaling=yarn trained_length=3 asked_length=7"},
              {"lmm", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2"},
              {"swa", "persistent=2 window=3"},
              {"mac", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 segment=4"},

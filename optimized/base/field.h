@@ -12,19 +12,25 @@ typedef struct {
     double low, high, initial;
     const char *values; /* of a choice: names of 0, 1, .. ("sigmoid hard"); of a text: its default */
     const char *meaning;
+    int asked; /* it changes no weight and may be set when a trained model is asked */
 } Field;
 
 /* For a member (int64_t, double, int64_t, char[]) of struct S under a key of the same or another name. */
 #define INTEGER_FIELD(S, member, key, low, high, initial, meaning)                                           \
-    { key, FIELD_INTEGER, offsetof(S, member), 0, low, high, initial, 0, meaning }
+    { key, FIELD_INTEGER, offsetof(S, member), 0, low, high, initial, 0, meaning, 0 }
 #define REAL_FIELD(S, member, key, low, high, initial, meaning)                                              \
-    { key, FIELD_REAL, offsetof(S, member), 0, low, high, initial, 0, meaning }
+    { key, FIELD_REAL, offsetof(S, member), 0, low, high, initial, 0, meaning, 0 }
 #define CHOICE_FIELD(S, member, key, values, meaning)                                                        \
-    { key, FIELD_CHOICE, offsetof(S, member), 0, 0, 0, 0, values, meaning }
+    { key, FIELD_CHOICE, offsetof(S, member), 0, 0, 0, 0, values, meaning, 0 }
 #define TEXT_FIELD(S, member, key, initial, meaning)                                                         \
-    { key, FIELD_TEXT, offsetof(S, member), sizeof(((S *)0)->member), 0, 0, 0, initial, meaning }
+    { key, FIELD_TEXT, offsetof(S, member), sizeof(((S *)0)->member), 0, 0, 0, initial, meaning, 0 }
+/* Of a model that is trained already. */
+#define ASKED_INTEGER_FIELD(S, member, key, low, high, initial, meaning)                                     \
+    { key, FIELD_INTEGER, offsetof(S, member), 0, low, high, initial, 0, meaning, 1 }
+#define ASKED_CHOICE_FIELD(S, member, key, values, meaning)                                                  \
+    { key, FIELD_CHOICE, offsetof(S, member), 0, 0, 0, 0, values, meaning, 1 }
 #define FIELD_END                                                                                            \
-    { 0, FIELD_INTEGER, 0, 0, 0, 0, 0, 0, 0 }
+    { 0, FIELD_INTEGER, 0, 0, 0, 0, 0, 0, 0, 0 }
 
 /* A struct, the table that describes it, and whose settings they are ("mixer lmm"). */
 typedef struct {

@@ -34,22 +34,41 @@ Tensor *attention_branch_cache(const MixerCall *call, const AttendShape *shape) 
     return tape_constant(call->tape, shape->batch * shape->heads, kernel->attend->cache_floats(shape));
 }
 
+/* Queries or keys with their positions. */
+static Tensor *placed(const MixerCall *call, Tensor *x, int64_t batch, const float *angles) {
+    return angles ? op_rope(call->tape, x, batch, call->config->heads, angles) : x;
+}
+
 void attention_branch_prefix(const MixerCall *call, Tensor *parameter, Tensor *persistent,
                              const float *angles, AttentionInput *in) {
-    in->kp = op_rope(call->tape, op_linear(call->tape, persistent, parameter + WK), 1, call->config->heads,
-                     angles);
+    in->kp = placed(call, op_linear(call->tape, persistent, parameter + WK), 1, angles);
     in->vp = op_linear(call->tape, persistent, parameter + WV);
 }
 
 AttentionInput attention_branch_input(const MixerCall *call, Tensor *parameter, Tensor *u,
                                       const float *angles) {
     Tape *tape = call->tape;
-    const int64_t heads = call->config->heads;
     AttentionInput in = {0};
-    in.q = op_rope(tape, op_linear(tape, u, parameter + WQ), call->batch, heads, angles);
-    in.k = op_rope(tape, op_linear(tape, u, parameter + WK), call->batch, heads, angles);
+    in.q = placed(call, op_linear(tape, u, parameter + WQ), call->batch, angles);
+    in.k = placed(call, op_linear(tape, u, parameter + WK), call->batch, angles);
     in.v = op_linear(tape, u, parameter + WV);
     return in;
+}
+
+/* Queries times the factors of their places, the first of which comes after `position` others. */
+static Tensor *sharpened(const MixerCall *call, const PositionOptions *places, int64_t position, Tensor *q) {
+    const int64_t tokens = q->rows / call->batch;
+    Tensor *factor = tape_tensor(call->tape, q->rows, 1);
+    for (int64_t i = 0; i < q->rows; i++)
+        factor->data[i] = position_log_scale(places, position + i % tokens + 1);
+    return op_heads(call->tape, q, factor, 0);
+}
+
+static const float *slopes(const MixerCall *call, const PositionOptions *places) {
+    if (!places || places->positions != PLACES_ALIBI) return 0;
+    float *slope = arena_floats(call->tape->arena, call->config->heads);
+    position_slopes(call->config->heads, slope);
+    return slope;
 }
 
 Tensor *attention_branch(const MixerCall *call, Tensor *parameter, Tensor *cache, Tensor *u,
@@ -58,7 +77,9 @@ Tensor *attention_branch(const MixerCall *call, Tensor *parameter, Tensor *cache
     AttendShape shape = view->shape;
     shape.tokens = u->rows / call->batch;
     shape.past = view->position;
+    shape.slopes = slopes(call, view->places);
     AttentionInput in = attention_branch_input(call, parameter, u, view->angles);
+    if (view->places && view->places->log_scale) in.q = sharpened(call, view->places, view->position, in.q);
     if (shape.prefix && view->position == 0)
         attention_branch_prefix(call, parameter, view->persistent, view->persistent_angles, &in);
     return op_attention(tape, &shape, &in, cache);

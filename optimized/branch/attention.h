@@ -2,7 +2,7 @@
 #include "model/model.h"
 
 /* The attention branch of a mixer, eqs 1-2 with rotary positions: q = rope(u Wq), k = rope(u Wk), v = u Wv,
- * heads side by side. Parameters: Wq Wk Wv. State: the key-value cache, batch heads x (padded prefix + ring)
+ * heads side by side; without rope where there are no angles. Parameters: Wq Wk Wv. State: the key-value cache, batch heads x (padded prefix + ring)
  * rows; the ring is window + ATTENTION_RUN rows when streaming with a window, else every key of the sequence.
  */
 enum { ATTENTION_BRANCH_PARAMETERS = 3, ATTENTION_RUN = 512 };
@@ -27,12 +27,13 @@ AttentionInput attention_branch_input(const MixerCall *call, Tensor *parameter, 
                                       const float *angles);
 
 /* u: the branch's next rows, `position` of them came before. angles: of u's rows. persistent (or NULL): the
- * prefix, with its own angles. */
+ * prefix, with its own angles. places: what there is besides angles, or NULL. */
 typedef struct {
     AttendShape shape;
     int64_t position;
     const float *angles, *persistent_angles;
     Tensor *persistent;
+    const PositionOptions *places;
 } AttentionView;
 Tensor *attention_branch(const MixerCall *call, Tensor *parameter, Tensor *cache, Tensor *u,
                          const AttentionView *view);

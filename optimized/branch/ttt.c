@@ -65,7 +65,7 @@ static const float *ttt_angles(const MixerCall *call, const TttOptions *o) {
     float *angles = arena_floats(call->tape->arena, call->tokens * width);
     for (int64_t t = 0; t < call->tokens; t++)
         if (t < M)
-            rope_angles(width, (call->position + t) % M, 1, angles + t * width);
+            position_angles(0, width, (call->position + t) % M, 1, angles + t * width);
         else
             memcpy(angles + t * width, angles + (t - M) * width, (size_t)width * sizeof(float));
     return angles;

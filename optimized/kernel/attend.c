@@ -25,7 +25,7 @@ static int64_t attend_key_rows(const AttendShape *s) {
 
 typedef struct {
     int64_t ld;
-    float scale, *q, *p, *o, *dp, *dq_all, *delta, *dk, *dv, *keys, *values_t, *dy;
+    float scale, slope, *q, *p, *o, *dp, *dq_all, *delta, *dk, *dv, *keys, *values_t, *dy;
     float top[ATTEND_BLOCK], sum[ATTEND_BLOCK];
 } AttendScratch;
 
@@ -92,12 +92,19 @@ static void attend_append(const AttendShape *s, const float *k, const float *v, 
         }
 }
 
+/* ALiBi's bias of the scores that n queries from row t give to the block of sequence keys from index `at` on. */
+static void attend_bias(const AttendShape *s, const AttendScratch *a, int64_t at, int64_t t, int64_t n) {
+    for (int64_t r = 0; r < n; r++)
+        attend_bias_row(a->p + r * ATTEND_BLOCK, ATTEND_BLOCK, a->slope, at - (s->past + t + r));
+}
+
 /* n queries from row t against the block of keys in cache row `row`: keys from index `at` on, or (prefix)
  * those that every query sees. */
 static void attend_forward_keys(const AttendShape *s, AttendScratch *a, const float *head, int64_t row,
                                 int64_t at, int64_t count, int prefix, int64_t t, int64_t n) {
     gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->q, a->ld, attend_keys(s, head, row), ATTEND_BLOCK,
                 a->p, ATTEND_BLOCK, 0);
+    if (s->slopes && !prefix) attend_bias(s, a, at, t, n);
     for (int64_t r = 0; r < n; r++) {
         const int64_t low = prefix ? 0 : attend_low(s, t + r) - at;
         const int64_t high = prefix ? s->prefix - at : attend_high(s, t + r) - at;
@@ -140,6 +147,7 @@ static void attend_forward(const AttendShape *s, const float *q, const float *ca
         for (int64_t i = 0; i < heads * blocks; i++) {
             const int64_t head = i % heads, block = (blocks - 1 - i / heads) * ATTEND_BLOCK;
             const int64_t t = s->first + block;
+            a.slope = s->slopes ? s->slopes[head % s->heads] : 0.0f;
             const int64_t at = (((head / s->heads) * s->tokens + t) * s->heads + head % s->heads) * s->width;
             attend_forward_block(s, &a, q + at, cache + head * head_floats, y + at,
                                  statistics ? statistics + (head * s->tokens + t) * 2 : 0, t,
@@ -154,6 +162,7 @@ static void attend_block_weights(const AttendShape *s, AttendScratch *a, const f
     gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->q, a->ld, keys, ATTEND_BLOCK, a->p, ATTEND_BLOCK, 0);
     gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->dy, a->ld, a->values_t, ATTEND_BLOCK, a->dp,
                 ATTEND_BLOCK, 0);
+    if (s->slopes && !prefix) attend_bias(s, a, at, t, n);
     for (int64_t r = 0; r < n; r++) {
         const int64_t low = prefix ? 0 : attend_low(s, t + r) - at;
         const int64_t high = prefix ? s->prefix - at : attend_high(s, t + r) - at;
@@ -230,6 +239,7 @@ static void attend_backward(const AttendShape *s, const float *q, const float *c
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < heads; i++) {
             const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
+            a.slope = s->slopes ? s->slopes[i % s->heads] : 0.0f;
             memset(a.dq_all, 0, (size_t)(s->tokens * a.ld) * sizeof(float));
             for (int64_t t = 0; t < s->tokens; t++)
                 a.delta[t] = flat_dot(s->width, dy + at + t * stride, y + at + t * stride);

@@ -7,6 +7,9 @@
  *   all `prefix` keys (the persistent tokens of eqs 22, 26; or tokens of its own sequence), and
  *   sequence keys lo .. hi - 1, hi = lead + stride (i + 1), lo = window ? max(0, hi - window) : 0.
  *
+ * With slopes, one of every head (ALiBi), the score of sequence key j gets slope (j - i); the prefix is at no distance, and
+ * stride is 1, lead 0.
+ *
  * Plain attention: prefix = lead = window = 0, stride 1. Sliding window with prefix (eq 27): window, prefix.
  * Segment attention (eqs 22-23): stride 2 with keys h_1, S_1, h_2, S_2, .. for the causal mask (E6), or
  * lead = segment and keys h_1 .. h_C, S_1 .. S_C for the literal one.
@@ -24,19 +27,20 @@
  * of the call see. backward (past = 0, first = 0, count = tokens, capacity >= all keys) adds to dq, dk, dv;
  * dkp, dvp are batch x prefix x heads x width. Cost: forward 4 width flop per visible key and query,
  * backward 2.5 times that. The key blocks lie at absolute positions and every row is treated alone, so
- * splitting a call changes no bit. Reference: attention, window_attention. */
+ * splitting a call changes no bit. Reference: attention, window_attention, alibi_attention. */
 enum { ATTEND_BLOCK = 64 };
 
 typedef struct {
     int64_t batch, heads, tokens, past, capacity, width; /* capacity a multiple of ATTEND_BLOCK */
     int64_t window, prefix, lead, stride, first, count;
     int64_t prefix_each; /* every sequence has a prefix of its own */
+    const float *slopes; /* or NULL */
 } AttendShape;
 
 /* Plain causal attention of all rows. */
 static inline AttendShape attend_plain(int64_t batch, int64_t heads, int64_t tokens, int64_t past,
                                        int64_t capacity, int64_t width) {
-    return (AttendShape){batch, heads, tokens, past, capacity, width, 0, 0, 0, 1, 0, tokens, 0};
+    return (AttendShape){batch, heads, tokens, past, capacity, width, 0, 0, 0, 1, 0, tokens, 0, 0};
 }
 
 static inline int64_t attend_round(int64_t n) { return (n + ATTEND_BLOCK - 1) / ATTEND_BLOCK * ATTEND_BLOCK; }

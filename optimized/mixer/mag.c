@@ -69,8 +69,8 @@ static Tensor *mag_forward(const MixerCall *call, Tensor *x) {
     Tape *tape = call->tape;
     Tensor *p = call->parameter, **slot = call->state->slot;
     const int64_t heads = call->config->heads;
-    const AttentionView view = {mag_shape(call), call->position, call->angles, call->persistent_angles,
-                                p + PERSISTENT};
+    const AttentionView view = {mag_shape(call),         call->position, call->angles,
+                                call->persistent_angles, p + PERSISTENT, 0};
     Tensor *y = attention_branch(call, p + ATTENTION, slot[SLOT_CACHE], x, &view);
     Tensor *u = persistent_prepend(call, p + PERSISTENT, x);
     const MemoryBranch memory = {&mag_options(call->config)->memory, p + MEMORY, slot + SLOT_MEMORY};

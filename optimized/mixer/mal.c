@@ -53,7 +53,7 @@ static void mal_start(const MixerCall *call) {
 
 static Tensor *mal_forward(const MixerCall *call, Tensor *x) {
     if (is_memory(call->layer)) return mixer_lmm.forward(call, x);
-    const AttentionView view = {mal_shape(call), call->position, call->angles, 0, 0};
+    const AttentionView view = {mal_shape(call), call->position, call->angles, 0, 0, 0};
     Tensor *y = attention_branch(call, call->parameter + ATTENTION, call->state->slot[0], x, &view);
     return op_linear(call->tape, y, call->parameter + WO);
 }

@@ -76,7 +76,7 @@ static Tensor *mal_h3_forward(const MixerCall *call, Tensor *x) {
     const MemoryBranch memory = {&mal_h3_options(call->config)->memory, p + MEMORY, slot + SLOT_MEMORY};
     Tensor *m = memory_branch(call, &memory, u, position), *z = op_linear(tape, u, p + WZ);
     Tensor *y = op_linear(tape, op_norm(tape, m, p + GAIN, z, call->config->heads), p + WM);
-    const AttentionView view = {mal_h3_shape(call), position, angles, 0, 0};
+    const AttentionView view = {mal_h3_shape(call), position, angles, 0, 0, 0};
     Tensor *o = attention_branch(call, p + ATTENTION, slot[SLOT_CACHE], y, &view);
     return op_linear(tape, persistent_drop(call, o), p + WO);
 }

@@ -63,8 +63,12 @@ static Tensor *memory_transformer_round(const MixerCall *call, Tensor *p) {
 
 static Tensor *memory_transformer_forward(const MixerCall *call, Tensor *x) {
     const int64_t rounds = memory_transformer_options(call->config)->rounds;
-    AttentionView view = {memory_transformer_shape(call), call->position, call->angles,
-                          call->persistent_angles, call->parameter + PERSISTENT};
+    AttentionView view = {memory_transformer_shape(call),
+                          call->position,
+                          call->angles,
+                          call->persistent_angles,
+                          call->parameter + PERSISTENT,
+                          0};
     for (int64_t i = 0; i < rounds && call->position == 0 && view.persistent->rows; i++)
         view.persistent = memory_transformer_round(call, view.persistent);
     Tensor *y = attention_branch(call, call->parameter + ATTENTION, call->state->slot[0], x, &view);

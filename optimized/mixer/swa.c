@@ -9,7 +9,7 @@
 enum { PERSISTENT, ATTENTION, WO = ATTENTION + ATTENTION_BRANCH_PARAMETERS };
 
 static const Field swa_fields[] = {PERSISTENT_FIELD(SwaOptions, persistent), WINDOW_FIELD(SwaOptions, window),
-                                   FIELD_END};
+                                   POSITIONS_FIELD(SwaOptions, places), FIELD_END};
 
 MIXER_OPTIONS(SwaOptions);
 
@@ -18,6 +18,8 @@ static const SwaOptions *swa_options(const Config *c) { return (const void *)c->
 static int64_t swa_prefix(const Config *c) { return swa_options(c)->persistent; }
 
 static int64_t swa_reach(const Config *c) { return swa_options(c)->window; }
+
+static const PositionOptions *swa_places(const Config *c) { return &swa_options(c)->places; }
 
 static void swa_parameters(ParameterList *list, int layer, const Config *c) {
     persistent_parameter(list, layer, swa_options(c)->persistent, c->width);
@@ -36,8 +38,12 @@ static void swa_start(const MixerCall *call) {
 }
 
 static Tensor *swa_forward(const MixerCall *call, Tensor *x) {
-    const AttentionView view = {swa_shape(call), call->position, call->angles, call->persistent_angles,
-                                call->parameter + PERSISTENT};
+    const AttentionView view = {swa_shape(call),
+                                call->position,
+                                call->angles,
+                                call->persistent_angles,
+                                call->parameter + PERSISTENT,
+                                swa_places(call->config)};
     Tensor *y = attention_branch(call, call->parameter + ATTENTION, call->state->slot[0], x, &view);
     return op_linear(call->tape, y, call->parameter + WO);
 }
@@ -69,6 +75,7 @@ const Mixer mixer_swa = {.name = "swa",
                          .reach = swa_reach,
                          .prefix = swa_prefix,
                          .positions = POSITIONS_PREFIXED,
+                         .places = swa_places,
                          .parameters = swa_parameters,
                          .start = swa_start,
                          .forward = swa_forward,

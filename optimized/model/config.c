@@ -65,6 +65,25 @@ int config_set(Config *c, const char *key, const char *value, char *message, siz
     return -1;
 }
 
+/* The keys that may be asked, or "nothing". */
+static void asked_keys(const Config *c, char *text, size_t size) {
+    size_t used = 0;
+    snprintf(text, size, "nothing");
+    for (const Field *f = c->mixer->fields; f && f->key && used < size; f++)
+        if (f->asked) used += (size_t)snprintf(text + used, size - used, "%s%s", used ? ", " : "", f->key);
+}
+
+int config_ask(Config *c, const char *key, const char *value, char *message, size_t size) {
+    char keys[256];
+    const Field *f = field_find(c->mixer->fields, key);
+    if (f && f->asked) return config_set(c, key, value, message, size);
+    asked_keys(c, keys, sizeof keys);
+    snprintf(message, size,
+             "\"%s\" is no key that a trained model of mixer %s can be asked with; there is: %s", key,
+             c->mixer->name, keys);
+    return -1;
+}
+
 int config_known(const char *key) {
     for (int i = 0; mixer_at(i); i++)
         if (field_find(mixer_at(i)->fields, key)) return 1;

@@ -24,6 +24,8 @@ void config_sets(Config *config, FieldSet sets[2]);
 /* Any key but "mixer" by name. Setting: 0, or -1 with a message; a key that the model does not have is refused with
  * the list of those it has. */
 int config_set(Config *config, const char *key, const char *value, char *message, size_t size);
+/* The same for a model that is trained: only keys that change no weight (Field.asked). The caller settles. */
+int config_ask(Config *config, const char *key, const char *value, char *message, size_t size);
 int config_has(const Config *config, const char *key);
 double config_number(const Config *config, const char *key); /* NAN: no such key */
 

@@ -77,8 +77,12 @@ static void model_initialise(Model *m, uint64_t seed) {
         m->mixer->initialise(&m->config, layer, m->tensors + m->first[layer]);
 }
 
+static const PositionOptions *model_places(const Config *c) {
+    return c->mixer->places ? c->mixer->places(c) : 0;
+}
+
 static void model_angles(const Config *c, int64_t position, int64_t rows, float *angles) {
-    rope_angles(c->width / c->heads, position, rows, angles);
+    position_angles(model_places(c), c->width / c->heads, position, rows, angles);
 }
 
 /* Everything but the numbers. */
@@ -210,6 +214,7 @@ static const float *model_positions(Arena *arena, const Model *m, int64_t positi
     const int64_t width = c->width / c->heads, prefix = m->mixer->prefix ? m->mixer->prefix(c) : 0;
     float *angles;
     *persistent = 0;
+    if (model_places(c) && model_places(c)->positions != PLACES_ROPE) return 0;
     switch (m->mixer->positions) {
     case POSITIONS_NONE:
         return 0;

@@ -1,6 +1,7 @@
 #pragma once
 #include "op/op.h"
 #include "model/config.h"
+#include "model/position.h"
 
 /* Llama-shaped language model around a sequence mixer:
  *   x = embedding[token];  x += mixer(norm(x));  x += (silu(x' W1) * x' W3) W2, x' = norm(x);  logits =
@@ -55,7 +56,7 @@ typedef struct {
     int64_t batch, tokens, position, capacity;
     int64_t from; /* where in the call a mixer that works piece by piece stands */
     const float *angles,
-        *persistent_angles; /* RoPE cosines and sines, rows x head width (see MixerPositions) */
+        *persistent_angles; /* RoPE cosines and sines, rows x head width (see MixerPositions); NULL without */
     const float *constants; /* the mixer's, see `constants` */
     float penalty;          /* weight of the write-sparsity penalty per gate */
     const Probe *probe;     /* or NULL */
@@ -80,6 +81,7 @@ typedef struct Mixer {
     int64_t (*reach)(const Config *config);   /* tokens that a layer looks back at most; NULL, 0: no end */
     int64_t (*prefix)(const Config *config);  /* persistent tokens before the sequence */
     int64_t (*segment)(const Config *config); /* tokens of a segment (POSITIONS_SEGMENT) */
+    const PositionOptions *(*places)(const Config *config); /* NULL: rotary positions as they are */
     int64_t (*grain)(const Config *config); /* a streamed call begins at multiples of this; NULL: anywhere */
     int64_t (*split)(
         const Config *config); /* where a recorded sequence may be cut, its gradient passing through

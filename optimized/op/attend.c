@@ -46,6 +46,8 @@ static void attention_run(const AttendShape *shape, const AttentionInput *in, fl
 
 Tensor *op_attention(Tape *tape, const AttendShape *shape, const AttentionInput *in, Tensor *cache) {
     const int64_t keys = shape->lead + shape->stride * (shape->past + shape->tokens);
+    CHECK(!shape->slopes || (shape->stride == 1 && !shape->lead), "slopes with %ld keys a token",
+          shape->stride);
     CHECK(shape->window || keys <= shape->capacity, "cache of %ld positions, %ld wanted", shape->capacity,
           keys);
     CHECK(!tape->recording || (shape->past == 0 && keys <= shape->capacity),

@@ -22,15 +22,30 @@ Tensor *op_gather(Tape *tape, Tensor *table, const int32_t *index, int64_t rows)
     return y;
 }
 
-void rope_angles(int64_t width, int64_t position, int64_t rows, float *angles) {
+/* NTK-aware: a larger base, so that the slowest pair turns `factor` times slower and the fastest as before. YaRN: a pair
+ * that turns fewer than once over the trained length is slowed down, one that turns more than 32 times is not. */
+static double rope_frequency(int64_t width, const RopeScaling *scaling, int64_t i) {
+    double base = 9.210340371976182736; /* ln 10000 */
+    if (scaling->kind == ROPE_NTK && width > 2)
+        base += portable_log(scaling->factor) * (double)width / (double)(width - 2);
+    const double frequency = portable_exp(-2.0 * (double)i / (double)width * base);
+    if (scaling->kind != ROPE_YARN) return frequency;
+    const double turns = scaling->trained * frequency / 6.283185307179586477;
+    const double kept = turns < 1.0 ? 0.0 : turns > 32.0 ? 1.0 : (turns - 1.0) / 31.0;
+    const double slowed = frequency / scaling->factor;
+    return slowed + kept * (frequency - slowed);
+}
+
+void rope_angles(int64_t width, const RopeScaling *scaling, int64_t position, int64_t rows, float *angles) {
     const int64_t half = width / 2;
+    const double length = scaling->kind == ROPE_YARN ? 0.1 * portable_log(scaling->factor) + 1.0 : 1.0;
     for (int64_t i = 0; i < half; i++) {
-        const double frequency = portable_exp(-2.0 * (double)i / (double)width * 9.210340371976182736);
+        const double frequency = rope_frequency(width, scaling, i);
         for (int64_t t = 0; t < rows; t++) {
             double sine, cosine;
             portable_sincos((double)(position + t) * frequency, &sine, &cosine);
-            angles[t * width + i] = (float)cosine;
-            angles[t * width + half + i] = (float)sine;
+            angles[t * width + i] = (float)(length * cosine);
+            angles[t * width + half + i] = (float)(length * sine);
         }
     }
 }

@@ -26,8 +26,14 @@ Tensor *op_norm_of(Tape *tape, const NormShape *shape, Tensor *x, Tensor *gain, 
 /* bias and tail may be NULL. */
 Tensor *op_conv(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *weight, Tensor *bias, Tensor *tail);
 Tensor *op_conv_tail(Tape *tape, const ConvShape *shape, Tensor *x, Tensor *tail); /* the next call's tail */
-/* What op_rope reads: pair i of a head of `width` turns by position * 10000^(-2 i / width), rows from `position` on. */
-void rope_angles(int64_t width, int64_t position, int64_t rows, float *angles);
+/* What op_rope reads: pair i of a head of `width` turns by position * 10000^(-2 i / width), rows from `position` on. Scaled:
+ * stretched `factor` times beyond a training on `trained` tokens (reference/position.c); of factor 1 the same bits. */
+typedef enum { ROPE_PLAIN, ROPE_NTK, ROPE_YARN } RopeStretch;
+typedef struct {
+    RopeStretch kind;
+    double factor, trained;
+} RopeScaling;
+void rope_angles(int64_t width, const RopeScaling *scaling, int64_t position, int64_t rows, float *angles);
 Tensor *op_rope(Tape *tape, Tensor *x, int64_t batch, int64_t heads, const float *angles);
 
 /* keep, theta, eta from z (see kernel/gates.h); penalty: weight per gate of the write-sparsity term. */

@@ -67,14 +67,14 @@ static int64_t swa_key_width(const Call *c) { return dim(c, "key_heads") * dim(c
     { "rope_base", NULL, "1", LIMIT, "base of the rotary positions' angles, 10000 elsewhere" }
 static const Dimension swa_layer_dims[] = {TOKENS, WIDTH, SWA_LAYER_SIZES, DIMENSION_END};
 static const Argument swa_layer_in[] = {MIXER_X, SWA_LAYER_PARAMETERS(""), ROPE_BASE, ARGUMENT_END};
-static const Dimension mixer_swa_dims[] = {ROTARY_SIZES, PERSISTENT, WINDOW, DIMENSION_END};
+static const Dimension mixer_swa_dims[] = {ROTARY_SIZES, PERSISTENT, WINDOW, POSITIONS, DIMENSION_END};
 static const Argument mixer_swa_in[] = {MIXER_X, PERSISTENT_TOKENS, ATTENTION_PARAMETERS("", ""),
                                         SQUARE("wo", "Wo", "output map"), ARGUMENT_END};
 static const Equation mixer_swa_equations[] = {
     {"mixer_swa", "eqs 26-27",
      "(26) u = [p_1 .. p_Np] || x   (27) o = window_attention of "
      "u with rotary positions, prefix = persistent,\n"
-     "its last rows times W_O",
+     "its last rows times W_O; positions=none: without rope; positions=alibi: without rope, alibi_attention",
      mixer_swa_dims, mixer_swa_in, mixer_out, mixer_swa_run, NULL},
     {"swa_layer", "Jiang et al. 2023 (Mistral)",
      "window_attention of every head with rotary positions of base rope_base, head h of the "

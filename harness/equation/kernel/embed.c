@@ -1,6 +1,7 @@
 #include "base/dispatch.h"
 #include "base/portable.h"
 #include "equation/adapter.h"
+#include "model/position.h"
 
 static void rope(KernelRun *r) {
     const int64_t T = run_dim(r, "tokens"), H = run_dim(r, "heads"), dh = run_dim(r, "head_width");
@@ -21,5 +22,35 @@ static void rope(KernelRun *r) {
     free(angles);
 }
 
-static const KernelAdapter adapters[] = {{"rope", "embed.rope", rope, 0, 0}, {"", "", 0, 0, 0}};
+/* With the angles that models have. */
+static void rope_scaled(KernelRun *r) {
+    const int64_t T = run_dim(r, "tokens"), H = run_dim(r, "heads"), dh = run_dim(r, "head_width");
+    const PositionOptions places = {.rope_scaling = run_dim(r, "rope_scaling"),
+                                    .trained_length = run_dim(r, "trained_length"),
+                                    .asked_length = run_dim(r, "asked_length")};
+    float *angles = run_zeros(T * dh);
+    position_angles(&places, dh, run_dim(r, "start"), T, angles);
+    kernel->embed->rope(1, T, H, dh, angles, 1.0f, run_in(r, "x"), run_out(r, "y"));
+    if (run_backward(r))
+        kernel->embed->rope(1, T, H, dh, angles, -1.0f, run_cotangent(r, "y"), run_grad(r, "x"));
+    free(angles);
+}
+
+static void log_scale(KernelRun *r) {
+    const int64_t T = run_dim(r, "tokens"), n = run_dim(r, "heads") * run_dim(r, "head_width");
+    const PositionOptions places = {.trained_length = run_dim(r, "trained_length")};
+    float *factor = run_zeros(T), *unused = run_zeros(T);
+    for (int64_t t = 0; t < T; t++) factor[t] = position_log_scale(&places, run_dim(r, "start") + t + 1);
+    kernel->map->groups(T, n, T, 0, run_in(r, "x"), factor, run_out(r, "y"));
+    if (run_backward(r))
+        kernel->map->groups_backward(T, n, T, 0, run_in(r, "x"), factor, run_out(r, "y"),
+                                     run_cotangent(r, "y"), run_grad(r, "x"), unused);
+    free(factor);
+    free(unused);
+}
+
+static const KernelAdapter adapters[] = {{"rope", "embed.rope", rope, 0, 0},
+                                         {"rope_scaled", "embed.rope.scaled", rope_scaled, 0, 0},
+                                         {"log_scale", "map.groups.log", log_scale, 0, 0},
+                                         {"", "", 0, 0, 0}};
 const KernelAdapters kernel_adapters_embed = {adapters};

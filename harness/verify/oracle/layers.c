@@ -72,24 +72,31 @@ Quad gate_value(Quad z, int hard) {
     return stretched < 0 ? 0 : stretched > 1 ? 1 : stretched;
 }
 
-Quad *rotated(const Quad *x, const int64_t *position, int64_t rows, int64_t H, int64_t dh) {
+Quad *rotated_by(const Quad *x, const Quad *frequency, Quad length, const int64_t *position, int64_t rows,
+                 int64_t H, int64_t dh) {
     Quad *y = quads(rows * H * dh);
     for (int64_t g = 0; g < rows * H; g++)
         for (int64_t c = 0; c < dh / 2; c++) {
             const int64_t a = g * dh + c, b = a + dh / 2, row = g / H;
             Quad cosine, sine;
-            const Quad frequency = constant(quad_exp(-quad_log(10000) * constant((Quad)(2 * c) / dh)));
-            quad_turn(constant(position[row] * frequency), &cosine, &sine);
-            cosine = constant(cosine), sine = constant(sine);
+            quad_turn(constant(position[row] * frequency[c]), &cosine, &sine);
+            cosine = constant(length * constant(cosine)), sine = constant(length * constant(sine));
             y[a] = x[a] * cosine - x[b] * sine;
             y[b] = x[a] * sine + x[b] * cosine;
         }
     return y;
 }
 
+Quad *rotated(const Quad *x, const int64_t *position, int64_t rows, int64_t H, int64_t dh) {
+    Quad *frequency = quads(dh / 2);
+    for (int64_t c = 0; c < dh / 2; c++)
+        frequency[c] = constant(quad_exp(-quad_log(10000) * constant((Quad)(2 * c) / dh)));
+    return rotated_by(x, frequency, 1, position, rows, H, dh);
+}
+
 /* Eq 2 as printed, with the scale of a head: no maximum is subtracted, quad's exponents reach far enough. */
-Quad *attended(const Quad *q, const Quad *k, const Quad *v, const unsigned char *sees, int64_t queries,
-               int64_t keys, int64_t dh) {
+Quad *attended_with(const Quad *q, const Quad *k, const Quad *v, const unsigned char *sees, const Quad *bias,
+                    int64_t queries, int64_t keys, int64_t dh) {
     Quad *y = quads(queries * dh);
     for (int64_t i = 0; i < queries; i++) {
         Quad total = 0;
@@ -97,13 +104,18 @@ Quad *attended(const Quad *q, const Quad *k, const Quad *v, const unsigned char 
             if (!sees[i * keys + j]) continue;
             Quad dot = 0;
             for (int64_t c = 0; c < dh; c++) dot += q[i * dh + c] * k[j * dh + c];
-            const Quad weight = quad_exp(dot / quad_sqrt(dh));
+            const Quad weight = quad_exp(dot / quad_sqrt(dh) + (bias ? bias[i * keys + j] : 0));
             total += weight;
             for (int64_t c = 0; c < dh; c++) y[i * dh + c] += weight * v[j * dh + c];
         }
         for (int64_t c = 0; c < dh && total > 0; c++) y[i * dh + c] /= total;
     }
     return y;
+}
+
+Quad *attended(const Quad *q, const Quad *k, const Quad *v, const unsigned char *sees, int64_t queries,
+               int64_t keys, int64_t dh) {
+    return attended_with(q, k, v, sees, 0, queries, keys, dh);
 }
 
 unsigned char *window_mask(int64_t queries, int64_t keys, int64_t first, int64_t window, int64_t prefix) {

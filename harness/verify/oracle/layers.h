@@ -24,9 +24,15 @@ Quad gate_value(Quad z, int hard);
 
 /* Rotates columns (c, c + dh / 2) of every head of every row by position / 10000^(2 c / dh). */
 Quad *rotated(const Quad *x, const int64_t *position, int64_t rows, int64_t H, int64_t dh);
+/* The same by frequencies of one's own, [dh / 2], the result times `length`. */
+Quad *rotated_by(const Quad *x, const Quad *frequency, Quad length, const int64_t *position, int64_t rows,
+                 int64_t H, int64_t dh);
 /* Eq 2 over index sets: query i attends to the keys j with sees[i * keys + j]; none: zeros. */
 Quad *attended(const Quad *q, const Quad *k, const Quad *v, const unsigned char *sees, int64_t queries,
                int64_t keys, int64_t dh);
+/* The same with bias [queries][keys] added to the scores. */
+Quad *attended_with(const Quad *q, const Quad *k, const Quad *v, const unsigned char *sees, const Quad *bias,
+                    int64_t queries, int64_t keys, int64_t dh);
 /* Query i stands at position first + i; it sees j <= position with j < prefix or j > position - window
  * (window 0: all j <= position). */
 unsigned char *window_mask(int64_t queries, int64_t keys, int64_t first, int64_t window, int64_t prefix);

@@ -11,6 +11,14 @@ INLINE Vec attend_visible(Vec score, int64_t lane, int64_t low, int64_t high) {
     return vec_less(at, vec_set1((float)(low - lane)), hidden, score);
 }
 
+/* ALiBi: slope (j - i) for every score of the row, the first of which is that of j - i = first. */
+INLINE void attend_bias_row(float *p, int64_t tile, float slope, int64_t first) {
+    for (int64_t j = 0; j < tile; j += VEC_LANES) {
+        const Vec distance = vec_add(vec_set1((float)(first + j)), vec_index());
+        vec_store(p + j, vec_fma(vec_set1(slope), distance, vec_load(p + j)));
+    }
+}
+
 /* One row of scores becomes exp(s - m); the running maximum, sum and output row are rescaled when the maximum
  * grows. */
 INLINE void attend_softmax_row(float *p, int64_t tile, int64_t low, int64_t high, float *top, float *sum,

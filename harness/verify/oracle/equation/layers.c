@@ -1,6 +1,7 @@
 /* Eqs 1-2, 19-20, 27, section 4.4 and the gates behind the reference's tensors. */
 #include "oracle/oracle.h"
 #include "oracle/layers.h"
+#include "oracle/places.h"
 
 /* Eq 1. */
 static void qkv(const OracleCall *call) {
@@ -89,6 +90,39 @@ static void rope(const OracleCall *call) {
     quads_to(out(call, "y"), rotated(quads_from(in(call, "x"), T * H * dh), position, T, H, dh), T * H * dh);
 }
 
+static void rope_scaled(const OracleCall *call) {
+    const int64_t T = size(call, "tokens"), H = size(call, "heads"), dh = size(call, "head_width");
+    const Places places = places_of(call);
+    int64_t *position = scratch(T * (int64_t)sizeof *position);
+    for (int64_t t = 0; t < T; t++) position[t] = size(call, "start") + t;
+    quads_to(out(call, "y"), placed(&places, quads_from(in(call, "x"), T * H * dh), position, T, H, dh),
+             T * H * dh);
+}
+
+static void alibi_attention(const OracleCall *call) {
+    const int64_t T = size(call, "tokens"), S = size(call, "keys"), H = size(call, "heads"),
+                  dh = size(call, "head_width"), prefix = size(call, "prefix");
+    const Places places = {.positions = 2};
+    const Quad *q = quads_from(in(call, "q"), T * H * dh), *k = quads_from(in(call, "k"), S * H * dh);
+    const Quad *v = quads_from(in(call, "v"), S * H * dh);
+    const unsigned char *sees = window_mask(T, S, S - T, size(call, "window"), prefix);
+    Quad *y = quads(T * H * dh);
+    for (int64_t h = 0; h < H; h++)
+        head_to(y,
+                attended_with(head_of(q, T, H, dh, h), head_of(k, S, H, dh, h), head_of(v, S, H, dh, h), sees,
+                              placed_bias(&places, H, h, T, S, S - T, prefix), T, S, dh),
+                T, H, dh, h);
+    quads_to(out(call, "y"), y, T * H * dh);
+}
+
+static void log_scale(const OracleCall *call) {
+    const int64_t T = size(call, "tokens"), n = size(call, "heads") * size(call, "head_width");
+    const Places places = places_of(call);
+    Quad *y = quads_from(in(call, "x"), T * n);
+    for (int64_t i = 0; i < T * n; i++) y[i] *= place_sharpness(&places, size(call, "start") + i / n + 1);
+    quads_to(out(call, "y"), y, T * n);
+}
+
 /* E10: z has the columns z_alpha z_theta z_eta of H heads each. Hard gates leave eta a sigmoid. */
 static void gates(const OracleCall *call) {
     const int64_t T = size(call, "tokens"), H = size(call, "heads");
@@ -111,6 +145,9 @@ static const OracleEquation equations[] = {{"qkv", qkv},
                                            {"norm_gate", norm_gate},
                                            {"conv_silu_l2", conv_silu_l2},
                                            {"rope", rope},
+                                           {"rope_scaled", rope_scaled},
+                                           {"alibi_attention", alibi_attention},
+                                           {"log_scale", log_scale},
                                            {"gates", gates},
                                            {0, 0}};
 const OracleEquations oracle_equations_layers = {equations};

@@ -2,6 +2,7 @@
 #include "oracle/oracle.h"
 #include "oracle/layers.h"
 #include "oracle/memory.h"
+#include "oracle/places.h"
 
 #include <stdio.h>
 
@@ -9,12 +10,14 @@
 typedef struct Mixer {
     int64_t T, D, H, w, b, dh, persistent, segment, window;
     int hard, per_chunk, no_decay, no_momentum, literal;
+    Places places;
     Network network;
 } Mixer;
 
 static Mixer mixer_of(const OracleCall *c) {
     Mixer m = {.T = size(c, "tokens"), .D = size(c, "width"), .H = size(c, "heads")};
     m.dh = m.D / m.H;
+    m.places = places_of(c);
     m.w = size_or(c, "taps", 0), m.b = size_or(c, "chunk", 1);
     m.hard = size_or(c, "gate", 0) == 1, m.per_chunk = size_or(c, "gates_per_chunk", 0) != 0;
     m.no_decay = !size_or(c, "forget", 1), m.no_momentum = !size_or(c, "momentum", 1);
@@ -149,17 +152,20 @@ static Quad *memory_branch(const Mixer *m, const Branch *p, const Quad *u, int64
     return recalled(m, remembered(m, p, u, rows), q, counting(1, rows), rows);
 }
 
-/* Eqs 1-2 with rotary positions, per head, under a mask over all rows. */
+/* Eqs 1-2 with positions, per head, under a mask over all rows, `prefix` of which are nowhere. */
 static Quad *attention_branch(const Mixer *m, Attention a, const Quad *u, int64_t rows,
-                              const int64_t *position, const unsigned char *sees) {
-    const Quad *q = rotated(quads_product(u, a.Wq, rows, m->D, m->D), position, rows, m->H, m->dh);
-    const Quad *k = rotated(quads_product(u, a.Wk, rows, m->D, m->D), position, rows, m->H, m->dh);
+                              const int64_t *position, const unsigned char *sees, int64_t prefix) {
+    const Places *p = &m->places;
+    Quad *q = placed(p, quads_product(u, a.Wq, rows, m->D, m->D), position, rows, m->H, m->dh);
+    const Quad *k = placed(p, quads_product(u, a.Wk, rows, m->D, m->D), position, rows, m->H, m->dh);
     const Quad *v = quads_product(u, a.Wv, rows, m->D, m->D);
     Quad *y = quads(rows * m->D);
+    for (int64_t i = 0; i < rows * m->D && p->logs; i++) q[i] *= place_sharpness(p, i / m->D + 1);
     for (int64_t head = 0; head < m->H; head++)
         head_to(y,
-                attended(head_of(q, rows, m->H, m->dh, head), head_of(k, rows, m->H, m->dh, head),
-                         head_of(v, rows, m->H, m->dh, head), sees, rows, rows, m->dh),
+                attended_with(head_of(q, rows, m->H, m->dh, head), head_of(k, rows, m->H, m->dh, head),
+                              head_of(v, rows, m->H, m->dh, head), sees,
+                              placed_bias(p, m->H, head, rows, rows, 0, prefix), rows, rows, m->dh),
                 rows, m->H, m->dh, head);
     return y;
 }
@@ -167,7 +173,8 @@ static Quad *attention_branch(const Mixer *m, Attention a, const Quad *u, int64_
 /* Eq 27, and with prefix 0 eq 31. */
 static Quad *window_branch(const Mixer *m, Attention a, const Quad *u, int64_t rows, int64_t window,
                            int64_t prefix) {
-    return attention_branch(m, a, u, rows, counting(0, rows), window_mask(rows, rows, 0, window, prefix));
+    return attention_branch(m, a, u, rows, counting(0, rows), window_mask(rows, rows, 0, window, prefix),
+                            prefix);
 }
 
 /* The last T rows of y times Wo. */
@@ -277,7 +284,7 @@ static Quad *segment_output(const Mixer *m, const Context *c, const Quad *y, int
     const Quad *S = quads_rows(c->x, start, count, D);
     const Quad *both = quads_join(rms_normed(h, c->gain_h, count, m->H, m->dh), count, S, count, D);
     const Quad *all = quads_join(c->P_tok, Np, both, 2 * count, D);
-    const Quad *out = attention_branch(m, c->attention, all, rows, position, segment_mask(m, count));
+    const Quad *out = attention_branch(m, c->attention, all, rows, position, segment_mask(m, count), 0);
     return quads_rows(out, Np + count, count, D);
 }
 
