@@ -357,8 +357,6 @@ enum { V = 5, F = 3, LAYERS = 3 };
 static const struct {
     const char *name, *dims;
 } kinds[] = {{"attention", ""},
-             {"attention", "positions=alibi trained_length=3 log_scale=1"},
-             {"attention", "rope_scaling=yarn trained_length=3 asked_length=7"},
              {"lmm", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2"},
              {"swa", "persistent=2 window=3"},
              {"mac", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 segment=4"},
@@ -367,7 +365,9 @@ static const struct {
              {"mal_h3", "taps=2 chunk=2 memory_layers=2 expansion=1 gates_per_chunk=1 persistent=2 window=3"},
              {"mamba", "state=3 taps=2"},
              {"longhorn", "state=3 taps=2"},
-             {"samba", "state=3 taps=2 window=3"}};
+             {"samba", "state=3 taps=2 window=3"},
+             {"attention", "positions=alibi trained_length=3 log_scale=1"},
+             {"attention", "rope_scaling=yarn trained_length=3 asked_length=7"}};
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 static Case model_case(int64_t kind, uint64_t seed) {
