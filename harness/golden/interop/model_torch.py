@@ -7,6 +7,7 @@ that titans gives. Written from docs/equations.md to be read; nothing here is fa
 The functions at the end are for check_torch.py: they hold the mixers against the golden vectors."""
 
 import json
+import math
 import struct
 
 import torch
@@ -38,19 +39,38 @@ def conv_silu(x, taps):
     return silu(sum(past[j : j + len(x)] * tap for j, tap in enumerate(taps)))
 
 
-def rope(x, start=0):
-    """Rotary positions from `start` on: channels i and i + dh/2 turn together. x [T][H][dh]."""
-    half = x.shape[-1] // 2
-    speed = 10000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
+def rope(x, start=0, scaling="none", trained=0, asked=0):
+    """Rotary positions from `start` on: channels i and i + dh/2 turn together; stretched as rope_scaling says,
+    asked / trained times. x [T][H][dh]."""
+    half, stretch, length = x.shape[-1] // 2, max(asked / trained, 1.0) if trained else 1.0, 1.0
+    base = 10000.0 * (stretch ** (half / (half - 1)) if scaling == "ntk" and half > 1 else 1.0)
+    speed = base ** (-torch.arange(half, dtype=torch.float64) / half)
+    if scaling == "yarn":
+        kept = ((trained * speed / (2 * math.pi) - 1) / 31).clamp(0, 1)
+        speed, length = speed * kept + speed / stretch * (1 - kept), 0.1 * math.log(stretch) + 1
     angle = (start + torch.arange(len(x), dtype=torch.float64))[:, None] * speed
-    c, s = (f(angle)[:, None, :].to(x) for f in (torch.cos, torch.sin))
+    c, s = (length * f(angle)[:, None, :].to(x) for f in (torch.cos, torch.sin))
     a, b = x[..., :half], x[..., half:]
     return torch.cat([a * c - b * s, b * c + a * s], -1)
 
 
-def attend(q, k, v, visible):
-    """Eq 2 for every head: q, k, v [rows][H][dh], visible [queries][keys]."""
-    scores = torch.einsum("ihd,jhd->hij", q, k) / q.shape[-1] ** 0.5
+def alibi_slopes(heads):
+    """Of a power of two the geometric sequence from 2^(-8/heads); else that of the power before, and every other
+    slope of the power after."""
+    power = 2 ** int(math.log2(heads))
+    slopes = [2.0 ** (-8 * (h + 1) / power) for h in range(power)]
+    return slopes + [2.0 ** (-8 * (2 * h + 1) / (2 * power)) for h in range(heads - power)]
+
+
+def log_scale(x, trained):
+    """Queries n = 1, 2, .. beyond the trained length times ln n / ln trained. x [T][H][dh]."""
+    n = torch.arange(1, len(x) + 1, dtype=torch.float64)
+    return x * (n.log() / math.log(trained)).clamp(min=1)[:, None, None].to(x)
+
+
+def attend(q, k, v, visible, bias=0.0):
+    """Eq 2 for every head: q, k, v [rows][H][dh], visible [queries][keys], bias [H][queries][keys] or 0."""
+    scores = torch.einsum("ihd,jhd->hij", q, k) / q.shape[-1] ** 0.5 + bias
     weights = torch.softmax(scores.masked_fill(~visible, float("-inf")), -1)
     return torch.einsum("hij,jhd->ihd", weights, v).flatten(-2)
 
@@ -60,7 +80,15 @@ def attention(c, p, x, window, prefix):
     q, k, v = ((x @ p[name]).unflatten(-1, (c["heads"], -1)) for name in ("wq", "wk", "wv"))
     i, j = torch.arange(len(x))[:, None], torch.arange(len(x))[None, :]
     near = (j > i - window) | (j < prefix) if window else torch.ones_like(j > i)
-    return attend(rope(q), rope(k), v, (j <= i) & near)
+    positions, trained = c.get("positions", "rope"), c.get("trained_length", 0)
+    if positions == "rope":
+        stretch = c.get("rope_scaling", "none"), trained, c.get("asked_length", 0)
+        q, k = rope(q, 0, *stretch), rope(k, 0, *stretch)
+    if int(c.get("log_scale", 0)):
+        q = log_scale(q, trained)
+    slopes = torch.tensor(alibi_slopes(c["heads"]) if positions == "alibi" else [0.0])
+    bias = slopes.to(x)[:, None, None] * torch.where(j < prefix, 0, j - i).to(x)
+    return attend(q, k, v, (j <= i) & near, bias)
 
 
 # ---- the neural memory, eqs 8-18 ----

@@ -23,7 +23,8 @@ ALLOWED = 1e-12  # of the largest logit, double against double
 
 MEMORY = ("taps chunk memory_layers expansion activation memory_residual memory_norm gates_per_layer channelwise "
           "gate gates_per_chunk forget momentum").split()
-OPTIONS = {"attention": [], "swa": ["persistent", "window"], "lmm": MEMORY + ["persistent"],
+POSITIONS = "positions rope_scaling trained_length asked_length log_scale".split()
+OPTIONS = {"attention": POSITIONS, "swa": ["persistent", "window", "positions"], "lmm": MEMORY + ["persistent"],
            "mac": MEMORY + ["persistent", "segment", "mask"], "mag": MEMORY + ["persistent", "window"],
            "mal": MEMORY + ["persistent", "window"]}
 
@@ -41,16 +42,17 @@ def write(path, tensors, dims):
             file.write(x.double().contiguous().numpy().tobytes())
 
 
-def reference_logits(path, tokens):
-    """What the reference of titans gives, in double."""
+def reference_logits(path, tokens, asked={}):
+    """What the reference of titans gives, in double; asked: keys that change no weight."""
     c, tensors = model_torch.read(path)
+    c = c | asked
     keys = ["vocab", "width", "heads", "layers", "ffn", "mixer"] + OPTIONS[c["mixer"]]
-    dims = ",".join([f"tokens={len(tokens)}"] + [f"{key}={c[key]}" for key in keys])
+    dims = ",".join([f"tokens={len(tokens)}"] + [f"{key}={c[key]}" for key in keys if key in c])
     params = torch.cat([x.reshape(-1) for x in tensors.values()])
     with tempfile.TemporaryDirectory() as folder:
         given, got = os.path.join(folder, "in"), os.path.join(folder, "out")
         write(given, {"tokens": tokens, "targets": tokens, "params": params,
-                      "theta_max": torch.tensor([c["theta_max"]])}, dims)
+                      "theta_max": torch.tensor([c.get("theta_max", 0.1)])}, dims)
         command = [TITANS, "equation", "language_model", "--in", given, "--out", got]
         done = subprocess.run(command, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
@@ -73,6 +75,18 @@ class Committed(unittest.TestCase):
             apart = distance(model(tokens).detach(), reference_logits(path, tokens))
             print(f"{os.path.basename(path):36} {apart:.1e} of the largest logit apart")
             self.assertLess(apart, ALLOWED, path)
+
+    def test_attention_is_asked_with_any_positions(self):
+        path = next(p for p in MODELS if model_torch.read(p)[0]["mixer"] == "attention")
+        model, tokens = model_torch.load(path, torch.float64), text_for(path)
+        config, lengths = model.config, {"trained_length": 20, "asked_length": TOKENS}
+        for asked in ({"positions": "none"}, {"positions": "alibi"}, lengths | {"rope_scaling": "ntk"},
+                      lengths | {"rope_scaling": "yarn", "log_scale": 1}):
+            with self.subTest(asked=asked):
+                model.config = config | asked
+                got = model(tokens).detach()
+                self.assertLess(distance(got, reference_logits(path, tokens, asked)), ALLOWED)
+                self.assertGreater(distance(got, reference_logits(path, tokens)), ALLOWED)
 
     def test_a_wrong_model_does_not(self):
         path = next(p for p in MODELS if "lmm" in os.path.basename(p))
