@@ -16,7 +16,7 @@ static Quad stretch(const Places *p) {
     return p->scaling && p->asked > p->trained ? constant((Quad)p->asked / p->trained) : 1;
 }
 
-/* YaRN, eqs 17 and 23: r is how often the pair turns over the trained length; alpha = 1, beta = 32. */
+/* YaRN, "NTK-by-parts": r is how often the pair turns over the trained length; alpha = 1, beta = 32. */
 static Quad by_parts(Quad frequency, Quad s, int64_t trained) {
     const Quad r = constant(constant(trained * frequency) / constant(2 * quad_pi()));
     Quad gamma = constant(constant(r - 1) / 31);
