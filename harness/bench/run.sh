@@ -81,6 +81,20 @@ needles() {
 }
 say "passkey by length and depth"
 needles passkey --lengths 256,512,1K,2K,4K,8K,16K,128K --samples 40 -o $out/needle.tsv
+# Transformers by their positions, and by what they are asked with, which changes no weight.
+places=""
+for model in rope nope alibi equal long; do
+    keys="-"
+    case $model in rope) keys="- rope_scaling=ntk rope_scaling=yarn log_scale=1" ;; nope | alibi) keys="- log_scale=1" ;; esac
+    for key in $keys; do
+        for file in $models/attention-$model-passkey-s?.safetensors; do
+            [ -f "$file" ] || continue
+            if [ "$key" = - ]; then places="$places $file"; else places="$places $file --set $key --limit 4K"; fi
+        done
+    done
+done
+say "passkey by positions of the transformer"
+$titans bench needle --force $places --lengths 256,512,1K,2K,4K,8K --samples 40 --batch 8 -o $out/needle-positions.tsv
 # Prose and words that everybody has, and that none of the models was trained on.
 everybody="--haystack bible --words wordnet --side test"
 say "S-NIAH on bytes"
@@ -149,4 +163,4 @@ $titans bench kernels --force --only gemm,attend,memory,rows,step,stream -o $out
 $titans bench kernels --force --only delta,scan,relatives -o $out/kernels-relatives.tsv
 $titans bench kernels --force --only softmax -o $out/softmax.tsv
 harness/bench/relatives.sh $titans >$out/relatives.tsv
-finish needle needle-niah needle-niah-long niah1-transfer niah-more $([ "$mode" = full ] && echo niah-500) scaling throughput-train throughput-depth kernels
+finish needle needle-positions needle-niah needle-niah-long niah1-transfer niah-more $([ "$mode" = full ] && echo niah-500) scaling throughput-train throughput-depth kernels

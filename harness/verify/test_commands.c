@@ -81,7 +81,8 @@ Test(commands, refuse_bad_command_lines, .init = enter_folder, .fini = leave_fol
     expect("bench", 2, "Usage");
     expect("bench fly", 2, "unknown measurement");
     expect("bench needle --limit 3", 2, "--limit comes after");
-    ledger_record("commands", "bad command lines", 15, 0);
+    expect("bench needle --set rope_scaling=ntk", 2, "--set comes after");
+    ledger_record("commands", "bad command lines", 16, 0);
 }
 
 Test(commands, refuse_what_the_outside_world_gets_wrong, .init = enter_folder, .fini = leave_folder) {
@@ -133,6 +134,7 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     expect("eval a.safetensors --task passkey --length 200 --samples 3 --seed 1 --depth 0.5 -q", 0,
            "correct=0 total=3 accuracy=0.0000");
     expect("eval a.safetensors --task niah1 --length 2000", 1, "token classes");
+    expect("eval a.safetensors --length 200 --set rope_scaling=ntk", 1, "no key that a trained model");
     expect("eval a.safetensors --task passkey --length 10", 1, "at least 64");
     expect("bench needle a.safetensors --lengths 100,200 --samples 2 -o n.tsv", 0, "length");
     expect("bench needle a.safetensors --lengths 10 --samples 2 -o n3.tsv", 1, "at least 64");
