@@ -9,7 +9,7 @@ hue(m) = m eq "nope" ? nope_color : m eq "alibi" ? alibi_color : attention_color
 asked(m, k) = sprintf("< awk -F'\\t' '$12 ~ /attention-%s-passkey/ && $13 == \"%s\"' %s/needle-positions.tsv | awk -F'\\t' -v mixer=attention -v task=passkey -f harness/plot/style/pool.awk", m, k, results)
 models = "rope rope rope rope nope nope alibi alibi equal long"
 asks = "- rope_scaling=ntk rope_scaling=yarn log_scale=1 - log_scale=1 - log_scale=1 - -"
-labels = "'RoPE' 'asked with NTK' 'asked with YaRN' 'with log-length scale' 'NoPE' 'with log-length scale' 'ALiBi' 'with log-length scale' 'RoPE, as many tokens as (b)' 'RoPE, trained to 1K'"
+labels = "'RoPE' 'asked with NTK' 'asked with YaRN' 'with log-length scale' 'NoPE' 'with log-length scale' 'ALiBi' 'with log-length scale' 'RoPE, fewer tokens' 'RoPE, trained to 1K'"
 dashes = "1 2 4 3 1 3 1 3 5 1"; signs = "15 14 8 12 7 6 9 8 4 3"
 dash(i) = int(word(dashes, i))
 set xtics ("256" 256, "512" 512, "1K" 1024, "2K" 2048, "4K" 4096, "8K" 8192, "16K" 16384) font ",11"
