@@ -16,7 +16,7 @@ FNR == 1 { file++; split("", at) }
 needles && $at["depth"] != "all" { next }
 {
     rate = "tokens_per_s" in at ? $at["tokens_per_s"] : needles ? $at["correct"] : $at["gflops"]
-    key = needles ? $at["mixer"] FS $at["task"] FS $at["length"] FS $at["train_seed"] FS $at["samples"] \
+    key = needles ? base($at["checkpoint"]) FS ("set" in at ? $at["set"] : "") FS $at["task"] FS $at["length"] FS $at["samples"] \
                   : "kernel" in at ? $1 FS $3 FS $4 FS $7 : $1 FS $2 FS $3 FS $4
     if (file == 1) { published[key] = rate; next }
     if (!(key in published) || rate + 0 != rate) next
@@ -29,6 +29,7 @@ needles && $at["depth"] != "all" { next }
     } else if (published[key] > 0 && rate > 0)
         ratio[++n] = rate / published[key]
 }
+function base(path, parts) { return parts[split(path, parts, "/")] }
 function median(i, j, x) {
     for (i = 2; i <= n; i++) {
         x = ratio[i]
