@@ -1,19 +1,9 @@
 #include "kernel/scan/backward.c"
 #include "base/parallel.h"
 
-/* A token of 16 channels: h in place; what c reads. */
-INLINE Vec scan_token(const ScanKind kind, int64_t states, const float *b, const float *c, const float *a,
-                      Vec s, Vec u, float *h) {
-    const Vec written = vec_mul(s, u);
-    Vec read = vec_zero(), kept;
-    for (int64_t n = 0; n < states; n++) {
-        float *at = h + n * VEC_LANES;
-        const Vec next = scan_next(kind, vec_load(at), a + n * VEC_LANES, b[n], s, u, written, &kept);
-        vec_store(at, next);
-        read = vec_fma(vec_set1(c[n]), next, read);
-    }
-    return read;
-}
+/* Vectors that go through the states side by side: those of two registers spill sooner. Tokens ahead whose rows, which lie too
+ * far apart for the CPU to see them coming, are asked for. */
+enum { SCAN_SIDE = SCAN_ROWS >= 8 ? 4 : 2, SCAN_SOON = 2 };
 
 /* Sequence `batch`, up to SCAN_TILE vectors of channels from `first` on; a and h hold them one after the other. */
 typedef struct {
@@ -41,20 +31,54 @@ static void scan_tile_give(const ScanTile *x, float *state) {
                   state + x->first + v * VEC_LANES, s->channels);
 }
 
+/* N vectors of a row from vector v on: h in place, y. They go side by side, for each waits for its own sums. soon: how far
+ * behind them the row lies that is wanted soon. */
+INLINE void scan_token(const ScanKind kind, const int N, const ScanTile *x, int64_t row, int64_t v,
+                       float keys, int64_t soon, float *y) {
+    const ScanShape *s = x->shape;
+    const int64_t own = s->states * VEC_LANES, at = row * s->channels + x->first + v * VEC_LANES;
+    const float *b = x->in->b + row * s->stride, *c = x->in->c + row * s->stride, *a = x->a + v * own;
+    float *h = x->h + v * own;
+    Vec u[SCAN_SIDE], step[SCAN_SIDE], written[SCAN_SIDE], read[SCAN_SIDE], kept;
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) {
+        const int64_t lanes = scan_lanes(s, x->first, v + i), later = at + soon + i * VEC_LANES;
+        __builtin_prefetch(x->in->u + later);
+        __builtin_prefetch(x->in->step + later);
+        __builtin_prefetch(y + later, 1);
+        u[i] = vec_load_n(x->in->u + at + i * VEC_LANES, lanes);
+        step[i] = vec_load_n(x->in->step + at + i * VEC_LANES, lanes);
+        if (kind == SCAN_LONGHORN) step[i] = scan_width(keys, scan_rise(step[i]));
+        written[i] = vec_mul(step[i], u[i]);
+        read[i] = vec_zero();
+    }
+    for (int64_t n = 0; n < s->states; n++) {
+        const Vec asks = vec_set1(c[n]);
+#pragma GCC unroll 4
+        for (int i = 0; i < N; i++) {
+            const int64_t to = i * own + n * VEC_LANES;
+            const Vec next =
+                scan_next(kind, vec_load(h + to), a + to, b[n], step[i], u[i], written[i], &kept);
+            vec_store(h + to, next);
+            read[i] = vec_fma(asks, next, read[i]);
+        }
+    }
+#pragma GCC unroll 4
+    for (int i = 0; i < N; i++) {
+        const int64_t lanes = scan_lanes(s, x->first, v + i);
+        const Vec skip = vec_load_n(x->in->skip + x->first + (v + i) * VEC_LANES, lanes);
+        vec_store_n(y + at + i * VEC_LANES, vec_fma(skip, u[i], read[i]), lanes);
+    }
+}
+
 INLINE void scan_tile_token(const ScanKind kind, const ScanTile *x, int64_t t, float *y) {
     const ScanShape *s = x->shape;
-    const int64_t row = x->batch * s->tokens + t, at = row * s->channels + x->first;
-    const float *b = x->in->b + row * s->stride, *c = x->in->c + row * s->stride;
-    const float keys = kind == SCAN_LONGHORN ? scan_keys(s->states, b) : 0.0f;
-    for (int64_t v = 0; v < x->vectors; v++) {
-        const int64_t lanes = scan_lanes(s, x->first, v), from = at + v * VEC_LANES,
-                      own = v * s->states * VEC_LANES;
-        const Vec u = vec_load_n(x->in->u + from, lanes), step = vec_load_n(x->in->step + from, lanes);
-        const Vec width = kind == SCAN_LONGHORN ? scan_width(keys, scan_rise(step)) : step;
-        const Vec read = scan_token(kind, s->states, b, c, x->a + own, width, u, x->h + own);
-        const Vec skip = vec_load_n(x->in->skip + x->first + v * VEC_LANES, lanes);
-        vec_store_n(y + from, vec_fma(skip, u, read), lanes);
-    }
+    const int64_t row = x->batch * s->tokens + t;
+    const float keys = kind == SCAN_LONGHORN ? scan_keys(s->states, x->in->b + row * s->stride) : 0.0f;
+    const int64_t soon = t + SCAN_SOON < s->tokens ? SCAN_SOON * s->channels : 0;
+    int64_t v = 0;
+    for (; v + SCAN_SIDE <= x->vectors; v += SCAN_SIDE) scan_token(kind, SCAN_SIDE, x, row, v, keys, soon, y);
+    for (; v < x->vectors; v++) scan_token(kind, 1, x, row, v, keys, soon, y);
 }
 
 INLINE void scan_tile_run(const ScanKind kind, const ScanTile *x, float *state, float *y, float *snapshots) {

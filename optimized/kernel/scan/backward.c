@@ -3,30 +3,33 @@
 #include "kernel/scan/step.c"
 
 /* Scratch of one thread: for every vector of the group a, the gradients of the state and of a; of one vector the states
- * before and after every token of a chunk, and what scan_next keeps; sums over vectors of the gradients of b, c and (Longhorn) the
- * squares' sum, one vector of lanes each. */
+ * before and after every token of a chunk, and (Mamba) the decays; sums over vectors of the gradients of b, c and (Longhorn)
+ * the squares' sum, one vector of lanes each; b and c of the chunk. What numbers of the state have for every token of a chunk
+ * lies token by token: a loop over the numbers then needs one pointer. */
 typedef struct {
-    float *a, *dh, *da, *h, *kept, *db, *dc, *dsum;
+    float *a, *dh, *da, *h, *kept, *db, *dc, *dsum, *b, *c;
     float *u, *s, *rise, *dy, *du,
         *dstep; /* of a chunk, vector by vector: rows that lie a page apart share cache sets */
 } ScanScratch;
 
-/* States in whole vectors: sums of lanes go 16 at a time. */
-static int64_t scan_padded(const ScanShape *s) { return padded(s->states) * VEC_LANES; }
+/* Floats of one number of the state at the tokens of a chunk; of states before and after them. */
+enum { SCAN_NUMBER = SCAN_CHUNK * VEC_LANES, SCAN_STATE = SCAN_NUMBER + VEC_LANES };
 
 static int64_t scan_scratch(const ScanShape *s, float *base, ScanScratch *x) {
-    const int64_t state = s->states * VEC_LANES;
+    const int64_t state = s->states * VEC_LANES, numbers = padded(s->states);
     int64_t used = 0;
     x->a = rows_part(base, &used, SCAN_GROUP * state);
     x->dh = rows_part(base, &used, SCAN_GROUP * state);
     x->da = rows_part(base, &used, SCAN_GROUP * state);
-    x->h = rows_part(base, &used, (SCAN_CHUNK + 1) * state);
-    x->kept = rows_part(base, &used, SCAN_CHUNK * state);
-    x->db = rows_part(base, &used, SCAN_CHUNK * scan_padded(s));
-    x->dc = rows_part(base, &used, SCAN_CHUNK * scan_padded(s));
-    x->dsum = rows_part(base, &used, SCAN_CHUNK * VEC_LANES);
+    x->h = rows_part(base, &used, numbers * SCAN_STATE);
+    x->kept = rows_part(base, &used, numbers * SCAN_NUMBER);
+    x->db = rows_part(base, &used, numbers * SCAN_NUMBER);
+    x->dc = rows_part(base, &used, numbers * SCAN_NUMBER);
+    x->dsum = rows_part(base, &used, SCAN_NUMBER);
+    x->b = rows_part(base, &used, numbers * SCAN_CHUNK);
+    x->c = rows_part(base, &used, numbers * SCAN_CHUNK);
     float **const rows[] = {&x->u, &x->s, &x->rise, &x->dy, &x->du, &x->dstep};
-    for (int i = 0; i < 6; i++) *rows[i] = rows_part(base, &used, SCAN_GROUP * SCAN_CHUNK * VEC_LANES);
+    for (int i = 0; i < 6; i++) *rows[i] = rows_part(base, &used, SCAN_GROUP * SCAN_NUMBER);
     return used;
 }
 
@@ -60,6 +63,18 @@ INLINE void add_lanes(float *to, Vec x, int64_t lanes) {
 /* Where token i of the chunk lies in the scratch of vector v. */
 INLINE int64_t scan_place(int64_t v, int64_t i) { return (v * SCAN_CHUNK + i) * VEC_LANES; }
 
+/* A chunk's b and c into the scratch, for every number of the state all tokens. */
+static void scan_keys_take(const ScanGroup *g, int64_t from, int64_t count) {
+    const ScanShape *s = g->shape;
+    for (int64_t i = 0; i < count; i++) {
+        const int64_t row = (g->batch * s->tokens + from + i) * s->stride;
+        for (int64_t n = 0; n < s->states; n++) {
+            g->x.b[n * SCAN_CHUNK + i] = g->in->b[row + n];
+            g->x.c[n * SCAN_CHUNK + i] = g->in->c[row + n];
+        }
+    }
+}
+
 /* A chunk's rows of u, s and dy into the scratch. */
 INLINE void scan_rows_take(const ScanKind kind, const ScanGroup *g, int64_t vectors, int64_t from,
                            int64_t count) {
@@ -92,34 +107,38 @@ static void scan_rows_give(const ScanGroup *g, int64_t vectors, int64_t from, in
         }
 }
 
-/* A token of a vector: its rows of b and c, and what is made of u and step. */
+/* A token of a vector: what is made of u and step. */
 typedef struct {
-    const float *b, *c;
     Vec u, s, written, dy;
 } ScanAt;
 
-INLINE ScanAt scan_at(const ScanGroup *g, int64_t v, int64_t from, int64_t i) {
-    const int64_t row = (g->batch * g->shape->tokens + from + i) * g->shape->stride, at = scan_place(v, i);
-    const Vec u = vec_load(g->x.u + at), s = vec_load(g->x.s + at);
-    return (ScanAt){g->in->b + row, g->in->c + row, u, s, vec_mul(s, u), vec_load(g->x.dy + at)};
+INLINE ScanAt scan_at(const ScanScratch *x, int64_t v, int64_t i) {
+    const int64_t at = scan_place(v, i);
+    const Vec u = vec_load(x->u + at), s = vec_load(x->s + at);
+    return (ScanAt){u, s, vec_mul(s, u), vec_load(x->dy + at)};
 }
 
-/* The states of `count` tokens from `from` on, of vector v: row i of h is before token from + i. */
+/* The states of `count` tokens from `from` on, of vector v. */
 INLINE void scan_again(const ScanKind kind, const ScanGroup *g, int64_t v, int64_t from, int64_t count) {
     const ScanShape *s = g->shape;
-    const int64_t state = s->states * VEC_LANES, at = g->first + v * VEC_LANES;
-    const float *snapshot =
-        g->snapshots + (g->batch * scan_chunks(s) + from / SCAN_CHUNK) * s->states * s->channels + at;
-    scan_take(s->states, snapshot, s->channels, scan_lanes(s, g->first, v), g->x.h);
-    for (int64_t i = 0; i < count; i++) {
-        const ScanAt x = scan_at(g, v, from, i);
-        const float *a = g->x.a + v * state;
-        float *h = g->x.h + i * state;
-        for (int64_t n = 0; n < state; n += VEC_LANES) {
-            Vec kept;
-            vec_store(h + state + n, scan_next(kind, vec_load(h + n), a + n, x.b[n / VEC_LANES], x.s, x.u,
-                                               x.written, &kept));
-            vec_store(g->x.kept + i * state + n, kept);
+    const ScanScratch x = g->x;
+    const int64_t lanes = scan_lanes(s, g->first, v);
+    const float *snapshot = g->snapshots +
+                            (g->batch * scan_chunks(s) + from / SCAN_CHUNK) * s->states * s->channels +
+                            g->first + v * VEC_LANES;
+    for (int64_t n = 0; n < s->states; n++)
+        vec_store(x.h + n * SCAN_STATE, vec_load_n(snapshot + n * s->channels, lanes));
+    for (int64_t n = 0; n < s->states; n++) {
+        const float *a = x.a + (v * s->states + n) * VEC_LANES, *b = x.b + n * SCAN_CHUNK;
+        float *h = x.h + n * SCAN_STATE, *kept = x.kept + n * SCAN_NUMBER;
+        Vec state = vec_load(h);
+#pragma GCC unroll 8
+        for (int64_t i = 0; i < count; i++) {
+            const ScanAt at = scan_at(&x, v, i);
+            Vec keeps;
+            state = scan_next(kind, state, a, b[i], at.s, at.u, at.written, &keeps);
+            vec_store(h + (i + 1) * VEC_LANES, state);
+            if (kind == SCAN_SELECTIVE) vec_store(kept + i * VEC_LANES, keeps);
         }
     }
 }
@@ -134,18 +153,23 @@ typedef struct {
 enum { SCAN_TOKENS = SCAN_ROWS >= 8 ? 4 : 2 };
 
 /* Number n of the state at `tokens` tokens, the last of which is token `last` of the chunk, in reverse. */
-INLINE void scan_back_number(const ScanKind kind, const int tokens, const ScanGroup *g, int64_t v,
+INLINE void scan_back_number(const ScanKind kind, const int tokens, const ScanScratch *s, int64_t number,
                              int64_t last, int64_t n, const ScanAt *x, ScanBack *back) {
-    const int64_t state = g->shape->states * VEC_LANES, at = n * VEC_LANES, row = scan_padded(g->shape);
-    const Vec a = kind == SCAN_LONGHORN ? vec_zero() : vec_load(g->x.a + v * state + at);
-    Vec dh = vec_load(g->x.dh + v * state + at), da = vec_load(g->x.da + v * state + at),
-        after = vec_load(g->x.h + (last + 1) * state + at);
+    float *to_h = s->dh + number, *to_a = s->da + number;
+    float *to_b = s->db + n * SCAN_NUMBER + last * VEC_LANES,
+          *to_c = s->dc + n * SCAN_NUMBER + last * VEC_LANES;
+    const float *h = s->h + n * SCAN_STATE + last * VEC_LANES,
+                *decay = s->kept + n * SCAN_NUMBER + last * VEC_LANES, *b = s->b + n * SCAN_CHUNK + last,
+                *c = s->c + n * SCAN_CHUNK + last;
+    const Vec a = kind == SCAN_LONGHORN ? vec_zero() : vec_load(s->a + number);
+    Vec dh = vec_load(to_h), da = vec_load(to_a), after = vec_load(h + VEC_LANES);
 #pragma GCC unroll 4
     for (int i = 0; i < tokens; i++) {
-        float *db = g->x.db + (last - i) * row + at, *dc = g->x.dc + (last - i) * row + at;
-        const Vec before = vec_load(g->x.h + (last - i) * state + at),
-                  kept = vec_load(g->x.kept + (last - i) * state + at), key = vec_set1(x[i].b[n]);
-        const Vec d = vec_fma(vec_set1(x[i].c[n]), x[i].dy, dh);
+        float *db = to_b - i * VEC_LANES, *dc = to_c - i * VEC_LANES;
+        const Vec before = vec_load(h - i * VEC_LANES), key = vec_set1(b[-i]);
+        const Vec kept =
+            kind == SCAN_LONGHORN ? vec_fnma(key, before, x[i].u) : vec_load(decay - i * VEC_LANES);
+        const Vec d = vec_fma(vec_set1(c[-i]), x[i].dy, dh);
         vec_store(dc, vec_fma(x[i].dy, after, vec_load(dc)));
         if (kind == SCAN_LONGHORN) {
             const Vec share = vec_mul(key, d), error = vec_fnma(before, share, vec_mul(kept, d));
@@ -163,8 +187,8 @@ INLINE void scan_back_number(const ScanKind kind, const int tokens, const ScanGr
         }
         after = before;
     }
-    vec_store(g->x.dh + v * state + at, dh);
-    if (kind == SCAN_SELECTIVE) vec_store(g->x.da + v * state + at, da);
+    vec_store(to_h, dh);
+    if (kind == SCAN_SELECTIVE) vec_store(to_a, da);
 }
 
 /* The gradients of u and step at token i of the chunk. */
@@ -182,18 +206,20 @@ INLINE void scan_back_token(const ScanKind kind, const ScanGroup *g, int64_t v, 
     vec_store(g->x.dstep + at, ds);
 }
 
-/* `tokens` tokens of vector v, the last of which is token `last` of the chunk that begins at `from`; returns dskip with
- * what they add to it. */
-INLINE Vec scan_reverse(const ScanKind kind, const int tokens, const ScanGroup *g, int64_t v, int64_t from,
-                        int64_t last, Vec skip, Vec dskip) {
+/* `tokens` tokens of vector v, the last of which is token `last` of the chunk; returns dskip with what they add to it. */
+INLINE Vec scan_reverse(const ScanKind kind, const int tokens, const ScanGroup *g, int64_t v, int64_t last,
+                        Vec skip, Vec dskip) {
+    const ScanScratch s = g->x;
+    const int64_t states = g->shape->states;
     ScanAt x[SCAN_TOKENS];
     ScanBack back[SCAN_TOKENS];
 #pragma GCC unroll 4
     for (int i = 0; i < tokens; i++) {
-        x[i] = scan_at(g, v, from, last - i);
+        x[i] = scan_at(&s, v, last - i);
         back[i] = (ScanBack){vec_zero(), vec_zero()};
     }
-    for (int64_t n = 0; n < g->shape->states; n++) scan_back_number(kind, tokens, g, v, last, n, x, back);
+    for (int64_t n = 0; n < states; n++)
+        scan_back_number(kind, tokens, &s, (v * states + n) * VEC_LANES, last, n, x, back);
 #pragma GCC unroll 4
     for (int i = 0; i < tokens; i++) {
         scan_back_token(kind, g, v, last - i, &x[i], back[i], skip);
@@ -202,46 +228,43 @@ INLINE Vec scan_reverse(const ScanKind kind, const int tokens, const ScanGroup *
     return dskip;
 }
 
-INLINE void scan_reverse_chunk(const ScanKind kind, const ScanGroup *g, int64_t v, int64_t from,
-                               int64_t count) {
+INLINE void scan_reverse_chunk(const ScanKind kind, const ScanGroup *g, int64_t v, int64_t count) {
     const int64_t lanes = scan_lanes(g->shape, g->first, v);
     const Vec skip = vec_load_n(g->in->skip + g->first + v * VEC_LANES, lanes);
     float *to = g->dskip + v * VEC_LANES;
     Vec dskip = vec_load_n(to, lanes);
     int64_t last = count - 1;
     for (; last + 1 >= SCAN_TOKENS; last -= SCAN_TOKENS)
-        dskip = scan_reverse(kind, SCAN_TOKENS, g, v, from, last, skip, dskip);
-    for (; last >= 0; last--) dskip = scan_reverse(kind, 1, g, v, from, last, skip, dskip);
+        dskip = scan_reverse(kind, SCAN_TOKENS, g, v, last, skip, dskip);
+    for (; last >= 0; last--) dskip = scan_reverse(kind, 1, g, v, last, skip, dskip);
     vec_store_n(to, dskip, lanes);
 }
 
-/* The sums of the lanes of 16 vectors. */
-INLINE Vec scan_lane_sums(const float *x) {
-    float turned[VEC_LANES * VEC_LANES];
-    Vec part[4];
-    vec_transpose(x, VEC_LANES, turned, VEC_LANES);
-    for (int64_t j = 0; j < 4; j++) {
-        part[j] = vec_add(vec_load(turned + 4 * j * VEC_LANES), vec_load(turned + (4 * j + 1) * VEC_LANES));
-        part[j] = vec_add(part[j], vec_add(vec_load(turned + (4 * j + 2) * VEC_LANES),
-                                           vec_load(turned + (4 * j + 3) * VEC_LANES)));
-    }
-    return vec_add(vec_add(part[0], part[1]), vec_add(part[2], part[3]));
+/* The lanes of two numbers of the state at all tokens of a chunk, added: rows of tokens, `states` apart. */
+INLINE void scan_add_lanes(int64_t count, int64_t two, const float *from, float *to, int64_t states) {
+    float sums[2 * SCAN_CHUNK];
+    vec_store(sums, vec_sums(from));
+    for (int64_t i = 0; i < count; i++)
+        for (int64_t n = 0; n < two; n++) to[i * states + n] = sums[n * SCAN_CHUNK + i];
 }
 
 /* The group's share of the gradients of b and c at the tokens of a chunk. */
 static void scan_group_rows(const ScanGroup *g, int64_t from, int64_t count, float *rows) {
     const ScanShape *s = g->shape;
-    for (int64_t i = 0; i < count; i++) {
+    const int64_t both = 2 * s->states;
+    float *to = rows + from * both;
+    for (int64_t n = 0; n < s->states; n += 2) {
+        const int64_t two = n + 1 < s->states ? 2 : 1;
+        scan_add_lanes(count, two, g->x.db + n * SCAN_NUMBER, to + n, both);
+        scan_add_lanes(count, two, g->x.dc + n * SCAN_NUMBER, to + s->states + n, both);
+    }
+    for (int64_t i = 0; i < count && s->kind == SCAN_LONGHORN; i++) {
+        const Vec sum = vec_set1(2.0f * vec_sum(vec_load(g->x.dsum + i * VEC_LANES)));
         const float *b = g->in->b + (g->batch * s->tokens + from + i) * s->stride;
-        float *to = rows + (from + i) * 2 * s->states;
-        const Vec sum =
-            vec_set1(s->kind == SCAN_LONGHORN ? 2.0f * vec_sum(vec_load(g->x.dsum + i * VEC_LANES)) : 0.0f);
-        for (int64_t n = 0; n < s->states; n += VEC_LANES) {
-            const int64_t lanes = vec_lanes(n, s->states), at = i * scan_padded(s) + n * VEC_LANES;
-            const Vec key = scan_lane_sums(g->x.db + at);
-            vec_store_n(to + n, s->kind == SCAN_LONGHORN ? vec_fma(sum, vec_load_n(b + n, lanes), key) : key,
-                        lanes);
-            vec_store_n(to + s->states + n, scan_lane_sums(g->x.dc + at), lanes);
+        FOR_VECTORS (n, s->states) {
+            const int64_t lanes = vec_lanes(n, s->states);
+            float *row = to + i * both + n;
+            vec_store_n(row, vec_fma(sum, vec_load_n(b + n, lanes), vec_load_n(row, lanes)), lanes);
         }
     }
 }
@@ -251,14 +274,18 @@ INLINE void scan_group_run(const ScanKind kind, const ScanGroup *g, int64_t vect
     for (int64_t chunk = scan_chunks(s) - 1; chunk >= 0; chunk--) {
         const int64_t from = chunk * SCAN_CHUNK, left = s->tokens - from,
                       count = left < SCAN_CHUNK ? left : SCAN_CHUNK;
-        const size_t bytes = (size_t)(count * scan_padded(s)) * sizeof(float);
+        const size_t bytes = (size_t)(padded(s->states) * SCAN_NUMBER) * sizeof(float);
         memset(g->x.db, 0, bytes);
         memset(g->x.dc, 0, bytes);
-        memset(g->x.dsum, 0, (size_t)(count * VEC_LANES) * sizeof(float));
+        memset(g->x.dsum, 0, SCAN_NUMBER * sizeof(float));
+        scan_keys_take(g, from, count);
         scan_rows_take(kind, g, vectors, from, count);
         for (int64_t v = 0; v < vectors; v++) {
-            scan_again(kind, g, v, from, count);
-            scan_reverse_chunk(kind, g, v, from, count);
+            if (count == SCAN_CHUNK)
+                scan_again(kind, g, v, from, SCAN_CHUNK);
+            else
+                scan_again(kind, g, v, from, count);
+            scan_reverse_chunk(kind, g, v, count);
         }
         scan_rows_give(g, vectors, from, count);
         scan_group_rows(g, from, count, rows);

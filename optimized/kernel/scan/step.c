@@ -5,7 +5,7 @@
 
 /* Channels of a piece of work, in vectors: forward, one row of which is read at once; backward, over which the gradients
  * of b and c are summed before their lanes are. */
-enum { SCAN_TILE = 4, SCAN_GROUP = 8 };
+enum { SCAN_TILE = 8, SCAN_GROUP = 8 };
 
 /* exp(-step) is finite, so that a step of 0 has a gradient of 0. */
 #define SCAN_STEEP 80.0f
