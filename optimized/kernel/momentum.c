@@ -1,6 +1,14 @@
 #include "kernel/momentum.h"
 #include "kernel/delta/tile.h"
 
+/* M lies half a page behind S: a load waits for a store before it whose last twelve bits of address are the same. Larger
+ * states do not stay in the first cache, and are faster without. */
+enum { MOMENTUM_APART = 512, MOMENTUM_NEAR = 64 };
+
+static int64_t momentum_matrix(const DeltaShape *s) {
+    return padded(s->keys) * DELTA_TILE + (s->keys <= MOMENTUM_NEAR ? MOMENTUM_APART : 0);
+}
+
 /* A token's row of every head, and its numbers. */
 typedef struct {
     const DeltaTask *task;
@@ -32,71 +40,80 @@ INLINE Vec momentum_row(const MomentumToken *x, const float *rows, int64_t c) {
                      : vec_zero();
 }
 
-/* N vectors of columns: S, M become those at `after`, `after` + matrix; e: the token's errors, kept. */
-INLINE void momentum_step(const MomentumToken *x, int64_t j, int N, int64_t matrix, const float *S,
-                          float *after, float *o, float *error) {
-    const DeltaShape *s = x->task->shape;
-    const int64_t keys = s->keys;
-    const float *p = x->p, *q = x->q, *k = x->k, *from = S + j;
-    float *to = after + j;
+/* 16 numbers times `factor` into the token's row of values. */
+INLINE void momentum_give(const MomentumToken *x, Vec factor, Vec values, float *rows, int64_t c) {
+    const int64_t lanes = vec_lanes(c, x->task->columns);
+    if (lanes > 0)
+        vec_store_n(rows + x->row * x->task->shape->values + x->task->c + c, vec_mul(factor, values), lanes);
+}
+
+/* N vectors of columns of S, and of M `matrix` behind it; errors: rows that keep e, or NULL. */
+INLINE void momentum_step(const MomentumToken *x, int64_t j, int N, int64_t matrix, float *S, float *o,
+                          float *errors) {
+    const int64_t keys = x->task->shape->keys;
+    const float *p = x->p, *q = x->q, *k = x->k;
+    float *state_at = S + j;
     const Vec keep = x->keep, carry = x->carry, rate = x->rate;
     Vec read[4], e[4];
     for (int n = 0; n < N; n++) read[n] = e[n] = vec_zero();
     for (int64_t i = 0; i < keys; i++) {
         const Vec reads = vec_set1(p[i]);
-        for (int n = 0; n < N; n++) e[n] = vec_fma(reads, vec_load(from + i * DELTA_TILE + 16 * n), e[n]);
+        for (int n = 0; n < N; n++) e[n] = vec_fma(reads, vec_load(state_at + i * DELTA_TILE + 16 * n), e[n]);
     }
     for (int n = 0; n < N; n++) {
         const int64_t lanes = vec_lanes(j + 16 * n, x->task->columns);
         e[n] = vec_first(vec_sub(e[n], momentum_row(x, x->in->v, j + 16 * n)), lanes > 0 ? lanes : 0);
-        if (error) vec_store(error + j + 16 * n, e[n]);
+        if (errors) momentum_give(x, vec_set1(1.0f), e[n], errors, j + 16 * n);
     }
     for (int64_t i = 0; i < keys; i++) {
         const Vec writes = vec_mul(x->step, vec_set1(k[i])), asks = vec_set1(q[i]);
         for (int n = 0; n < N; n++) {
-            const int64_t at = i * DELTA_TILE + 16 * n;
-            const Vec momentum = vec_fma(writes, e[n], vec_mul(carry, vec_load(from + matrix + at)));
-            const Vec state = vec_fnma(rate, momentum, vec_mul(keep, vec_load(from + at)));
+            float *at = state_at + i * DELTA_TILE + 16 * n;
+            const Vec momentum = vec_fma(writes, e[n], vec_mul(carry, vec_load(at + matrix)));
+            const Vec state = vec_fnma(rate, momentum, vec_mul(keep, vec_load(at)));
             read[n] = vec_fma(asks, state, read[n]);
-            vec_store(to + matrix + at, momentum);
-            vec_store(to + at, state);
+            vec_store(at + matrix, momentum);
+            vec_store(at, state);
         }
     }
-    for (int n = 0; n < N && o; n++) {
-        const int64_t lanes = vec_lanes(j + 16 * n, x->task->columns);
-        if (lanes > 0)
-            vec_store_n(o + x->row * s->values + x->task->c + j + 16 * n,
-                        vec_mul(vec_set1(s->scale), read[n]), lanes);
-    }
+    for (int n = 0; n < N; n++) momentum_give(x, vec_set1(x->task->shape->scale), read[n], o, j + 16 * n);
 }
 
-static void momentum_token_step(const MomentumToken *x, int64_t matrix, const float *S, float *after,
-                                float *o, float *error) {
+static void momentum_token_step(const MomentumToken *x, int64_t matrix, float *S, float *o, float *errors) {
     int64_t j = 0;
     for (; j + DELTA_VECS <= x->vectors; j += DELTA_VECS)
-        momentum_step(x, 16 * j, DELTA_VECS, matrix, S, after, o, error);
-    for (; j < x->vectors; j++) momentum_step(x, 16 * j, 1, matrix, S, after, o, error);
+        momentum_step(x, 16 * j, DELTA_VECS, matrix, S, o, errors);
+    for (; j < x->vectors; j++) momentum_step(x, 16 * j, 1, matrix, S, o, errors);
 }
 
 /* ---- scratch ---- */
 
+/* Sums over columns that a token's gradients are: by key, by token alone. */
 enum { SUM_Q, SUM_K, SUM_P, SUMS };
+enum { ON_KEEP, ON_CARRY, ON_RATE, ONS };
 
-/* states: S and M before each token of a chunk and after the last; d: their gradients. */
+/* Vectors of one key at the tokens of a chunk; of one key's row of the tile before and after them. */
+enum { MOMENTUM_KEY = DELTA_CHUNK * VEC_LANES, MOMENTUM_ROW = DELTA_CHUNK * DELTA_TILE + MOMENTUM_APART };
+
+/* Of a chunk, the last four token by token: walk: gradients of the states on their way back; d: those at its ends; S, M: one
+ * key's rows of the states; sums: of one key, a vector of lanes each; keys: the sums, 16 tokens for every key; ons. */
 typedef struct {
-    float *states, *d, *error, *derror, *cotangent, *sums;
+    float *d, *walk, *S, *M, *sums, *keys, *ons, *error, *derror, *cotangent, *step;
 } MomentumScratch;
 
 static MomentumScratch momentum_scratch(const DeltaShape *s, float *base, int64_t *floats) {
-    const int64_t ld = padded(s->keys), matrix = ld * DELTA_TILE;
+    const int64_t ld = padded(s->keys), matrix = momentum_matrix(s);
     int64_t used = 0;
     MomentumScratch x;
-    x.states = rows_part(base, &used, (DELTA_CHUNK + 1) * 2 * matrix);
     x.d = rows_part(base, &used, 2 * matrix);
-    x.error = rows_part(base, &used, DELTA_CHUNK * DELTA_TILE);
-    x.derror = rows_part(base, &used, DELTA_TILE);
-    x.cotangent = rows_part(base, &used, DELTA_TILE);
-    x.sums = rows_part(base, &used, SUMS * ld * VEC_LANES);
+    x.walk = rows_part(base, &used, 2 * matrix);
+    x.S = rows_part(base, &used, MOMENTUM_ROW);
+    x.M = rows_part(base, &used, MOMENTUM_ROW);
+    x.sums = rows_part(base, &used, SUMS * MOMENTUM_KEY);
+    x.keys = rows_part(base, &used, SUMS * ld * DELTA_CHUNK);
+    x.ons = rows_part(base, &used, ONS * MOMENTUM_KEY);
+    float **const rows[] = {&x.error, &x.derror, &x.cotangent, &x.step};
+    for (int i = 0; i < 4; i++) *rows[i] = rows_part(base, &used, DELTA_CHUNK * DELTA_TILE);
     if (floats) *floats = used;
     return x;
 }
@@ -113,19 +130,20 @@ static MomentumScratch momentum_own(const DeltaShape *s, float *workspace) {
 
 /* Both states of a head, (2 x keys x values), as tiles and back. */
 static void momentum_load(const DeltaTask *t, const float *states, float *tiles) {
-    const int64_t matrix = padded(t->shape->keys) * DELTA_TILE;
+    const int64_t matrix = momentum_matrix(t->shape);
     delta_tile_load(t, states, tiles);
     delta_tile_load(t, states + t->shape->keys * t->shape->values, tiles + matrix);
 }
 static void momentum_save(const DeltaTask *t, const float *tiles, float *states) {
-    const int64_t matrix = padded(t->shape->keys) * DELTA_TILE;
+    const int64_t matrix = momentum_matrix(t->shape);
     delta_tile_save(t, tiles, states);
     delta_tile_save(t, tiles + matrix, states + t->shape->keys * t->shape->values);
 }
 
 static void momentum_forward(const DeltaShape *s, const MomentumInput *in, float *state, float *o,
                              float *snapshots, float *workspace) {
-    const int64_t matrix = padded(s->keys) * DELTA_TILE, both = 2 * s->keys * s->values;
+    const int64_t matrix = momentum_matrix(s), both = 2 * s->keys * s->values;
+    float *errors = snapshots ? snapshots + momentum_states(s) : 0;
 #pragma omp parallel for schedule(static) if (parallel_threads() > 1)
     for (int64_t i = 0; i < delta_tasks(s); i++) {
         const DeltaTask t = delta_task(s, 0, i);
@@ -136,7 +154,7 @@ static void momentum_forward(const DeltaShape *s, const MomentumInput *in, float
             if (snapshots && token % DELTA_CHUNK == 0)
                 momentum_save(&t, tiles, snapshots + (head * delta_chunks(s) + token / DELTA_CHUNK) * both);
             const MomentumToken x = momentum_token(&t, in, token);
-            momentum_token_step(&x, matrix, tiles, tiles, o, 0);
+            momentum_token_step(&x, matrix, tiles, o, errors);
         }
         momentum_save(&t, tiles, state + head * both);
     }
@@ -144,10 +162,17 @@ static void momentum_forward(const DeltaShape *s, const MomentumInput *in, float
 
 /* ---- backward ---- */
 
-/* Gradients that are sums over columns, by tile. */
+/* Gradients that are sums over columns, by tile; of one tile the gradients themselves. */
 typedef struct {
     float *q, *k, *p, *keep, *carry, *rate, *step;
+    int whole;
 } MomentumPartial;
+
+static int momentum_whole(const DeltaShape *s) { return s->values <= DELTA_TILE; }
+
+INLINE void momentum_put(const MomentumPartial *p, float *to, Vec x, int64_t lanes) {
+    vec_store_n(to, p->whole ? vec_add(vec_load_n(to, lanes), x) : x, lanes);
+}
 
 static MomentumPartial momentum_partial(const DeltaShape *s, int64_t tile, float *base, int64_t *floats) {
     const int64_t rows = s->batch * s->tokens * s->heads, tiles = (s->values + DELTA_TILE - 1) / DELTA_TILE;
@@ -167,153 +192,225 @@ static MomentumPartial momentum_partial(const DeltaShape *s, int64_t tile, float
 }
 
 static int64_t momentum_partial_floats(const DeltaShape *s) {
-    int64_t floats;
-    momentum_partial(s, 0, 0, &floats);
+    int64_t floats = 0;
+    if (!momentum_whole(s)) momentum_partial(s, 0, 0, &floats);
     return floats;
 }
 
-/* One token on its way back: the states before and after it, their gradients. The sums over everything are kept for every
- * vector of columns, so that their order does not depend on how many go at once, and added from left to right. */
+/* A chunk on its way back. Its errors are known, and so are rows of S and M apart from each other; but the gradient of an
+ * error is a sum over rows. So first all rows of the gradients go back for those alone, then each row for the rest. */
 typedef struct {
-    const MomentumToken *x;
-    const MomentumScratch *scratch;
-    const float *before, *after, *error;
-    int64_t matrix, ld;
-    float keep[DELTA_TILE], carry[DELTA_TILE], rate[DELTA_TILE], step[DELTA_TILE];
+    const DeltaTask *task;
+    const MomentumToken *token;
+    int64_t count, ld;
+    MomentumScratch x;
 } MomentumBack;
 
-/* dS += q do; dM -= rate dS, which is then the whole gradient of M'; de = step k dM. */
-INLINE void momentum_back_write(MomentumBack *y, int64_t j, int N) {
-    const int64_t keys = y->x->task->shape->keys, block = y->ld * VEC_LANES, matrix = y->matrix;
-    const float *q = y->x->q, *k = y->x->k, *before = y->before + j, *after = y->after + j;
-    float *dS = y->scratch->d + j, *dM = dS + matrix, *sums = y->scratch->sums;
-    const Vec factor = y->x->rate;
-    Vec o[4], e[4], de[4], keep[4], carry[4], rate[4];
+/* Token i, N vectors of columns: dS += q do; dM -= rate dS, which is then the whole gradient of M'; de = step k dM. Before
+ * that the gradients come out of the token behind it: dS = keep dS + p de, dM = carry dM. */
+INLINE void momentum_walk(const MomentumBack *y, int64_t i, int64_t j, int N, int last) {
+    const MomentumToken *x = y->token + i, *behind = last ? x : x + 1;
+    const int64_t keys = y->task->shape->keys, matrix = momentum_matrix(y->task->shape),
+                  row = i * DELTA_TILE + j;
+    const float *q = x->q, *k = x->k, *p = behind->p, *from = (last ? y->x.d : y->x.walk) + j;
+    float *to = y->x.walk + j;
+    const Vec rate = x->rate, keep = behind->keep, carry = behind->carry;
+    Vec o[4], de[4], error[4];
     for (int n = 0; n < N; n++) {
-        o[n] = vec_load(y->scratch->cotangent + j + 16 * n);
-        e[n] = vec_load(y->error + j + 16 * n);
-        de[n] = keep[n] = carry[n] = rate[n] = vec_zero();
+        o[n] = vec_load(y->x.cotangent + row + 16 * n);
+        error[n] = last ? vec_zero() : vec_load(y->x.derror + row + DELTA_TILE + 16 * n);
+        de[n] = vec_zero();
     }
-    for (int64_t i = 0; i < keys; i++) {
-        float *sum = sums + i * VEC_LANES;
-        const Vec asks = vec_set1(q[i]), writes = vec_set1(k[i]);
-        Vec on_q = j ? vec_load(sum + SUM_Q * block) : vec_zero();
-        Vec on_k = j ? vec_load(sum + SUM_K * block) : vec_zero();
+    for (int64_t r = 0; r < keys; r++) {
+        const Vec asks = vec_set1(q[r]), writes = vec_set1(k[r]), reads = vec_set1(p[r]);
         for (int n = 0; n < N; n++) {
-            const int64_t at = i * DELTA_TILE + 16 * n;
-            const Vec ds = vec_fma(asks, o[n], vec_load(dS + at)),
-                      dm = vec_fnma(factor, ds, vec_load(dM + at));
-            on_q = vec_fma(vec_load(after + at), o[n], on_q);
-            on_k = vec_fma(dm, e[n], on_k);
+            const int64_t at = r * DELTA_TILE + 16 * n;
+            Vec ds = vec_load(from + at), dm = vec_load(from + matrix + at);
+            if (!last) ds = vec_fma(reads, error[n], vec_mul(keep, ds)), dm = vec_mul(carry, dm);
+            ds = vec_fma(asks, o[n], ds);
+            dm = vec_fnma(rate, ds, dm);
             de[n] = vec_fma(writes, dm, de[n]);
-            keep[n] = vec_fma(ds, vec_load(before + at), keep[n]);
-            rate[n] = vec_fnma(ds, vec_load(after + matrix + at), rate[n]);
-            carry[n] = vec_fma(dm, vec_load(before + matrix + at), carry[n]);
-            vec_store(dS + at, ds);
-            vec_store(dM + at, dm);
+            vec_store(to + at, ds);
+            vec_store(to + matrix + at, dm);
         }
-        vec_store(sum + SUM_Q * block, on_q);
-        vec_store(sum + SUM_K * block, on_k);
     }
     for (int n = 0; n < N; n++) {
-        const int64_t at = j + 16 * n;
-        vec_store(y->step + at, vec_mul(de[n], e[n]));
-        vec_store(y->keep + at, keep[n]);
-        vec_store(y->carry + at, carry[n]);
-        vec_store(y->rate + at, rate[n]);
-        vec_store(y->scratch->derror + at, vec_mul(y->x->step, de[n]));
+        vec_store(y->x.step + row + 16 * n, vec_mul(de[n], vec_load(y->x.error + row + 16 * n)));
+        vec_store(y->x.derror + row + 16 * n, vec_mul(x->step, de[n]));
     }
 }
 
-/* dS = keep dS + p de, dM = carry dM, and the sums over columns of S de. */
-INLINE void momentum_back_read(const MomentumBack *y, int64_t j, int N) {
-    const int64_t keys = y->x->task->shape->keys;
-    const float *p = y->x->p, *before = y->before + j;
-    float *dS = y->scratch->d + j, *dM = dS + y->matrix, *sums = y->scratch->sums + SUM_P * y->ld * VEC_LANES;
-    const Vec keep = y->x->keep, carry = y->x->carry;
-    Vec de[4];
-    for (int n = 0; n < N; n++) de[n] = vec_load(y->scratch->derror + j + 16 * n);
-    for (int64_t i = 0; i < keys; i++) {
-        float *sum = sums + i * VEC_LANES;
-        const Vec reads = vec_set1(p[i]);
-        Vec on_p = j ? vec_load(sum) : vec_zero();
-        for (int n = 0; n < N; n++) {
-            const int64_t at = i * DELTA_TILE + 16 * n;
-            on_p = vec_fma(vec_load(before + at), de[n], on_p);
-            vec_store(dS + at, vec_fma(reads, de[n], vec_mul(keep, vec_load(dS + at))));
-            vec_store(dM + at, vec_mul(carry, vec_load(dM + at)));
-        }
-        vec_store(sum, on_p);
-    }
-}
+/* Columns are apart: a few at a time, whose gradients stay close to the CPU. */
+enum { MOMENTUM_VECS = DELTA_VECS < 2 ? DELTA_VECS : 2 };
 
-/* From left to right, as every sum over columns goes. */
-static void momentum_back_passes(MomentumBack *y) {
+static void momentum_walk_all(const MomentumBack *y) {
+    const int64_t vectors = (y->task->columns + 15) / 16, last = y->count - 1;
     int64_t j = 0;
-    for (; j + DELTA_VECS <= y->x->vectors; j += DELTA_VECS) momentum_back_write(y, 16 * j, DELTA_VECS);
-    for (; j < y->x->vectors; j++) momentum_back_write(y, 16 * j, 1);
-    for (j = 0; j + DELTA_VECS <= y->x->vectors; j += DELTA_VECS) momentum_back_read(y, 16 * j, DELTA_VECS);
-    for (; j < y->x->vectors; j++) momentum_back_read(y, 16 * j, 1);
+    for (; j + MOMENTUM_VECS <= vectors; j += MOMENTUM_VECS) {
+        momentum_walk(y, last, 16 * j, MOMENTUM_VECS, 1);
+        for (int64_t i = last - 1; i >= 0; i--) momentum_walk(y, i, 16 * j, MOMENTUM_VECS, 0);
+    }
+    for (; j < vectors; j++) {
+        momentum_walk(y, last, 16 * j, 1, 1);
+        for (int64_t i = last - 1; i >= 0; i--) momentum_walk(y, i, 16 * j, 1, 0);
+    }
 }
 
-static float momentum_total(const MomentumBack *y, const float *sums) {
-    Vec total = vec_zero();
-    for (int64_t j = 0; j < y->x->vectors; j++) total = vec_add(total, vec_load(sums + 16 * j));
-    return vec_sum(total);
+/* Row r of S and M, which are N vectors, before every token of the chunk and after the last. */
+INLINE void momentum_row_again(const MomentumBack *y, int64_t r, int N, const float *snapshot) {
+    const DeltaShape *s = y->task->shape;
+    Vec S[4], M[4];
+    for (int n = 0; n < N; n++) {
+        const int64_t lanes = vec_lanes(16 * n, y->task->columns), at = r * s->values + y->task->c + 16 * n;
+        S[n] = vec_load_n(snapshot + at, lanes);
+        M[n] = vec_load_n(snapshot + s->keys * s->values + at, lanes);
+        vec_store(y->x.S + 16 * n, S[n]);
+        vec_store(y->x.M + 16 * n, M[n]);
+    }
+    for (int64_t i = 0; i < y->count; i++) {
+        const MomentumToken *x = y->token + i;
+        const Vec writes = vec_mul(x->step, vec_set1(x->k[r]));
+        const float *error = y->x.error + i * DELTA_TILE;
+        float *to_S = y->x.S + (i + 1) * DELTA_TILE, *to_M = y->x.M + (i + 1) * DELTA_TILE;
+        for (int n = 0; n < N; n++) {
+            M[n] = vec_fma(writes, vec_load(error + 16 * n), vec_mul(x->carry, M[n]));
+            S[n] = vec_fnma(x->rate, M[n], vec_mul(x->keep, S[n]));
+            vec_store(to_M + 16 * n, M[n]);
+            vec_store(to_S + 16 * n, S[n]);
+        }
+    }
 }
 
-static void momentum_back_token(const MomentumToken *x, const MomentumScratch *scratch, int64_t place,
-                                const float *d_o, const MomentumGradient *d, const MomentumPartial *p) {
-    const DeltaTask *t = x->task;
+/* Row r at token i: its gradients go back, and leave their shares of the token's. */
+INLINE void momentum_row_token(const MomentumBack *y, int64_t r, int64_t i, int N, Vec *dS, Vec *dM) {
+    const MomentumToken *x = y->token + i;
+    const int64_t row = i * DELTA_TILE;
+    const float *before = y->x.S + row, *momentum = y->x.M + row, *o = y->x.cotangent + row,
+                *error = y->x.error + row, *derror = y->x.derror + row;
+    float *sums = y->x.sums + i * VEC_LANES, *ons = y->x.ons + i * VEC_LANES;
+    const Vec asks = vec_set1(x->q[r]), reads = vec_set1(x->p[r]);
+    Vec on_q = vec_zero(), on_k = vec_zero(), on_p = vec_zero();
+    Vec keep = vec_load(ons + ON_KEEP * MOMENTUM_KEY), carry = vec_load(ons + ON_CARRY * MOMENTUM_KEY),
+        rate = vec_load(ons + ON_RATE * MOMENTUM_KEY);
+    for (int n = 0; n < N; n++) {
+        const Vec out = vec_load(o + 16 * n), S = vec_load(before + 16 * n), de = vec_load(derror + 16 * n);
+        const Vec ds = vec_fma(asks, out, dS[n]), dm = vec_fnma(x->rate, ds, dM[n]);
+        on_q = vec_fma(vec_load(before + DELTA_TILE + 16 * n), out, on_q);
+        on_k = vec_fma(dm, vec_load(error + 16 * n), on_k);
+        on_p = vec_fma(S, de, on_p);
+        keep = vec_fma(ds, S, keep);
+        rate = vec_fnma(ds, vec_load(momentum + DELTA_TILE + 16 * n), rate);
+        carry = vec_fma(dm, vec_load(momentum + 16 * n), carry);
+        dS[n] = vec_fma(reads, de, vec_mul(x->keep, ds));
+        dM[n] = vec_mul(x->carry, dm);
+    }
+    vec_store(sums + SUM_Q * MOMENTUM_KEY, on_q);
+    vec_store(sums + SUM_K * MOMENTUM_KEY, on_k);
+    vec_store(sums + SUM_P * MOMENTUM_KEY, on_p);
+    vec_store(ons + ON_KEEP * MOMENTUM_KEY, keep);
+    vec_store(ons + ON_CARRY * MOMENTUM_KEY, carry);
+    vec_store(ons + ON_RATE * MOMENTUM_KEY, rate);
+}
+
+INLINE void momentum_rows(const MomentumBack *y, int N, const float *snapshot) {
+    const int64_t matrix = momentum_matrix(y->task->shape);
+    for (int64_t r = 0; r < y->task->shape->keys; r++) {
+        float *d = y->x.d + r * DELTA_TILE;
+        Vec dS[4], dM[4];
+        momentum_row_again(y, r, N, snapshot);
+        for (int n = 0; n < N; n++) dS[n] = vec_load(d + 16 * n), dM[n] = vec_load(d + matrix + 16 * n);
+        for (int64_t i = y->count - 1; i >= 0; i--) momentum_row_token(y, r, i, N, dS, dM);
+        for (int n = 0; n < N; n++) vec_store(d + 16 * n, dS[n]), vec_store(d + matrix + 16 * n, dM[n]);
+        for (int sum = 0; sum < SUMS; sum++)
+            vec_store(y->x.keys + (sum * y->ld + r) * DELTA_CHUNK, vec_sums(y->x.sums + sum * MOMENTUM_KEY));
+    }
+}
+
+/* Every vector of the tile at once on every CPU: sums over columns and rows keep their order. */
+static void momentum_rows_all(const MomentumBack *y, const float *snapshot) {
+    switch ((y->task->columns + 15) / 16) {
+    case 1:
+        momentum_rows(y, 1, snapshot);
+        break;
+    case 2:
+        momentum_rows(y, 2, snapshot);
+        break;
+    case 3:
+        momentum_rows(y, 3, snapshot);
+        break;
+    default:
+        momentum_rows(y, 4, snapshot);
+    }
+}
+
+/* A sum of the chunk's keys into the rows of its tokens. */
+static void momentum_give_keys(const MomentumBack *y, const MomentumPartial *p, int sum, float *rows) {
+    const int64_t keys = y->task->shape->keys;
+    FOR_VECTORS (r, keys) {
+        float turned[DELTA_CHUNK * VEC_LANES];
+        vec_transpose(y->x.keys + (sum * y->ld + r) * DELTA_CHUNK, DELTA_CHUNK, turned, VEC_LANES);
+        for (int64_t i = 0; i < y->count; i++) {
+            const Vec all = vec_load(turned + i * VEC_LANES), step = y->token[i].step;
+            momentum_put(p, rows + y->token[i].row * keys + r, sum == SUM_K ? vec_mul(step, all) : all,
+                         vec_lanes(r, keys));
+        }
+    }
+}
+
+static void momentum_give_chunk(const MomentumBack *y, const MomentumGradient *d, const MomentumPartial *p) {
+    const DeltaTask *t = y->task;
+    momentum_give_keys(y, p, SUM_Q, p->q);
+    momentum_give_keys(y, p, SUM_K, p->k);
+    momentum_give_keys(y, p, SUM_P, p->p);
+    for (int64_t i = 0; i < y->count; i++) {
+        const int64_t row = y->token[i].row;
+        const float *ons = y->x.ons + i * VEC_LANES;
+        Vec step = vec_zero();
+        for (int64_t j = 0; j < t->columns; j += VEC_LANES) {
+            const int64_t lanes = vec_lanes(j, t->columns), at = i * DELTA_TILE + j;
+            float *to = d->v + row * t->shape->values + t->c + j;
+            vec_store_n(to, vec_sub(vec_load_n(to, lanes), vec_load(y->x.derror + at)), lanes);
+            step = vec_add(step, vec_load(y->x.step + at));
+        }
+        momentum_put(p, p->step + row, vec_set1(vec_sum(step)), 1);
+        momentum_put(p, p->keep + row, vec_set1(vec_sum(vec_load(ons + ON_KEEP * MOMENTUM_KEY))), 1);
+        momentum_put(p, p->carry + row, vec_set1(vec_sum(vec_load(ons + ON_CARRY * MOMENTUM_KEY))), 1);
+        momentum_put(p, p->rate + row, vec_set1(vec_sum(vec_load(ons + ON_RATE * MOMENTUM_KEY))), 1);
+    }
+}
+
+/* What the token of this row is going to need and to add to. */
+static void momentum_back_soon(const DeltaTask *t, const MomentumInput *in, int64_t row, const float *errors,
+                               const float *d_o, const MomentumGradient *d, const MomentumPartial *p) {
     const DeltaShape *s = t->shape;
-    const int64_t ld = padded(s->keys), matrix = ld * DELTA_TILE, block = ld * VEC_LANES;
-    MomentumBack y = {x,
-                      scratch,
-                      scratch->states + place * 2 * matrix,
-                      scratch->states + (place + 1) * 2 * matrix,
-                      scratch->error + place * DELTA_TILE,
-                      matrix,
-                      ld,
-                      {0},
-                      {0},
-                      {0},
-                      {0}};
-    delta_cotangent(t, x->row, d_o, scratch->cotangent);
-    momentum_back_passes(&y);
-    for (int64_t j = 0; j < t->columns; j += VEC_LANES) {
-        float *to = d->v + x->row * s->values + t->c + j;
-        const int64_t lanes = vec_lanes(j, t->columns);
-        vec_store_n(to, vec_sub(vec_load_n(to, lanes), vec_load(scratch->derror + j)), lanes);
-    }
-    FOR_VECTORS (i, s->keys) {
-        const int64_t lanes = vec_lanes(i, s->keys), at = x->row * s->keys + i;
-        const float *sums = scratch->sums + i * VEC_LANES;
-        vec_store_n(p->q + at, vec_sums(sums + SUM_Q * block), lanes);
-        vec_store_n(p->k + at, vec_mul(x->step, vec_sums(sums + SUM_K * block)), lanes);
-        vec_store_n(p->p + at, vec_sums(sums + SUM_P * block), lanes);
-    }
-    p->keep[x->row] = momentum_total(&y, y.keep);
-    p->carry[x->row] = momentum_total(&y, y.carry);
-    p->rate[x->row] = momentum_total(&y, y.rate);
-    p->step[x->row] = momentum_total(&y, y.step);
+    if (row < 0) return;
+    const float *const values[] = {errors, d_o, d->v}, *const keys[] = {in->q, in->k, in->p,
+                                                                        p->q,  p->k,  p->p};
+    for (int i = 0; i < 3; i++) delta_soon(values[i] + row * s->values + t->c, t->columns);
+    for (int i = 0; i < 6; i++) delta_soon(keys[i] + row * s->keys, s->keys);
 }
 
 static void momentum_back_chunk(const DeltaTask *t, const MomentumInput *in, int64_t chunk,
-                                const float *snapshot, const float *d_o, const MomentumGradient *d,
+                                const float *snapshots, const float *d_o, const MomentumGradient *d,
                                 const MomentumPartial *p, const MomentumScratch *x) {
     const DeltaShape *s = t->shape;
-    const int64_t from = chunk * DELTA_CHUNK, left = s->tokens - from, matrix = padded(s->keys) * DELTA_TILE;
-    const int64_t count = left < DELTA_CHUNK ? left : DELTA_CHUNK;
-    momentum_load(t, snapshot, x->states);
-    for (int64_t i = 0; i < count; i++) {
-        const MomentumToken token = momentum_token(t, in, from + i);
-        momentum_token_step(&token, matrix, x->states + i * 2 * matrix, x->states + (i + 1) * 2 * matrix, 0,
-                            x->error + i * DELTA_TILE);
+    const int64_t from = chunk * DELTA_CHUNK, left = s->tokens - from, head = t->batch * s->heads + t->head;
+    const float *errors = snapshots + momentum_states(s),
+                *snapshot = snapshots + (head * delta_chunks(s) + chunk) * 2 * s->keys * s->values;
+    MomentumToken token[DELTA_CHUNK];
+    const MomentumBack y = {t, token, left < DELTA_CHUNK ? left : DELTA_CHUNK, padded(s->keys), *x};
+    for (int64_t i = 0; i < y.count; i++) {
+        token[i] = momentum_token(t, in, from + i);
+        momentum_back_soon(t, in, token[i].row - DELTA_CHUNK * s->heads, errors, d_o, d, p);
+        delta_cotangent(t, token[i].row, d_o, x->cotangent + i * DELTA_TILE);
+        for (int64_t j = 0; j < t->columns; j += VEC_LANES)
+            vec_store(x->error + i * DELTA_TILE + j, momentum_row(&token[i], errors, j));
     }
-    for (int64_t i = count - 1; i >= 0; i--) {
-        const MomentumToken token = momentum_token(t, in, from + i);
-        momentum_back_token(&token, x, i, d_o, d, p);
-    }
+    memset(x->sums, 0, SUMS * MOMENTUM_KEY * sizeof(float));
+    memset(x->ons, 0, ONS * MOMENTUM_KEY * sizeof(float));
+    momentum_walk_all(&y);
+    momentum_rows_all(&y, snapshot);
+    momentum_give_chunk(&y, d, p);
 }
 
 static void momentum_gather_row(const DeltaShape *s, int64_t row, const MomentumPartial *p,
@@ -332,6 +429,8 @@ static void momentum_backward(const DeltaShape *s, const MomentumInput *in, cons
                               const float *d_o, const MomentumGradient *d, float *dstate, float *partial,
                               float *workspace) {
     const int64_t both = 2 * s->keys * s->values, chunks = delta_chunks(s);
+    const int whole = momentum_whole(s);
+    const MomentumPartial own = {d->q, d->k, d->p, d->keep, d->carry, d->rate, d->step, 1};
 #pragma omp parallel if (parallel_threads() > 1)
     {
 #pragma omp for schedule(static)
@@ -339,15 +438,15 @@ static void momentum_backward(const DeltaShape *s, const MomentumInput *in, cons
             const DeltaTask t = delta_task(s, 0, i);
             const int64_t head = t.batch * s->heads + t.head;
             const MomentumScratch x = momentum_own(s, workspace);
-            const MomentumPartial p = momentum_partial(s, t.tile, partial, 0);
+            const MomentumPartial p = whole ? own : momentum_partial(s, t.tile, partial, 0);
             momentum_load(&t, dstate + head * both, x.d);
             for (int64_t c = chunks - 1; c >= 0; c--)
-                momentum_back_chunk(&t, in, c, snapshots + (head * chunks + c) * both, d_o, d, &p, &x);
+                momentum_back_chunk(&t, in, c, snapshots, d_o, d, &p, &x);
             momentum_save(&t, x.d, dstate + head * both);
         }
         const MomentumPartial p = momentum_partial(s, 0, partial, 0);
 #pragma omp for schedule(static)
-        for (int64_t row = 0; row < s->batch * s->tokens * s->heads; row++)
+        for (int64_t row = 0; row < (whole ? 0 : s->batch * s->tokens * s->heads); row++)
             momentum_gather_row(s, row, &p, d);
     }
 }

@@ -43,7 +43,7 @@ Tensor *op_momentum(Tape *tape, const DeltaShape *shape, const MomentumTensors *
     if (tape->recording) {
         *state = tape_tensor(tape, before->rows, both);
         memcpy((*state)->data, before->data, (size_t)(before->rows * both) * sizeof(float));
-        snapshots = arena_floats(tape->arena, before->rows * delta_chunks(shape) * both);
+        snapshots = arena_floats(tape->arena, momentum_snapshot_floats(shape));
     }
     const ArenaMark scratch = arena_mark(tape->arena);
     float *workspace =

@@ -126,7 +126,7 @@ static void momentum_delta_rule(KernelRun *r) {
                           DELTA_KEY, run_dim(r, "scaled") ? 1.0f / sqrtf((float)K) : 1.0f};
     float *keep = exponentials(n, run_in(r, "log_alpha")), *carry = exponentials(n, run_in(r, "log_mu")),
           *d_keep = run_zeros(n), *d_carry = run_zeros(n), *both = run_scratch(2 * state),
-          *d_both = run_zeros(2 * state), *snapshots = run_scratch(2 * state * delta_chunks(&s)),
+          *d_both = run_zeros(2 * state), *snapshots = run_scratch(momentum_snapshot_floats(&s)),
           *partial = run_scratch(kernel->momentum->partial_floats(&s)),
           *workspace = run_scratch(parallel_threads() * kernel->momentum->workspace_floats(&s));
     const MomentumInput in = {run_in(r, "q"), run_in(r, "k"), run_in(r, "p"),    run_in(r, "v"),
