@@ -106,8 +106,8 @@ Test(positions, a_trained_model_is_asked_with_what_changes_no_weight) {
                                       {"width=8", "no key that a trained model"},
                                       {"rope_scaling", "KEY=VALUE is wanted"},
                                       {"rope_scaling=linear", "none ntk yarn"}};
-    cr_assert(!trained_open(&t, "results/checkpoints/attention-passkey-s0.safetensors", 0, 0, 1024, message,
-                            sizeof message),
+    cr_assert(!trained_open(&t, "results/checkpoints/attention-passkey-s0.safetensors", &(Asked){0}, 1024,
+                            message, sizeof message),
               "%s", message);
     const Config *c = &t.model.config;
     cr_assert(!trained_ask(&t, yarn, 1, 1024, message, sizeof message), "%s", message);
