@@ -44,8 +44,8 @@ END {
     for (m in asked)
         printf "  %-22s %-10s %5d of %d right, published %d\n", name, m, yours[m], asked[m], theirs[m] | "sort -k2"
     close("sort -k2")
-    if (rows && other) printf "  %-22s prose or words are not the published ones (docs/files.md): the rows cannot be compared\n", name
-    else if (differ) printf "  %-22s %d of %d rows DIFFER from the published ones\n", name, differ, rows
-    else if (rows) printf "  %-22s all %d rows are the published ones, to the digit\n", name, rows
+    if (rows && other) printf "  %-22s rows       cannot be compared: prose or words are not the published ones (docs/files.md)\n", name
+    else if (differ) printf "  %-22s rows       %d of %d DIFFER from the published ones\n", name, differ, rows
+    else if (rows) printf "  %-22s rows       %d of %d are the published ones, to the digit\n", name, rows, rows
     if (n) printf "  %-22s speed      %.2f times the published, median of %d rows\n", name, median(), n
 }

@@ -345,7 +345,8 @@ Test(training, committed_checkpoints_load) {
     for (size_t i = 0; i < found.gl_pathc; i++) {
         static Trained t;
         char message[1024];
-        cr_assert(!trained_open(&t, found.gl_pathv[i], &(Asked){0}, 0, message, sizeof message), "%s", message);
+        cr_assert(!trained_open(&t, found.gl_pathv[i], &(Asked){0}, 0, message, sizeof message), "%s",
+                  message);
         cr_assert(t.progress.step > 0 && t.model.config.mixer == t.model.mixer);
         trained_close(&t);
     }
