@@ -174,7 +174,8 @@ static void job_work(Worker *w, char *message, size_t size) {
         job->done = 1;
         return;
     }
-    const int status = steps < 0 ? -1 : job_train(w, steps, message, size);
+    const int known = files_known(), status = steps < 0 ? -1 : job_train(w, steps, message, size);
+    files_forget(known);
     char unused[MESSAGE];
     const int64_t now = sweep_steps(job, unused, sizeof unused);
     const SweepClaim claim = claim_now(w, now > 0 ? now : 0, status < 0);

@@ -107,3 +107,13 @@ int files_writes(const char *path, FilesMode mode, char *message, size_t size) {
     }
     return output_check(path, message, size);
 }
+
+int files_known(void) { return files.count; }
+
+void files_forget(int known) {
+    while (files.count > known) {
+        files.count--;
+        free(files.list[files.count].place);
+        free(files.list[files.count].path);
+    }
+}

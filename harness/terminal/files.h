@@ -13,3 +13,8 @@ typedef enum { FILES_REPLACE, FILES_NEW, FILES_STATE, FILES_TENSORS } FilesMode;
 /* 0; FILES_THERE when it is kept; -1 for any other reason; both with a message. */
 enum { FILES_THERE = 1 };
 int files_writes(const char *path, FilesMode mode, char *message, size_t size);
+
+/* A process that does one work after the other: how many files are known, and all but so many are forgotten. What was
+ * written has been replaced, and its number in the file system may be given to another file. */
+int files_known(void);
+void files_forget(int known);

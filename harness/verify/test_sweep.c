@@ -149,6 +149,13 @@ Test(sweep, keeps_what_is_done_and_refuses_what_is_another, .init = enter_folder
     ledger_record("sweep", "kept", 7, 0);
 }
 
+/* A file that is replaced leaves its number to the next: files of two jobs may seem to be one. */
+Test(sweep, forgets_the_files_of_a_job_that_is_done, .init = enter_folder, .fini = leave_folder) {
+    cr_assert(!system("mkdir out && touch out/small-s3.tsv && ln out/small-s3.tsv out/small-s4.tsv"));
+    sweep_here("sweep.json", "1", 0, "small                                 4 done");
+    ledger_record("sweep", "forgotten files", 2, 0);
+}
+
 /* Kills a sweep without warning once `begun` is there, before its last job; again where the machine gave it time to end. */
 static void kill_in_the_middle(const char *jobs, const char *begun) {
     for (int attempt = 0; attempt < 20; attempt++) {
