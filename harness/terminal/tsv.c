@@ -93,14 +93,15 @@ int tsv_open(Tsv *t, const char *path, TsvMode mode, int argc, char **argv, cons
              char *message, size_t size) {
     *t = (Tsv){.path = strdup(path)};
     if (!t->path) return snprintf(message, size, "no memory"), -1;
-    if (mode == TSV_RESUME && !tsv_alike(path, columns, message, size)) return free(t->path), -1;
-    if (!files_writes(path, mode == TSV_NEW ? FILES_NEW : FILES_REPLACE, message, size) &&
+    if ((mode != TSV_RESUME || tsv_alike(path, columns, message, size)) &&
+        !files_writes(path, mode == TSV_NEW ? FILES_NEW : FILES_REPLACE, message, size) &&
         !output_open(&t->output, path, message, size)) {
         t->file = t->output.file;
         tsv_head(t->file, argc, argv, columns);
         return 0;
     }
     free(t->path);
+    *t = (Tsv){0};
     return -1;
 }
 
