@@ -1,14 +1,16 @@
-# needs: needle.tsv
+# needs: needle.tsv needle-positions.tsv
 # Exact match against sequence length: all depths and training seeds together, whiskers from the least to the greatest seed.
-# Beyond 128K one seed was asked: open signs, no line. Mixers stand a little beside each other.
+# The transformer is the one that has learned its training length. Beyond 128K one seed was asked: open signs, no line. Mixers stand a little beside each other.
 set title "Passkey: seven digits recalled exactly" font ",15"
 set xlabel "sequence length (tokens)"; set ylabel "samples right"
 set logscale x 2; eval binary_tics
 set format y "%.0f %%"; set yrange [-3:104]; set offsets graph 0.02, graph 0.04, 0, 0
 set arrow 1 from 256, graph 0 to 256, graph 1 nohead dt 2 lc rgb "#888888"
-set label 1 "longest sequence\nin training" at 285, 66 textcolor rgb "#666666" font ",11"
+set label 1 "dashed: longest\nsequence in\ntraining" at 1150, 46 textcolor rgb "#666666" font ",11"
 set label 2 "open: seed 0 alone" at 1300000, 90 center textcolor rgb "#666666" font ",11"
 beside(i) = 1 + 0.06 * (i - 3.5)
+learned = sprintf("< awk -F'\t' '$12 ~ /attention-rope-passkey/ && $13 == \"-\"' %s/needle-positions.tsv | awk -F'\t' -v mixer=attention -v task=passkey -f harness/plot/style/pool.awk", results)
+rows(m) = m eq "attention" ? learned : pooled("needle.tsv", m, "passkey")
 far(m) = sprintf("< cat %s/needle-long*.tsv 2>/dev/null | awk -F'\\t' '$1==\"%s\" && $4==\"all\"'", results, m)
-plot for [i=1:words(mixers)] m=word(mixers, i) pooled("needle.tsv", m, "passkey") using ($1*beside(i)):(100*$2):(100*$3):(100*$4) with yerrorlines lw 1.8 pt sign(m) ps 0.7 lc rgb color(m) title word(names, i), \
+plot for [i=1:words(mixers)] m=word(mixers, i) rows(m) using ($1*beside(i)):(100*$2):(100*$3):(100*$4) with yerrorlines lw 1.8 pt sign(m) ps 0.7 lc rgb color(m) title word(names, i), \
      for [i=1:2] m=word(mixers, i) far(m) using ($3*beside(i)):(100*$7) with points pt sign(m)-1 ps 1.1 lw 1.8 lc rgb color(m) notitle

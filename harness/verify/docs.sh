@@ -38,6 +38,13 @@ for name in $({ grep -ohE 'seeded fault [a-z-]+' docs/errata.md | awk '{ print $
     checked=$((checked + 1))
     grep -q "^$name	" harness/verify/faults.tsv || complain "fault $name"
 done
+# every seeded fault still changes its file, and its check exists
+while IFS="$(printf '\t')" read -r name file script named; do
+    case $name in '' | '#'*) continue ;; esac
+    checked=$((checked + 1))
+    sed "$script" "$file" | cmp -s - "$file" && { echo "docs: seeded fault $name no longer applies to $file" >&2; bad=$((bad + 1)); }
+    echo "$tests" | grep -qxF "$named" || docs=harness/verify/faults.tsv complain "test $named"
+done <harness/verify/faults.tsv
 bare=$(grep -n '^|.*| |$' docs/verification.md)
 [ -z "$bare" ] || { echo "docs: docs/verification.md has rows without a seeded fault: $bare" >&2; bad=$((bad + 1)); }
 numbers=$(grep -ohE '^\| [0-9]+(-[0-9]+)? ' docs/equations.md | tr -d '| ' | awk -F- '{ for (i = $1; i <= ($2 ? $2 : $1); i++) print i }' | sort -nu | wc -l)
