@@ -19,7 +19,7 @@ static float loss_top(int64_t classes, const float *x, int32_t *best) {
     int64_t at = 0;
     for (int64_t lane = 0; lane < VEC_LANES && whole; lane++) {
         const int64_t other = (int64_t)in[lane] * VEC_LANES + lane;
-        if (x[other] > x[at] || (x[other] == x[at] && other < at)) at = other;
+        if (x[other] > x[at] || (other < at && x[other] == x[at])) at = other;
     }
     for (int64_t i = whole * VEC_LANES; i < classes; i++)
         if (x[i] > x[at]) at = i;

@@ -104,7 +104,7 @@ typedef struct {
 static MomentumScratch momentum_scratch(const DeltaShape *s, float *base, int64_t *floats) {
     const int64_t ld = padded(s->keys), matrix = momentum_matrix(s);
     int64_t used = 0;
-    MomentumScratch x;
+    MomentumScratch x = {0};
     x.d = rows_part(base, &used, 2 * matrix);
     x.walk = rows_part(base, &used, 2 * matrix);
     x.S = rows_part(base, &used, MOMENTUM_ROW);

@@ -321,7 +321,7 @@ class CommandLine(Checker):
             self.expect(2, text, spec, "--equation", "persistent_prefix")
 
     def test_equation_and_cases(self):
-        text = "no golden case of equation 'prefix'; there are: attention "
+        text = "no golden case of equation 'prefix'; there are: alibi_attention attention "
         self.expect(2, text, "mistakes:right", "--equation", "prefix")
         self.expect(2, "--equation", "mistakes:right")
         self.prefix(2, "--without leaves no case", "right", "--without", "Prefix")
