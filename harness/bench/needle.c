@@ -181,11 +181,13 @@ static int64_t shortest(const NeedleOptions *o) {
 
 /* ---- what an interrupted run has left ---- */
 
-/* Fields of a row of the table; the count. */
+/* Fields of a row of the table, those that it lacks empty; the count. */
 static int fields_of(char *line, char **field, int most) {
     int n = 0;
-    line[strcspn(line, "\n")] = 0;
+    char *end = line + strcspn(line, "\n");
+    *end = 0;
     for (char *rest = line; n < most && rest;) field[n++] = strsep(&rest, "\t");
+    for (int i = n; i < most; i++) field[i] = end;
     return n;
 }
 

@@ -133,7 +133,7 @@ Test(prose, a_hash_is_of_the_text_that_is_used) {
 Test(prose, the_two_parts_of_a_file_are_the_file) {
     static const char sentence[] = "\u00c4rger \u5929\u3002";
     char path[] = "/tmp/titans-prose-XXXXXX", whole[sizeof sentence * 200] = "", joined[sizeof whole + 1];
-    for (int i = 0; i < 137; i++) strcat(whole, sentence);
+    for (size_t i = 0; i < 137; i++) memcpy(whole + i * (sizeof sentence - 1), sentence, sizeof sentence);
     FILE *f = fdopen(mkstemp(path), "w");
     fputs(whole, f);
     fclose(f);

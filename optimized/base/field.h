@@ -8,27 +8,27 @@ typedef enum { FIELD_INTEGER, FIELD_REAL, FIELD_CHOICE, FIELD_TEXT } FieldKind;
 typedef struct {
     const char *key;
     FieldKind kind;
+    int asked;           /* it changes no weight and may be set when a trained model is asked */
     size_t offset, size; /* where in the struct; characters that a text has room for, its end included */
     double low, high, initial;
     const char *values; /* of a choice: names of 0, 1, .. ("sigmoid hard"); of a text: its default */
     const char *meaning;
-    int asked; /* it changes no weight and may be set when a trained model is asked */
 } Field;
 
 /* For a member (int64_t, double, int64_t, char[]) of struct S under a key of the same or another name. */
 #define INTEGER_FIELD(S, member, key, low, high, initial, meaning)                                           \
-    { key, FIELD_INTEGER, offsetof(S, member), 0, low, high, initial, 0, meaning, 0 }
+    { key, FIELD_INTEGER, 0, offsetof(S, member), 0, low, high, initial, 0, meaning }
 #define REAL_FIELD(S, member, key, low, high, initial, meaning)                                              \
-    { key, FIELD_REAL, offsetof(S, member), 0, low, high, initial, 0, meaning, 0 }
+    { key, FIELD_REAL, 0, offsetof(S, member), 0, low, high, initial, 0, meaning }
 #define CHOICE_FIELD(S, member, key, values, meaning)                                                        \
-    { key, FIELD_CHOICE, offsetof(S, member), 0, 0, 0, 0, values, meaning, 0 }
+    { key, FIELD_CHOICE, 0, offsetof(S, member), 0, 0, 0, 0, values, meaning }
 #define TEXT_FIELD(S, member, key, initial, meaning)                                                         \
-    { key, FIELD_TEXT, offsetof(S, member), sizeof(((S *)0)->member), 0, 0, 0, initial, meaning, 0 }
+    { key, FIELD_TEXT, 0, offsetof(S, member), sizeof(((S *)0)->member), 0, 0, 0, initial, meaning }
 /* Of a model that is trained already. */
 #define ASKED_INTEGER_FIELD(S, member, key, low, high, initial, meaning)                                     \
-    { key, FIELD_INTEGER, offsetof(S, member), 0, low, high, initial, 0, meaning, 1 }
+    { key, FIELD_INTEGER, 1, offsetof(S, member), 0, low, high, initial, 0, meaning }
 #define ASKED_CHOICE_FIELD(S, member, key, values, meaning)                                                  \
-    { key, FIELD_CHOICE, offsetof(S, member), 0, 0, 0, 0, values, meaning, 1 }
+    { key, FIELD_CHOICE, 1, offsetof(S, member), 0, 0, 0, 0, values, meaning }
 #define FIELD_END                                                                                            \
     { 0, FIELD_INTEGER, 0, 0, 0, 0, 0, 0, 0, 0 }
 
