@@ -55,8 +55,7 @@ static const struct argp_option options[] = {
     {"limit", OPTION_LIMIT, "N", 0, "longest length for the checkpoint named last", 0},
     {"set", OPTION_SET, "KEY=VALUE", 0,
      "ask the checkpoint named last with this key, one that changes no weight; may be repeated, and so may "
-     "the "
-     "checkpoint",
+     "the checkpoint",
      0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
     {"batch", OPTION_BATCH, "N", 0, "samples side by side (default 4)", 0},

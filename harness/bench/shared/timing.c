@@ -8,7 +8,6 @@
 #include <math.h>
 #include <omp.h>
 #include <stdio.h>
-#include <stdlib.h>
 
 enum { MOST_ROUNDS = 31, TRIES = 3 };
 static const double TIMING_DRIFT = 0.05;
@@ -76,23 +75,4 @@ double timing_share(const Timing *t, double flop) {
 const char *timing_percent(double share, char text[TIMING_PERCENT]) {
     snprintf(text, TIMING_PERCENT, isnan(share) ? "void" : "%.1f", 100.0 * share);
     return text;
-}
-
-typedef struct {
-    int64_t floats;
-    float *from, *to;
-} Copy;
-
-static void copy(void *context) {
-    const Copy *c = context;
-    kernel->roofline->copy(c->floats, c->from, c->to);
-}
-
-double timing_bandwidth(int64_t floats, int rounds) {
-    Copy c = {floats, calloc((size_t)floats, sizeof(float)), calloc((size_t)floats, sizeof(float))};
-    CHECK(c.from && c.to, "no memory for %ld floats", floats);
-    const Timing t = timing_measure((Work){copy, &c}, (Work){0, 0}, 1, rounds, 1e-3);
-    free(c.from);
-    free(c.to);
-    return 8.0 * (double)floats / t.seconds;
 }

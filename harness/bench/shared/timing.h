@@ -26,6 +26,3 @@ double timing_share(const Timing *timing, double flop);
 /* The share as a table's percent: "71.3" or "void". Returns text. */
 enum { TIMING_PERCENT = 16 };
 const char *timing_percent(double share, char text[TIMING_PERCENT]);
-
-/* Bytes per second of copying `floats` floats. */
-double timing_bandwidth(int64_t floats, int rounds);
