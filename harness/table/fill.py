@@ -7,7 +7,8 @@ A page has, each on its lines or within a sentence,
     <!-- number NAME.COLUMN --> .. <!-- end -->     one column of its first row
 
 and what stands between is replaced. harness/table/NAME.sql is one query of SQLite. Its tables are the
-files of results/, "-" read as "_"; the columns of a result are the headings. Beside SQLite's functions:
+files of results/, "-" read as "_", and `training`, all of training-RUN.tsv with a column run; the
+columns of a result are the headings. Beside SQLite's functions:
 
     each(order, value)    aggregate: the values in that order, with commas
     interval(k, n)        k right of n: 95 % Clopper-Pearson, in per cent, "97 to 100"
@@ -103,6 +104,10 @@ def results():
     db = sqlite3.connect(":memory:")
     for path in sorted(glob.glob(os.path.join(ROOT, "results", "*.tsv"))):
         read_table(db, path)
+    runs = [name for (name,) in db.execute("select name from sqlite_master where name like 'training\\_%' escape '\\'")]
+    shared = "step, length, loss, exact_match"
+    db.execute("create view training as " + " union all ".join(
+        f"select '{name.removeprefix('training_')}' as run, {shared} from \"{name}\"" for name in runs))
     for name, arguments, function in (("interval", 2, interval), ("tokens", 1, tokens), ("rounded", 2, rounded)):
         db.create_function(name, arguments, function, deterministic=True)
     db.create_aggregate("each", 2, Each)
