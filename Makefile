@@ -64,7 +64,7 @@ STAMP := $(GEN)/flags
 $(shell harness/make/generate.sh $(GEN) "$(ISAS)" $(EMULATED_AVX512) \
   '$(subst ','\'',$(CC) $(CXX) $(CFLAGS) $(REF_FLAGS) $(KERNEL_FLAGS) $(FLAGS_avx2) $(FLAGS_avx512))' '$(if $(MPI),$(MPI_SAYS),none)')
 
-.PHONY: all help deps deps-full deps-mpi library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full reproduce plots publish lint format clean
+.PHONY: all help deps deps-full deps-mpi library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full experiment reproduce plots publish lint format clean
 all: $(BUILD)/titans
 
 help:
@@ -72,6 +72,7 @@ help:
 	@echo 'make bench          find needles, measure speed, memory, kernels, draw (about 40 minutes; QUICK=1: two to three)'
 	@echo 'make install        program, library, header, man pages under PREFIX (DESTDIR honoured); make uninstall'
 	@echo 'make plots          redraw results/figures from results/*.tsv (KINDS="svg png": pictures too)'
+	@echo 'make experiment NAME=ablation         train and ask all that an experiment names, draw it (harness/experiment/)'
 	@echo 'make reproduce NAME=lmm-passkey-s0    train a committed model again and compare every bit (that one: two minutes)'
 	@echo 'make publish        copy what make bench has measured into results/ (for maintainers)'
 	@echo 'make verify-faults  each seeded fault must turn a named check red'
@@ -211,6 +212,10 @@ bench-full: deps
 plots: deps
 	@harness/plot/draw.sh results "$(KINDS)"
 # A committed model again, from its recipe and seed: the same tensors, bit for bit.
+# Trains and asks what harness/experiment/NAME.json says, and draws it; goes on where it was stopped.
+experiment: deps
+	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/titans
+	@harness/bench/experiment.sh $(BUILD) $(JOBS) "$(NAME)"
 reproduce: deps
 	@$(MAKE) --no-print-directory -j$(JOBS) $(BUILD)/titans
 	@harness/bench/reproduce.sh $(BUILD) "$(NAME)"

@@ -9,22 +9,31 @@ export LC_ALL=C
 build=$1 mode=$2
 titans=$build/titans
 recipe=harness/recipe
-out=$build/bench models=results/checkpoints
-case $mode in '' | 0) ;; full) models=$out/checkpoints ;; *) out=$build/quick ;; esac
-mkdir -p "$models" "$out/figures"
+out=$build/bench trained=$build/trained models=results/checkpoints
+case $mode in '' | 0 | full) ;; *) out=$build/quick ;; esac
 # The mixers of the figures; relatives are measured apart.
 family=attention,swa,lmm,mac,mag,mal
 began=$(date +%s)
 say() { printf '\n[%4d s] %s\n' $(($(date +%s) - began)) "$1" >&2; }
 
-# train NAME RECIPE [OPTION..]: a checkpoint of weights only, and its log.
-train() {
-    name=$1 config=$2
-    shift 2
-    say "training $name"
-    $titans train --force --config $recipe/$config.json "$@" --out $models/$name.full --log $out/training-$name.tsv
-    $titans export --force $models/$name.full --out $models/$name.safetensors
-    rm $models/$name.full
+# tables EXPERIMENT..: names of the tables that they make.
+tables() {
+    for name in "$@"; do sed -n 's/.*"table": "\([^"]*\)".*/\1/p' "harness/experiment/$name.json"; done | sort -u
+}
+
+# ask NAME [OPTION..]: experiment NAME, its models and its tables. Committed models are asked again each time; full trains
+# all, and goes on where it was stopped.
+ask() {
+    name=$1
+    shift
+    say "$(sed -n 's/^  "question": "\(.*\)",$/\1/p' "harness/experiment/$name.json")  ($name)"
+    if [ "$mode" = full ]; then
+        set -- "$@" --folder $trained
+    else
+        for table in $(tables "$name"); do rm -rf "${out:?}/$table"; done
+        set -- "$@" --models $models --folder $out
+    fi
+    $titans sweep "harness/experiment/$name.json" --jobs "$(nproc)" "$@"
 }
 
 # finish TABLE..: figures, and what was measured beside what is published.
@@ -42,13 +51,10 @@ full) say "every committed model is trained again: many hours" ;;
 *) say "the committed models are asked and measured: about 40 minutes on two cores" ;;
 esac
 
+mkdir -p "$out/figures"
+
 if [ "$out" = "$build/quick" ]; then
-    say "needles by length and depth"
-    $titans bench needle --force $models/lmm-passkey-s0.safetensors $models/attention-passkey-s0.safetensors --limit 1K \
-        --lengths 256,512,1K,2K,4K --samples 40 -o $out/needle.tsv
-    say "needles in prose that everybody has"
-    $titans bench needle --force $models/lmm-niah2-s2.safetensors $models/mal-niah2-s0.safetensors --lengths 2K,4K --samples 40 --batch 20 \
-        -o $out/needle-niah.tsv
+    ask quick
     say "speed and memory against length"
     $titans bench scaling --force --mixers attention,lmm $recipe/speed.json --lengths 1K,2K,4K,8K -o $out/scaling.tsv
     say "training throughput"
@@ -63,84 +69,30 @@ fi
 
 # Tables that this mode does not measure are the published ones, so that every figure can be drawn.
 cp results/*.tsv "$out/"
-# NAME-sSEED is what recipe NAME makes of SEED.
 if [ "$mode" = full ]; then
-    for file in results/checkpoints/*-s?.safetensors; do
-        name=$(basename "$file" .safetensors)
-        train "$name" "${name%-s?}" --seed "${name##*-s}"
+    experiments=$(basename -s .json harness/experiment/*.json)
+    for name in $experiments; do ask "$name"; done
+    for table in $(tables $experiments); do cp "$trained/$table.tsv" "$out/"; done
+    for log in results/training-*.tsv; do
+        name=$(basename "$log" .tsv) && name=${name#training-}
+        [ ! -f "$trained/$name.tsv" ] || cp "$trained/$name.tsv" "$out/training-$name.tsv"
     done
+    # the models without the state of their optimizers
+    models=$out/checkpoints
+    mkdir -p "$models"
+    for file in results/checkpoints/*.safetensors; do
+        $titans export --force "$trained/$(basename "$file")" --out "$models/$(basename "$file")"
+    done
+else
+    for name in passkey positions niah niah-more; do ask $name --limit 16K; done
 fi
-
-# Every committed checkpoint of the tasks that match a pattern; attention only as far as it is worth reading.
-needles() {
-    tasks=$1
-    shift
-    set -- "$@" $(ls $models/*-$tasks-s?.safetensors | grep -v /attention-)
-    for file in $models/attention-$tasks-s?.safetensors; do [ -f "$file" ] && set -- "$@" "$file" --limit 16K; done
-    $titans bench needle --force "$@"
-}
-say "passkey by length and depth"
-needles passkey --lengths 256,512,1K,2K,4K,8K,16K,128K --samples 40 -o $out/needle.tsv
-# Transformers by their positions, and by what they are asked with, which changes no weight.
-places=""
-for model in rope nope alibi equal long; do
-    keys="-"
-    case $model in rope) keys="- rope_scaling=ntk rope_scaling=yarn log_scale=1" ;; nope | alibi) keys="- log_scale=1" ;; esac
-    for key in $keys; do
-        for file in $models/attention-$model-passkey-s?.safetensors; do
-            [ -f "$file" ] || continue
-            if [ "$key" = - ]; then places="$places $file"; else places="$places $file --set $key --limit 4K"; fi
-        done
-    done
-done
-say "passkey by positions of the transformer"
-$titans bench needle --force $places --lengths 256,512,1K,2K,4K,8K --samples 40 --batch 8 -o $out/needle-positions.tsv
 # Prose and words that everybody has, and that none of the models was trained on.
 everybody="--haystack bible --words wordnet --side test"
-say "S-NIAH on bytes"
-needles 'niah?' $everybody --lengths 2K,4K,8K,16K --samples 40 --batch 20 -o $out/needle-niah.tsv
-needles 'niah?' $everybody --lengths 64K --samples 40 --batch 8 -o $out/needle-niah-long.tsv
-say "S-NIAH-1 by models that were trained on S-NIAH-2"
-$titans bench needle --force $everybody --task niah1 $models/[lm]??-niah2-s0.safetensors --lengths 2K,4K,8K,16K --samples 40 --batch 20 \
-    -o $out/niah1-transfer.tsv
-say "S-NIAH after a longer training than the table's"
-needles 'niah?-more' $everybody --lengths 1K,2K,4K,8K,16K --samples 40 --batch 20 -o $out/niah-more.tsv
-if [ "$mode" = full ]; then
-    say "S-NIAH-2 with as many samples as the paper"
-    $titans bench needle --force $everybody $models/[lm]??-niah2-s?.safetensors --lengths 2K,16K --samples 500 --batch 20 -o $out/niah-500.tsv
-fi
 say "what the memories write"
 $titans bench writes --force $everybody $(ls $models/*-niah?*-s?.safetensors | grep -v /attention-) -o $out/writes.tsv
 if [ "$mode" = full ]; then
-    say "needles to ten million tokens"
-    $titans bench needle --force $models/lmm-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long.tsv
-    $titans bench needle --force $models/mac-passkey-s0.safetensors --lengths 1M,2M,10M --samples 10 --batch 5 -o $out/needle-long-mac.tsv
-    $titans bench needle --force $models/mac-niah2-s0.safetensors $models/mal-niah2-s0.safetensors --lengths 1M --samples 10 --batch 5 \
-        -o $out/needle-niah-1M.tsv
     say "speed and memory to ten million tokens"
     $titans bench scaling --force $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors --lengths 128K,1M,10M -o $out/scaling-long.tsv
-fi
-# ablate NAME RECIPE [OPTION..]: a recipe with something changed, as rows of ablation.tsv.
-ablate() {
-    name=$1 config=$2
-    shift 2
-    say "ablation: $name"
-    $titans train --force --config $recipe/$config.json "$@" --out $out/ablation.full
-    $titans bench needle --force $out/ablation.full --lengths 256,1K,4K,16K --samples 40 --batch 8 -o $out/ablation.tsv
-    [ -f $out/ablations.tsv ] || { grep '^#' $out/ablation.tsv; printf 'variant\tlength\tsamples\tcorrect\taccuracy\tlow\thigh\n'; } >$out/ablations.tsv
-    awk -F'\t' -v OFS='\t' -v name="$name" '$4 == "all" { print name, $3, $5, $6, $7, $8, $9 }' $out/ablation.tsv >>$out/ablations.tsv
-}
-if [ "$mode" = full ]; then
-    rm -f $out/ablations.tsv
-    ablate full_recipe lmm-passkey
-    ablate sigmoid_gates lmm-passkey --set gate=sigmoid --set penalty=0
-    ablate no_momentum lmm-passkey --set momentum=0
-    ablate no_decay lmm-passkey --set forget=0
-    ablate no_convolution lmm-passkey --set taps=0
-    ablate no_persistent lmm-passkey --set persistent=0
-    ablate two_layers lmm-passkey --set memory_layers=2
-    mv $out/ablations.tsv $out/ablation.tsv
-    rm $out/ablation.full
 fi
 say "speed and memory against length"
 $titans bench scaling --force --mixers $family $recipe/speed.json -o $out/scaling.tsv
@@ -163,4 +115,4 @@ $titans bench kernels --force --only gemm,attend,memory,rows,step,stream -o $out
 $titans bench kernels --force --only delta,scan,relatives -o $out/kernels-relatives.tsv
 $titans bench kernels --force --only softmax -o $out/softmax.tsv
 harness/bench/relatives.sh $titans >$out/relatives.tsv
-finish needle needle-positions needle-niah needle-niah-long niah1-transfer niah-more $([ "$mode" = full ] && echo niah-500) scaling throughput-train throughput-depth kernels
+finish needle needle-positions needle-niah niah1-transfer niah-more $([ "$mode" = full ] && echo needle-niah-long niah-500) scaling throughput-train throughput-depth kernels

@@ -1,5 +1,6 @@
 #include "learn/asked.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { OPTION_HAYSTACK = 2048, OPTION_WORDS, OPTION_SIDE };
@@ -48,4 +49,13 @@ int asked_apply(const Asked *a, Recipe *r, char *message, size_t size) {
         if (recipe_set_task_key(r, set[i].key, set[i].value, message, size)) return -1;
     }
     return 0;
+}
+
+int asked_key(Config *c, const char *assignment, char *message, size_t size) {
+    char key[64];
+    const char *equals = strchr(assignment, '=');
+    if (!equals || equals == assignment || equals - assignment >= (int)sizeof key)
+        return snprintf(message, size, "--set %s: KEY=VALUE is wanted", assignment), -1;
+    snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
+    return config_ask(c, key, equals + 1, message, size);
 }

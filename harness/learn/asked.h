@@ -15,3 +15,6 @@ extern const struct argp asked_argp;
 
 /* 0, or -1 with a message. */
 int asked_apply(const Asked *asked, Recipe *recipe, char *message, size_t size);
+
+/* One "key=value" of a model that is asked, which changes no weight. 0, or -1 with a message. */
+int asked_key(Config *config, const char *assignment, char *message, size_t size);

@@ -28,9 +28,8 @@ enum {
 
 /* ---- the file ---- */
 
-static const char *const sweep_keys[] = {"recipes", "seeds", "folder", "set", 0}, *const entry_keys[] = {
-                                                                                      "recipe", "name", "set",
-                                                                                      0};
+static const char *const sweep_keys[] = {"question", "recipes", "seeds", "folder", "set", "ask", 0},
+                         *const entry_keys[] = {"recipe", "name", "set", "seeds", 0};
 static const char *sweep_key(int i) { return sweep_keys[i]; }
 static const char *entry_key(int i) { return entry_keys[i]; }
 
@@ -144,21 +143,37 @@ static int job_read(SweepJob *job, const Sweep *s, const Entry *e, const cJSON *
     return 0;
 }
 
-static int sweep_jobs(Sweep *s, const cJSON *object, char *message, size_t size) {
-    const cJSON *recipes = cJSON_GetObjectItemCaseSensitive(object, "recipes"),
-                *seeds = cJSON_GetObjectItemCaseSensitive(object, "seeds"),
-                *set = cJSON_GetObjectItemCaseSensitive(object, "set"), *recipe, *seed;
-    const int64_t jobs = size_times(cJSON_GetArraySize(recipes), cJSON_GetArraySize(seeds));
-    if (!cJSON_IsArray(recipes) || !cJSON_IsArray(seeds) || jobs < 1 || jobs > MOST_JOBS)
+/* The seeds of one of "recipes", which may name its own. */
+static const cJSON *seeds_of(const cJSON *object, const cJSON *recipe) {
+    const cJSON *own = cJSON_GetObjectItemCaseSensitive(recipe, "seeds");
+    return own ? own : cJSON_GetObjectItemCaseSensitive(object, "seeds");
+}
+
+/* Room for all jobs. */
+static int jobs_begin(Sweep *s, const cJSON *object, char *message, size_t size) {
+    const cJSON *recipes = cJSON_GetObjectItemCaseSensitive(object, "recipes"), *recipe;
+    int64_t jobs = 0;
+    int lists = cJSON_IsArray(recipes);
+    cJSON_ArrayForEach(recipe, recipes) {
+        lists &= cJSON_IsArray(seeds_of(object, recipe));
+        jobs += cJSON_GetArraySize(seeds_of(object, recipe));
+    }
+    if (!lists || jobs < 1 || jobs > MOST_JOBS)
         FAIL("\"recipes\" and \"seeds\" must be lists, of at least one and together at most %d jobs",
              MOST_JOBS);
     s->jobs = calloc((size_t)jobs, sizeof *s->jobs);
     if (!s->jobs) FAIL("no memory for %lld jobs", (long long)jobs);
     s->room = jobs;
-    cJSON_ArrayForEach(recipe, recipes) {
+    return 0;
+}
+
+static int sweep_jobs(Sweep *s, const cJSON *object, char *message, size_t size) {
+    const cJSON *set = cJSON_GetObjectItemCaseSensitive(object, "set"), *recipe, *seed;
+    if (jobs_begin(s, object, message, size)) return -1;
+    cJSON_ArrayForEach(recipe, cJSON_GetObjectItemCaseSensitive(object, "recipes")) {
         Entry e;
         if (entry_read(recipe, &e, message, size)) return -1;
-        cJSON_ArrayForEach(seed, seeds) {
+        cJSON_ArrayForEach(seed, seeds_of(object, recipe)) {
             if (!number_is_seed(seed)) FAIL("\"seeds\" must be whole numbers from 0 to 2^53");
             if (job_read(&s->jobs[s->count], s, &e, seed, set, message, size)) return -1;
             s->count++;
@@ -167,9 +182,9 @@ static int sweep_jobs(Sweep *s, const cJSON *object, char *message, size_t size)
     return 0;
 }
 
-static int sweep_folder(Sweep *s, const cJSON *object, char *message, size_t size) {
-    const char *folder = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "folder"));
+static int sweep_folder(Sweep *s, const cJSON *object, const char *folder, char *message, size_t size) {
     struct stat info;
+    if (!folder) folder = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, "folder"));
     if (!folder || !*folder) FAIL("\"folder\" must be the path of a folder, for what is trained");
     s->folder = strdup(folder);
     if (!s->folder) FAIL("no memory");
@@ -178,13 +193,13 @@ static int sweep_folder(Sweep *s, const cJSON *object, char *message, size_t siz
     return 0;
 }
 
-int sweep_open(Sweep *s, const char *path, char *message, size_t size) {
+int sweep_open(Sweep *s, const char *path, const char *folder, char *message, size_t size) {
     char reason[SWEEP_REASON];
     *s = (Sweep){0};
     cJSON *object = settings_open(path, message, size);
     if (!object) return -1;
     const int status = keys_known(object, sweep_key, reason, sizeof reason) ||
-                       sweep_folder(s, object, reason, sizeof reason) ||
+                       sweep_folder(s, object, folder, reason, sizeof reason) ||
                        sweep_jobs(s, object, reason, sizeof reason);
     cJSON_Delete(object);
     if (!status) return 0;
@@ -193,8 +208,17 @@ int sweep_open(Sweep *s, const char *path, char *message, size_t size) {
     return -1;
 }
 
+int sweep_models(Sweep *s, const char *models, char *message, size_t size) {
+    for (int i = 0; i < s->count; i++) {
+        free(s->jobs[i].checkpoint);
+        s->jobs[i].checkpoint = path_in(models, s->jobs[i].name, ".safetensors");
+        if (!s->jobs[i].checkpoint) FAIL("no memory for job %s", s->jobs[i].name);
+    }
+    return 0;
+}
+
 void sweep_close(Sweep *s) {
-    for (int64_t i = 0; i < s->room; i++) {
+    for (int64_t i = 0; i < s->room; i++) { /* the one that could not be read, too */
         free(s->jobs[i].checkpoint);
         free(s->jobs[i].log);
         free(s->jobs[i].claim);
@@ -265,12 +289,12 @@ int sweep_last_row(const SweepJob *job, double *loss, double *match) {
 
 /* ---- claims ---- */
 
-int sweep_take(const SweepJob *job, char *message, size_t size) {
-    const int fd = open(job->claim, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (fd < 0) FAIL("%s: %s", job->claim, strerror(errno));
+int sweep_take(const char *claim, char *message, size_t size) {
+    const int fd = open(claim, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (fd < 0) FAIL("%s: %s", claim, strerror(errno));
     if (!flock(fd, LOCK_EX | LOCK_NB)) return fd;
     const int busy = errno == EWOULDBLOCK;
-    if (!busy) snprintf(message, size, "%s cannot be locked: %s", job->claim, strerror(errno));
+    if (!busy) snprintf(message, size, "%s cannot be locked: %s", claim, strerror(errno));
     close(fd);
     return busy ? SWEEP_BUSY : -1;
 }
@@ -284,11 +308,11 @@ void sweep_tell(int claim, const SweepClaim *now) {
     if (pwrite(claim, text, (size_t)n, 0) == n && ftruncate(claim, n)) return;
 }
 
-SweepClaim sweep_claim(const SweepJob *job) {
+SweepClaim sweep_claim(const char *claim) {
     SweepClaim c = {0};
     char text[CLAIM_TEXT] = "", *rest = text;
     struct stat info;
-    FILE *file = fopen(job->claim, "r");
+    FILE *file = fopen(claim, "r");
     if (file && fgets(text, sizeof text, file) && !fstat(fileno(file), &info)) {
         const char *step = strsep(&rest, " "), *seconds = strsep(&rest, " ");
         double number = 0.0;

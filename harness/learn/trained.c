@@ -76,21 +76,12 @@ static void ask_length(Config *c, const char *key, int64_t length) {
     config_set(c, key, value, unused, sizeof unused);
 }
 
-static int ask_key(Config *c, const char *assignment, char *message, size_t size) {
-    char key[64];
-    const char *equals = strchr(assignment, '=');
-    if (!equals || equals == assignment || equals - assignment >= (int)sizeof key)
-        return snprintf(message, size, "--set %s: KEY=VALUE is wanted", assignment), -1;
-    snprintf(key, sizeof key, "%.*s", (int)(equals - assignment), assignment);
-    return config_ask(c, key, equals + 1, message, size);
-}
-
 int trained_ask(Trained *t, const char *const *assignment, int count, int64_t length, char *message,
                 size_t size) {
     Config c = t->recipe.model;
     int64_t shortest, longest;
     for (int i = 0; i < count; i++)
-        if (ask_key(&c, assignment[i], message, size)) return -1;
+        if (asked_key(&c, assignment[i], message, size)) return -1;
     curriculum_bounds(t->recipe.curriculum, &shortest, &longest);
     if (count) ask_length(&c, "trained_length", longest);
     if (count) ask_length(&c, "asked_length", length);

@@ -16,7 +16,7 @@ static void refuse(const char *name, const char *text, double low, double high) 
     exit(2);
 }
 
-int64_t option_integer(const char *name, const char *text, int64_t low, int64_t high) {
+int integer_read(const char *text, int64_t low, int64_t high, int64_t *out) {
     static const char suffix[] = "kmg";
     char *end;
     errno = 0;
@@ -24,8 +24,28 @@ int64_t option_integer(const char *name, const char *text, int64_t low, int64_t 
     const char *unit = end != text && *end ? strchr(suffix, tolower((unsigned char)*end)) : 0;
     int overflow = errno;
     if (unit) overflow |= __builtin_mul_overflow(value, 1ll << (10 * (unit - suffix + 1)), &value), end++;
-    if (end == text || *end || overflow || value < low || value > high)
-        refuse(name, text, (double)low, (double)high);
+    if (end == text || *end || overflow || value < low || value > high) return -1;
+    *out = value;
+    return 0;
+}
+
+int integers_read(const char *list, int64_t low, int64_t high, int most, int64_t *values, int *count) {
+    char word[64];
+    *count = 0;
+    while (*list) {
+        const size_t n = strcspn(list, ",");
+        if (n >= sizeof word || *count == most) return -1;
+        snprintf(word, sizeof word, "%.*s", (int)n, list);
+        if (integer_read(word, low, high, &values[(*count)++])) return -1;
+        list += n;
+        if (*list && !*++list) return -1;
+    }
+    return *count ? 0 : -1;
+}
+
+int64_t option_integer(const char *name, const char *text, int64_t low, int64_t high) {
+    int64_t value = 0;
+    if (integer_read(text, low, high, &value)) refuse(name, text, (double)low, (double)high);
     return value;
 }
 

@@ -8,6 +8,9 @@ enum { MESSAGE = 8192 };
 /* Numbers on the command line: the whole text must be one number inside the range, else a message and exit
  * code 2. Lengths may end in k, m or g, in either case (1024, 1024^2, 1024^3). */
 int64_t option_integer(const char *name, const char *text, int64_t low, int64_t high);
+/* The same of a file, and a list "A,B,..": 0, or -1. */
+int integer_read(const char *text, int64_t low, int64_t high, int64_t *value);
+int integers_read(const char *list, int64_t low, int64_t high, int most, int64_t *values, int *count);
 /* "A,B,..": at most `most` of them; the count. */
 int option_integers(const char *name, const char *list, int64_t low, int64_t high, int most, int64_t *values);
 double option_real(const char *name, const char *text, double low, double high);

@@ -1,4 +1,5 @@
 /* Sweeps: claims, what is done, what was killed. The command runs in processes of its own. */
+#include "bench/bench.h"
 #include "command/command.h"
 #include "learn/sweep.h"
 #include "ledger.h"
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 extern const Command command_sweep;
+extern const Bench bench_needle;
 static char folder[64];
 
 static void write_text(const char *path, const char *text) {
@@ -29,6 +31,18 @@ static void enter_folder(void) {
     write_text("small.json",
                "{\"width\": 16, \"ffn\": 16, \"chunk\": 16, \"batch\": 2, \"warmup\": 2, \"curriculum\": "
                "\"64:8\", \"save_every\": 2}");
+    write_text(
+        "plain.json",
+        "{\"mixer\": \"attention\", \"width\": 16, \"ffn\": 16, \"batch\": 2, \"warmup\": 2, \"curriculum\": "
+        "\"64:8\"}");
+    write_text(
+        "asking.json",
+        "{\"question\": \"?\", \"recipes\": [\"small.json\", {\"recipe\": \"plain.json\", \"name\": "
+        "\"two\", \"seeds\": [7]}], \"seeds\": [3, 4], \"folder\": \"out\", \"ask\": [{\"table\": "
+        "\"needle\", \"models\": \"sm*\", \"lengths\": \"128,96\", \"samples\": 3, \"depths\": 2, \"seed\": "
+        "9}, {\"table\": \"needle\", \"models\": \"two-s7\", \"set\": {\"log_scale\": 1}, \"lengths\": "
+        "\"1K\", \"samples\": 1}, {\"table\": \"far\", \"lengths\": \"2K,4K\", \"limit\": \"2K\", "
+        "\"samples\": 1}]}");
     write_text("sweep.json",
                "{\"recipes\": [\"small.json\", {\"recipe\": \"small.json\", \"name\": \"two\", \"set\": "
                "{\"layers\": 1}}], \"seeds\": [3, 4], \"folder\": \"out\", \"set\": {\"steps\": 6}}");
@@ -93,14 +107,14 @@ static int there(const char *path) { return !access(path, F_OK); }
 Test(sweep, trains_what_single_trainings_do, .init = enter_folder, .fini = leave_folder) {
     Sweep s;
     char message[MESSAGE];
-    cr_assert(!sweep_open(&s, "sweep.json", message, sizeof message), "%s", message);
+    cr_assert(!sweep_open(&s, "sweep.json", 0, message, sizeof message), "%s", message);
     cr_assert(s.count == 4 && !strcmp(s.jobs[1].name, "small-s4") && !strcmp(s.jobs[2].name, "two-s3"));
     cr_assert(s.jobs[2].recipe.seed == 3 && s.jobs[2].recipe.model.layers == 1 && s.jobs[2].steps == 6 &&
               s.jobs[0].recipe.model.layers != 1);
     cr_assert(sweep_tokens(&s.jobs[0], 6) == 6 * 2 * 64 && sweep_tokens(&s.jobs[0], 2) == 2 * 2 * 64);
     sweep_here("sweep.json", "1", 0, "two                                   4 done             6");
     cr_assert(sweep_steps(&s.jobs[3], message, sizeof message) == 6, "%s", message);
-    const SweepClaim c = sweep_claim(&s.jobs[3]);
+    const SweepClaim c = sweep_claim(s.jobs[3].claim);
     cr_assert(c.step == 6 && !c.failed && c.written > 0.0);
     cr_assert(there("out/two-s4.tsv") && there("out/sweep.tsv"));
     cr_assert(!system("mv out whole"));
@@ -114,9 +128,9 @@ Test(sweep, trains_what_single_trainings_do, .init = enter_folder, .fini = leave
 Test(sweep, leaves_a_claimed_job_alone, .init = enter_folder, .fini = leave_folder) {
     Sweep s;
     char message[MESSAGE];
-    cr_assert(!sweep_open(&s, "sweep.json", message, sizeof message), "%s", message);
-    const int claim = sweep_take(&s.jobs[2], message, sizeof message);
-    cr_assert(claim >= 0 && sweep_take(&s.jobs[2], message, sizeof message) == SWEEP_BUSY);
+    cr_assert(!sweep_open(&s, "sweep.json", 0, message, sizeof message), "%s", message);
+    const int claim = sweep_take(s.jobs[2].claim, message, sizeof message);
+    cr_assert(claim >= 0 && sweep_take(s.jobs[2].claim, message, sizeof message) == SWEEP_BUSY);
     cr_assert(end(start("sweep.json", "1", "1")) == 0);
     cr_assert(there("out/small-s3.safetensors") && there("out/two-s4.safetensors"));
     cr_assert(!there("out/two-s3.safetensors") && !there("out/two-s3.tsv") && !there("out/sweep.tsv"));
@@ -183,4 +197,96 @@ Test(sweep, does_again_what_was_killed, .init = enter_folder, .fini = leave_fold
         expect_same_as("whole");
     }
     ledger_record("sweep", "killed", checks, 0);
+}
+
+/* ---- what is asked ---- */
+
+/* The rows of the sweep's tables are those of `titans bench needle`, without "set" where that one has no such column. */
+static void expect_rows_of_bench(const char *titans_needle, const char *ours) {
+    char command[512];
+    snprintf(
+        command, sizeof command,
+        "grep -v '^#' %s | cut -f1-12 | sort >one; grep -v '^#' %s | cut -f1-12 | sort >two; cmp one two",
+        titans_needle, ours);
+    cr_assert(!system(command), "not the rows of bench needle");
+}
+
+static void bench_here(int argc, char **argv) {
+    const pid_t child = fork();
+    cr_assert(child >= 0);
+    if (!child) {
+        dup2(open("said", O_WRONLY | O_CREAT | O_TRUNC, 0666), STDERR_FILENO);
+        exit(bench_needle.run(argc, argv));
+    }
+    cr_assert(end(child) == 0);
+}
+
+static void expect_tables(void) {
+    expect_rows_of_bench("needle.tsv", "out/needle.tsv");
+    expect_rows_of_bench("far.tsv", "out/far.tsv");
+    cr_assert(!system("test $(grep -c 'two-s7.safetensors\tlog_scale=1$' out/needle.tsv) -eq 2"));
+    cr_assert(!system("grep -q 'small-s3.safetensors\t-$' out/needle.tsv"));
+}
+
+#define WORDS(...)                                                                                           \
+    (char *[]) { __VA_ARGS__, 0 }
+#define COUNT(...) ((int)(sizeof(char *[]){__VA_ARGS__} / sizeof(char *)))
+#define BENCH(...) bench_here(COUNT(__VA_ARGS__), WORDS(__VA_ARGS__))
+#define SMALL "out/small-s3.safetensors", "out/small-s4.safetensors"
+#define TWO "out/two-s7.safetensors"
+
+/* With one process and two; again, when all is there; and after a part of it is lost or half done. */
+Test(sweep, asks_what_bench_needle_asks, .init = enter_folder, .fini = leave_folder) {
+    sweep_here("asking.json", "1", 0, "small-s3: lmm        passkey  length      128  0 of 3 right");
+    BENCH("bench needle", SMALL, "--lengths", "128,96", "--samples", "3", "--depths", "2", "--seed", "9",
+          "-o", "a.tsv");
+    BENCH("bench needle", TWO, "--set", "log_scale=1", "--lengths", "1K", "--samples", "1", "-o", "b.tsv");
+    BENCH("bench needle", SMALL, TWO, "--lengths", "2K", "--samples", "1", "-o", "far.tsv");
+    cr_assert(!system("(cat a.tsv; grep -v -e '^#' -e '^mixer' b.tsv) >needle.tsv"));
+    expect_tables();
+    sweep_here("asking.json", "1", 0, "done");
+    cr_assert(system("grep -q 'right' said") != 0, "what is there was asked again");
+    expect_tables();
+    cr_assert(
+        !system("rm out/needle/two-s7-1.tsv out/far.tsv && sed -i '/\t96\t/d' out/needle/small-s4-0.tsv"));
+    sweep_here("asking.json", "2", 0, "two-s7: attention  passkey  length     1024");
+    expect_said("small-s4: lmm        passkey  length       96");
+    cr_assert(!system("test $(grep -c right said) -eq 2"), "more was asked than was lost");
+    expect_tables();
+    cr_assert(!system("rm -r out"));
+    sweep_here("asking.json", "2", 0, "two                                   7 done");
+    expect_tables();
+    ledger_record("sweep", "asked", 17, 0);
+}
+
+/* Models that are there already: none is trained, one is missing, and nothing above the limit is asked. */
+Test(sweep, asks_models_of_a_folder, .init = enter_folder, .fini = leave_folder) {
+    sweep_here("asking.json", "2", 0, "done");
+    cr_assert(!system("mv out models && rm models/small-s4.safetensors"));
+    const pid_t child = fork();
+    cr_assert(child >= 0);
+    if (!child) {
+        const int said = open("said", O_WRONLY | O_CREAT | O_TRUNC, 0666);
+        dup2(said, STDOUT_FILENO);
+        dup2(said, STDERR_FILENO);
+        exit(command_sweep.run(8, WORDS("titans sweep", "asking.json", "--models", "models", "--folder",
+                                        "other", "--limit", "100")));
+    }
+    cr_assert(end(child) == 0);
+    expect_said("there is no models/small-s4.safetensors: it is not asked");
+    cr_assert(!there("other/sweep.tsv") && !there("other/small-s3.safetensors"));
+    cr_assert(!system(
+        "test $(grep -c 'models/small-s3.safetensors' other/needle.tsv) -eq 4")); /* 2 depths, all, note */
+    cr_assert(!system("test $(cut -f3 other/needle.tsv | grep -c -x 96) -eq 3"));
+    cr_assert(!system("test $(grep -vc '^#' other/far.tsv) -eq 1"));
+    ledger_record("sweep", "models of a folder", 8, 0);
+}
+
+/* A model that fails leaves nobody waiting for it. */
+Test(sweep, asks_what_could_be_trained, .init = enter_folder, .fini = leave_folder) {
+    cr_assert(!system("mkdir out && echo no >out/small-s4.safetensors"));
+    sweep_here("asking.json", "2", 1, "titans sweep: 1 of 3 failed");
+    cr_assert(there("out/needle/small-s3-0.tsv") && there("out/needle/two-s7-1.tsv") &&
+              !there("out/needle/small-s4-0.tsv"));
+    ledger_record("sweep", "asked where trained", 4, 0);
 }

@@ -105,6 +105,23 @@ mkdir tables && sweep tables/sweep.tsv '["job.json"]' '[0]' '"tables"'
 mkdir taken && sweep taken.sweep '["job.json"]' '[0, 1]' '"taken"' && mkdir taken/job-s0.claim
 mkdir foreign && sweep foreign.sweep '["job.json"]' '[0, 1]' '"foreign"' && cp prose.txt foreign/job-s0.safetensors
 mkdir claims && sweep claims.sweep '["job.json"]' '[0, 1]' '"claims"' && echo '99999999999999999999 nan failed' >claims/job-s0.claim && head -c 4000 /dev/zero >claims/job-s1.claim
+# asks FILE ENTRIES: a sweep that asks
+asks() { sweep "$1" '["job.json"]' '[0]' '"out"' ", \"ask\": $2"; }
+asks list.asks '{}'
+asks entry.asks '[1]'
+asks key.asks '[{"table": "a", "lenghts": "1K"}]'
+asks lengths.asks '[{"table": "a", "lengths": "1K,,2K"}]'
+asks limit.asks '[{"table": "a", "limit": "1X"}]'
+asks samples.asks '[{"table": "a", "samples": 0}]'
+asks table.asks '[{"table": "../a"}]'
+asks none.asks '[{"lengths": "1K"}]'
+asks log.asks '[{"table": "job-s0"}]'
+asks models.asks '[{"table": "a", "models": "mac-*,mag"}]'
+asks task.asks '[{"table": "a", "task": "pass-key"}]'
+asks set.asks '[{"table": "a", "set": {"widht": 3}}]'
+asks weight.asks '[{"table": "a", "set": {"width": 3}}]'
+asks short.asks '[{"table": "a", "lengths": "10"}, {"table": "b", "lengths": "200", "samples": 1}]'
+asks other.asks '[{"table": "a", "lengths": "200", "samples": 1}]'
 sweep long.sweep '["job.json"]' '[0, 1]' '"out"' ', "set": {"curriculum": "64:100000"}'
 
 # ---- models
