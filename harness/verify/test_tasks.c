@@ -237,6 +237,46 @@ Test(tasks, a_needle_lies_where_it_is_wanted_in_any_script) {
     ledger_record("tasks", "depths", 5 * 55, 0);
 }
 
+/* Whether a needle drawn at random, in a sample too short for two sentences, ever stands inside a sentence. */
+static int stands_inside(const char *haystack, const char *place) {
+    static unsigned char options[TASK_OPTIONS];
+    static Sample s;
+    char message[512];
+    OpenTask open;
+    const Task *task = task_find("niah2");
+    int inside = 0;
+    field_defaults(task->fields, options);
+    cr_assert(
+        !field_set_text(field_find(task->fields, "haystack"), options, haystack, message, sizeof message));
+    if (place)
+        cr_assert(
+            !field_set_text(field_find(task->fields, "place"), options, place, message, sizeof message));
+    cr_assert(!task_open(&open, task, options, message, sizeof message), "%s", message);
+    for (uint64_t index = 0; index < 40; index++) {
+        task_sample(&open, 3, index, 512, -1.0, &s);
+        char *text = read_text(&s);
+        const char before = text[s.needle - 2];
+        inside += text[s.needle - 1] != '\n' && before != '.';
+        free(text);
+    }
+    task_close(&open);
+    return inside;
+}
+
+Test(tasks, a_needle_stands_between_words_where_few_sentences_fit_or_never_does) {
+    char path[] = "/tmp/titans-place-XXXXXX";
+    close(mkstemp(path));
+    write_haystack(
+        path,
+        "Whoever walks for a whole day along a river that nobody has given a name sees much water and "
+        "many stones and now and then a bird that looks for something between them and finds it. ",
+        200);
+    cr_assert(stands_inside(path, 0) > 20 && stands_inside(path, "words") > 20);
+    cr_assert(stands_inside(path, "sentences") == 0);
+    unlink(path);
+    ledger_record("tasks", "places", 120, 0);
+}
+
 Test(tasks, a_text_keeps_its_lines_and_a_haystack_does_not) {
     char path[] = "/tmp/titans-lines-XXXXXX", message[512];
     static const char verse[] = "ROMEO:\r\n  But soft,\twhat light\n\n";

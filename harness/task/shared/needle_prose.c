@@ -11,18 +11,24 @@
 typedef struct {
     Prose prose;
     Words words;
-    int64_t *sentences, count;
+    int64_t *sentences, count, place;
 } Haystack;
 
 typedef struct {
     char haystack[PATH_TEXT];
-    int64_t words, side;
+    int64_t words, side, place;
 } HaystackOptions;
+
+enum { PLACE_WORDS, PLACE_SENTENCES };
 
 const Field needle_prose_fields[] = {
     TEXT_FIELD(HaystackOptions, haystack, "haystack", "bible", PROSE_MEANING),
     CHOICE_FIELD(HaystackOptions, words, "words", WORDS_NAMES, WORDS_MEANING),
-    CHOICE_FIELD(HaystackOptions, side, "side", SIDES, SIDE_MEANING), FIELD_END};
+    CHOICE_FIELD(HaystackOptions, side, "side", SIDES, SIDE_MEANING),
+    CHOICE_FIELD(HaystackOptions, place, "place", "words sentences",
+                 "where fewer than two sentences fit, a needle drawn at random stands between words, or only "
+                 "before or behind sentences"),
+    FIELD_END};
 
 /* What ends a sentence in scripts that need no blank behind it: Chinese and Japanese, their halfwidth form, Indic, Arabic
  * and Urdu, Ethiopic, Armenian, Burmese, Khmer, Tibetan. */
@@ -69,6 +75,7 @@ void *needle_prose_open(const void *options, char *message, size_t size) {
     const HaystackOptions *o = options;
     Haystack *h = calloc(1, sizeof *h);
     if (!h) return snprintf(message, size, "no memory for a haystack"), (void *)0;
+    h->place = o->place;
     const Side side = (Side)o->side;
     if (prose_open(&h->prose, o->haystack, side, message, size)) return free(h), (void *)0;
     if (words_open(&h->words, (WordsName)o->words, side, message, size))
@@ -94,8 +101,9 @@ typedef struct {
     int64_t before, whole;
 } Place;
 
-static Place place_sentences(const Haystack *h, int64_t first, int64_t count, double depth) {
+static Place place_sentences(const Haystack *h, int64_t first, int64_t count, int64_t room, double depth) {
     const int64_t begin = sentence_at(h, first);
+    if (!count) return (Place){0, room};
     return (Place){sentence_at(h, first + (int64_t)(depth * (double)count)) - begin,
                    sentence_at(h, first + count) - begin};
 }
@@ -126,10 +134,11 @@ void needle_prose_sample(const void *instance, uint64_t seed, uint64_t index, in
     int64_t count = 0;
     while (sentence_at(h, first + count + 1) - begin <= room) count++;
     const double wanted = depth < 0.0 ? (double)drawn / 39.0 : depth;
-    const Place between = place_sentences(h, first, count, wanted);
+    const Place between = place_sentences(h, first, count, room, wanted);
     const double got = between.whole > 0 ? (double)between.before / (double)between.whole : 0.0;
     const int far = depth >= 0.0 && fabs(got - wanted) > NEEDLE_REACH;
-    const Place at = count < FEW || far ? place_words(h, begin, room, wanted) : between;
+    const int few = count < FEW && h->place == PLACE_WORDS;
+    const Place at = few || far ? place_words(h, begin, room, wanted) : between;
     s->depth = at.whole > 0 ? (double)at.before / (double)at.whole : 0.0;
     sample_text(s, text.before);
     sample_repeat(s, prose, prose_length, begin, at.before);
