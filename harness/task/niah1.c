@@ -43,7 +43,7 @@ static void place_line(Sample *s, const NeedleText *text, int64_t lines, int64_t
     s->depth = lines > 1 ? (double)line / (double)(lines - 1) : 0.0;
     sample_repeat(s, (const unsigned char *)noise, LINE, 0, line * LINE);
     s->needle = s->length;
-    sample_text(s, text->needle);
+    sample_text(s, text->needle[0]);
     if (lines > line) sample_text(s, "\n");
     sample_repeat(s, (const unsigned char *)noise, LINE, 0, (lines - line) * LINE - 1);
 }
@@ -56,7 +56,7 @@ static void place_word(Sample *s, const NeedleText *text, int64_t lines, double 
     s->depth = (double)at / (double)room;
     sample_repeat(s, (const unsigned char *)noise, LINE, 0, at);
     s->needle = s->length;
-    sample_text(s, text->needle);
+    sample_text(s, text->needle[0]);
     sample_text(s, " ");
     sample_repeat(s, (const unsigned char *)noise, LINE, at, room - at);
 }
@@ -65,7 +65,7 @@ static void niah1_sample(const void *instance, uint64_t seed, uint64_t index, in
                          Sample *s) {
     NeedleText text;
     Random random = random_stream(seed, index, 0x6e6f6973);
-    needle_text(instance, seed, index, NEEDLE_NUMBER, &text);
+    needle_text(instance, seed, index, &(NeedleKind){NEEDLE_NUMBER, 1, 1, 1}, 0, &text);
     const int64_t lines = (length - needle_around(&text) + 1) / LINE, last = lines > 0 ? lines - 1 : 0;
     const int64_t drawn = lines > 0 ? (int64_t)random_below(&random, (uint64_t)lines) : 0;
     const int64_t line = depth < 0.0 ? drawn : (int64_t)(depth * (double)last + 0.5);

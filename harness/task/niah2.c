@@ -3,7 +3,7 @@
 
 static void niah2_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
                          Sample *s) {
-    needle_prose_sample(instance, seed, index, length, depth, NEEDLE_NUMBER, s);
+    needle_prose_sample(instance, seed, index, length, depth, &(NeedleKind){NEEDLE_NUMBER, 1, 1, 1}, s);
 }
 
 const Task task_niah2 = {.name = "niah2",

@@ -3,7 +3,7 @@
 
 static void niah3_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
                          Sample *s) {
-    needle_prose_sample(instance, seed, index, length, depth, NEEDLE_UUID, s);
+    needle_prose_sample(instance, seed, index, length, depth, &(NeedleKind){NEEDLE_UUID, 1, 1, 1}, s);
 }
 
 const Task task_niah3 = {.name = "niah3",

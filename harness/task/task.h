@@ -4,7 +4,7 @@
 /* A task yields samples; a sample is a function of (task, its options, seed, index, length, depth) and is never stored
  * whole: rows are produced for any range, so a sequence of millions of tokens takes no memory. */
 enum {
-    SAMPLE_PIECES = 16,
+    SAMPLE_PIECES = 24,
     SAMPLE_STORE = 2048,
     SAMPLE_ANSWERS = 16,
     SAMPLE_CLASSES = 64,

@@ -188,6 +188,153 @@ static void expect_prose_needles(const char *name, const char *what) {
 Test(tasks, niah2_hides_the_needle_between_sentences) { expect_prose_needles("niah2", "number"); }
 Test(tasks, niah3_hides_a_uuid_between_sentences) { expect_prose_needles("niah3", "uuid"); }
 
+/* ---- several needles: MK-NIAH-1, MV-NIAH, MQ-NIAH ---- */
+
+enum { SEVERAL = 4 };
+typedef struct {
+    const char *at; /* where it stands in the sample */
+    char key[64], value[16];
+    int bytes;
+} FoundNeedle;
+
+/* The needles of a sample as they follow in it; what lies between them is haystack. */
+static void find_needles(const char *text, const char *question, FoundNeedle *found) {
+    static const char begins[] = "One of the special magic numbers for ";
+    const char *at = text;
+    for (int i = 0; i < SEVERAL; i++) {
+        FoundNeedle *n = &found[i];
+        at = strstr(at, begins);
+        cr_assert(at && at < question, "needle %d is not there", i);
+        const char *is = strstr(at, " is: ");
+        cr_assert(is && is - at < 100 && sscanf(is, " is: %7[0-9].", n->value) == 1, "%.120s", at);
+        n->at = at;
+        n->bytes = (int)(is - at) + 13;
+        snprintf(n->key, sizeof n->key, "%.*s", (int)(is - at) - (int)strlen(begins), at + strlen(begins));
+        cr_assert(is_number(n->value) && at[n->bytes - 1] == '.' && strchr(n->key, '-'), "%.120s", at);
+        cr_assert((at[-1] == ' ' || at[-1] == '\n') && (at[n->bytes] == ' ' || at[n->bytes] == '\n'),
+                  "needle %d has no blanks around it: %.120s", i, at - 1);
+        at += n->bytes;
+    }
+    at = strstr(at, begins);
+    cr_assert(!at || at > question, "more than %d needles", SEVERAL);
+}
+
+static const char *between(int i, int count) { return i == 0 ? "" : i < count - 1 ? ", " : ", and "; }
+
+/* The needles whose keys follow in the question, in its order; how many there are. Behind the last one stands `ends`. */
+static int find_asked(const char *query, const char *ends, int queries, const FoundNeedle *found,
+                      int *asked) {
+    int used[SEVERAL] = {0};
+    for (int q = 0; q < queries; q++) {
+        const char *then = q + 1 < queries ? between(q + 1, queries) : ends;
+        cr_assert(!strncmp(query, between(q, queries), strlen(between(q, queries))), "%.200s", query);
+        query += strlen(between(q, queries));
+        for (asked[q] = 0; asked[q] < SEVERAL; asked[q]++) {
+            const size_t n = strlen(found[asked[q]].key);
+            if (used[asked[q]] || strncmp(query, found[asked[q]].key, n) ||
+                strncmp(query + n, then, strlen(then)))
+                continue;
+            query += n;
+            break;
+        }
+        cr_assert(asked[q] < SEVERAL, "key %d of the question is none of the haystack: %.60s", q, query);
+        used[asked[q]] = 1;
+    }
+    return queries;
+}
+
+/* Question and answers byte for byte, for `count` needles that are asked for by `queries` keys. */
+static void expect_question(const char *question, const char *text, const Sample *s, int queries, int count,
+                            const FoundNeedle *found, const int *asked) {
+    const char *number = count == 1 ? "number" : "numbers";
+    char query[300] = "", answer[100] = "", wanted[1200];
+    for (int q = 0; q < queries; q++) strcat(strcat(query, between(q, queries)), found[asked[q]].key);
+    for (int i = 0; i < count; i++) strcat(strcat(answer, between(i, count)), found[asked[i]].value);
+    snprintf(
+        wanted, sizeof wanted,
+        "\nWhat %s the special magic %s for %s mentioned in the provided text? The special magic %s for %s "
+        "mentioned in the provided text %s %s",
+        count == 1 ? "is" : "are all", number, query, number, query, count == 1 ? "is" : "are", answer);
+    cr_assert(!strncmp(question, wanted, strlen(wanted)), "%.500s\n, not\n%s", question, wanted);
+    cr_assert(s->answer_count == count && question + strlen(wanted) <= text + s->length);
+    const char *at = question + strlen(wanted) - strlen(answer);
+    for (int i = 0; i < count; i++) {
+        at += strlen(between(i, count));
+        cr_assert(s->answers[i].begin == at - text && s->answers[i].length == 7, "place of answer %d", i);
+        at += 7;
+    }
+}
+
+/* The needle that is asked for first, or of one key any, lies where the sample says. */
+static int expect_place(const char *context, const char *question, const char *text, const Sample *s,
+                        const FoundNeedle *found) {
+    int64_t bytes = question - context, before = s->needle - (context - text);
+    int which = -1;
+    for (int i = 0; i < SEVERAL; i++) {
+        const int last = found[i].at + found[i].bytes == question;
+        bytes -= found[i].bytes + !last;
+        if (text + s->needle == found[i].at) which = i;
+        if (which < 0) before -= found[i].bytes + 1;
+    }
+    cr_assert(which >= 0, "no needle at %ld", s->needle);
+    cr_assert(fabs((double)before / (double)bytes - s->depth) < 3.0 / (double)bytes,
+              "needle %d is at %g, not %g", which, (double)before / (double)bytes, s->depth);
+    return which;
+}
+
+/* keys: 1, all needles have the same key, or all different ones. */
+static void expect_several(const char *name, int keys, int queries) {
+    OpenTask open = open_task(name);
+    const int count = keys == 1 ? SEVERAL : queries;
+    int first_asked[SEVERAL] = {0}, distinct_places = 0;
+    for (uint64_t index = 0; index < 400; index++) {
+        static Sample s;
+        FoundNeedle found[SEVERAL];
+        int asked[SEVERAL] = {0, 1, 2, 3};
+        const double depth = index % 2 ? -1.0 : (double)(index % 11) / 10.0;
+        task_sample(&open, 3, index, 3000, depth, &s);
+        char *text = read_text(&s), before[300];
+        const char *question =
+                       strstr(text, count == 1 ? "\nWhat is the special" : "\nWhat are all the special"),
+                   *query = strstr(question, " for ") + 5;
+        snprintf(
+            before, sizeof before,
+            "%s hidden within the following text. Make sure to memorize it. I will quiz you about the %s "
+            "afterwards.\n",
+            count == 1 ? "A special magic number is" : "Some special magic numbers are",
+            count == 1 ? "number" : "numbers");
+        cr_assert(!strncmp(text, before, strlen(before)), "%.200s", text);
+        find_needles(text, question, found);
+        for (int i = 0; i < SEVERAL; i++)
+            for (int j = 0; j < i; j++) {
+                cr_assert(!strcmp(found[i].key, found[j].key) == (keys == 1), "%s, %s", found[i].key,
+                          found[j].key);
+                cr_assert(strcmp(found[i].value, found[j].value), "twice %s", found[i].value);
+            }
+        if (keys > 1) find_asked(query, " mentioned", queries, found, asked);
+        expect_question(question, text, &s, queries, count, found, asked);
+        const int which = expect_place(text + strlen(before), question, text, &s, found);
+        cr_assert(keys == 1 || which == asked[0], "needle %d is asked for first, %d is meant", asked[0],
+                  which);
+        cr_assert(depth < 0.0 || fabs(s.depth - depth) < 0.34, "at %g, not %g", s.depth, depth);
+        first_asked[which] += depth < 0.0;
+        distinct_places += found[1].at > found[0].at + found[0].bytes + 1;
+        free(text);
+    }
+    task_close(&open);
+    for (int i = 0; i < SEVERAL; i++)
+        cr_assert(first_asked[i] > 25 && first_asked[i] < 80, "needle %d is asked for %d times of 200", i,
+                  first_asked[i]);
+    cr_assert(distinct_places > 200, "two needles lie together %d times of 400", 400 - distinct_places);
+    ledger_record("tasks", name, 400, 0);
+}
+
+Test(tasks, multikey_asks_for_one_of_four_keys) { expect_several("niah_multikey", SEVERAL, 1); }
+Test(tasks, multivalue_asks_for_all_values_of_a_key) { expect_several("niah_multivalue", 1, 1); }
+Test(tasks, multiquery_asks_for_all_keys_in_any_order) {
+    expect_several("niah_multiquery", SEVERAL, SEVERAL);
+}
+
 /* A haystack that says one sentence again and again. */
 static void write_haystack(const char *path, const char *sentence, int times) {
     FILE *f = fopen(path, "w");

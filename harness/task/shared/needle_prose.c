@@ -96,55 +96,101 @@ static int64_t sentence_at(const Haystack *h, int64_t i) {
     return i / h->count * h->prose.length + h->sentences[i % h->count];
 }
 
-/* Of `room` bytes of the text from sentence `first` on: those before the needle, and all that are used. */
+/* Of `room` bytes of the text from `begin` on, which hold `count` sentences from `first` on: those before each needle, in
+ * ascending order, and all that are used. */
 typedef struct {
-    int64_t before, whole;
-} Place;
+    int64_t first, begin, count, room;
+    int64_t before[NEEDLES], whole;
+} Places;
 
-static Place place_sentences(const Haystack *h, int64_t first, int64_t count, int64_t room, double depth) {
-    const int64_t begin = sentence_at(h, first);
-    if (!count) return (Place){0, room};
-    return (Place){sentence_at(h, first + (int64_t)(depth * (double)count)) - begin,
-                   sentence_at(h, first + count) - begin};
+static void place_sentences(const Haystack *h, int needles, const double *depths, Places *p) {
+    for (int i = 0; i < needles; i++)
+        p->before[i] = sentence_at(h, p->first + (int64_t)(depths[i] * (double)p->count)) - p->begin;
+    p->whole = p->count ? sentence_at(h, p->first + p->count) - p->begin : p->room;
 }
 
 /* Before the word that is nearest, or where there are no blanks before the character. */
-static Place place_words(const Haystack *h, int64_t begin, int64_t room, double depth) {
+static int64_t word_before(const Haystack *h, int64_t begin, int64_t wanted) {
     enum { WORD = 64 };
     const char *text = h->prose.text;
-    const int64_t wanted = (int64_t)(depth * (double)room + 0.5), length = h->prose.length;
+    const int64_t length = h->prose.length;
     int64_t at = wanted;
     while (at > 0 && wanted - at < WORD && text[(begin + at - 1) % length] != ' ') at--;
-    if (at > 0 && text[(begin + at - 1) % length] == ' ') return (Place){at, room};
+    if (at > 0 && text[(begin + at - 1) % length] == ' ') return at;
     for (at = wanted; at > 0 && ((unsigned char)text[(begin + at) % length] & 192) == 128;) at--;
-    return (Place){at, room};
+    return at;
+}
+
+static void place_words(const Haystack *h, int needles, const double *depths, Places *p) {
+    for (int i = 0; i < needles; i++)
+        p->before[i] = word_before(h, p->begin, (int64_t)(depths[i] * (double)p->room + 0.5));
+    p->whole = p->room;
+}
+
+static double depth_at(const Places *p, int needle) {
+    return p->whole > 0 ? (double)p->before[needle] / (double)p->whole : 0.0;
+}
+
+/* Different ones of 40 depths in ascending order; where the one drawn first has come to, which is `depth` unless that is
+ * negative. */
+static int draw_depths(Random *random, double depth, int count, double *depths) {
+    enum { DEPTHS = 40 };
+    uint64_t used = 0;
+    int first = 0;
+    for (int i = 0; i < count; i++) {
+        int drawn, at = i;
+        do drawn = (int)random_below(random, DEPTHS);
+        while (used >> drawn & 1);
+        used |= 1ull << drawn;
+        const double wanted = i == 0 && depth >= 0.0 ? depth : (double)drawn / (DEPTHS - 1);
+        for (; at > 0 && depths[at - 1] > wanted; at--) depths[at] = depths[at - 1];
+        depths[at] = wanted;
+        if (i > 0 && at <= first) first++;
+    }
+    return first;
+}
+
+static Places place_needles(const Haystack *h, int64_t first, int64_t room, const double *depths, int needles,
+                            int reached) {
+    enum { FEW = 2 };
+    Places p = {.first = first, .begin = sentence_at(h, first), .room = room};
+    while (sentence_at(h, first + p.count + 1) - p.begin <= room) p.count++;
+    place_sentences(h, needles, depths, &p);
+    const int far = reached >= 0 && fabs(depth_at(&p, reached) - depths[reached]) > NEEDLE_REACH;
+    const int few = p.count < FEW && h->place == PLACE_WORDS;
+    if (few || far) place_words(h, needles, depths, &p);
+    return p;
+}
+
+/* The haystack with the needles in it, without a blank at its end. */
+static void add_context(Sample *s, const Haystack *h, const NeedleText *text, const Places *p) {
+    const unsigned char *prose = (const unsigned char *)h->prose.text;
+    int64_t used = 0;
+    for (int i = 0; i < text->count; i++) {
+        sample_repeat(s, prose, h->prose.length, p->begin + used, p->before[i] - used);
+        sample_text(s, text->needle[i]);
+        used = p->before[i];
+        if (p->whole > used || i + 1 < text->count) sample_text(s, " ");
+    }
+    sample_repeat(s, prose, h->prose.length, p->begin + used, p->whole - used - 1);
 }
 
 void needle_prose_sample(const void *instance, uint64_t seed, uint64_t index, int64_t length, double depth,
-                         NeedleValue kind, Sample *s) {
-    enum { FEW = 2 };
+                         const NeedleKind *kind, Sample *s) {
     const Haystack *h = instance;
-    const unsigned char *prose = (const unsigned char *)h->prose.text;
-    const int64_t prose_length = h->prose.length;
+    const int needles = kind->keys * kind->values;
     NeedleText text;
+    double depths[NEEDLES];
     Random random = random_stream(seed, index, 0x65737361);
-    needle_text(&h->words, seed, index, kind, &text);
-    const int64_t first = (int64_t)random_below(&random, (uint64_t)h->count), begin = sentence_at(h, first);
-    const int64_t drawn = (int64_t)random_below(&random, 40), room = length - needle_around(&text);
-    int64_t count = 0;
-    while (sentence_at(h, first + count + 1) - begin <= room) count++;
-    const double wanted = depth < 0.0 ? (double)drawn / 39.0 : depth;
-    const Place between = place_sentences(h, first, count, room, wanted);
-    const double got = between.whole > 0 ? (double)between.before / (double)between.whole : 0.0;
-    const int far = depth >= 0.0 && fabs(got - wanted) > NEEDLE_REACH;
-    const int few = count < FEW && h->place == PLACE_WORDS;
-    const Place at = few || far ? place_words(h, begin, room, wanted) : between;
-    s->depth = at.whole > 0 ? (double)at.before / (double)at.whole : 0.0;
+    const int64_t start = (int64_t)random_below(&random, (uint64_t)h->count);
+    const int first = draw_depths(&random, depth, needles, depths);
+    needle_text(&h->words, seed, index, kind, first, &text);
+    const int64_t room = length - needle_around(&text);
+    const Places p = place_needles(h, start, room, depths, needles, depth < 0.0 ? -1 : first);
+    s->depth = depth_at(&p, first);
     sample_text(s, text.before);
-    sample_repeat(s, prose, prose_length, begin, at.before);
-    s->needle = s->length;
-    sample_text(s, text.needle);
-    if (at.whole > at.before) sample_text(s, " ");
-    sample_repeat(s, prose, prose_length, begin + at.before, at.whole - at.before - 1);
-    needle_finish(s, &text, prose, prose_length, length);
+    s->needle = s->length + p.before[first];
+    for (int i = 0; i < first; i++) s->needle += (int64_t)strlen(text.needle[i]) + 1;
+    add_context(s, h, &text, &p);
+    needle_finish(s, &text, (const unsigned char *)h->prose.text, h->prose.length, length);
 }
