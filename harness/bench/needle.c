@@ -19,7 +19,8 @@ enum {
     OPTION_LIMIT,
     OPTION_LONG,
     OPTION_RESUME,
-    OPTION_SET
+    OPTION_SET,
+    OPTION_ANSWERS
 };
 static const struct argp_option options[] = {
     {"lengths", OPTION_LENGTHS, "A,B,..", 0, "lengths in tokens (K, M suffixes)", 0},
@@ -32,6 +33,8 @@ static const struct argp_option options[] = {
      "ask the checkpoint named last with this key, one that changes no weight; may be repeated, and so may "
      "the checkpoint",
      0},
+    {"answers", OPTION_ANSWERS, 0, 0,
+     "a column for the share of answers that were found, for tasks that ask for several (RULER's score)", 0},
     {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
     {"batch", OPTION_BATCH, "N", 0, "samples side by side (default 4)", 0},
     {"resume", OPTION_RESUME, 0, 0, "keep the lengths that the table has and measure the others", 0},
@@ -77,6 +80,9 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     case OPTION_LIMIT:
         if (!o->needles.count) argp_error(state, "--limit comes after the checkpoint it belongs to");
         o->needles.subjects[o->needles.count - 1].limit = option_integer("limit", arg, 1, (int64_t)1 << 40);
+        break;
+    case OPTION_ANSWERS:
+        o->needles.with_answers = 1;
         break;
     case OPTION_SET:
         parse_set(o, arg, state);

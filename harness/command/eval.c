@@ -141,6 +141,9 @@ static void report(const Evaluated *e, const Task *task, const EvalOptions *o) {
     if (task->metric == METRIC_TOKENS || (task->metric == METRIC_LOSS && !text))
         printf("tokens=%lld tokens_right=%.4f nats=%.5f bits=%.5f perplexity=%.4f\n", (long long)e->sum.asked,
                score_tokens(&e->sum), nats, bits, exp(nats));
+    if (task->metric == METRIC_EXACT && e->sum.answers > samples)
+        printf("answers=%lld found=%lld share=%.4f\n", (long long)e->sum.answers, (long long)e->sum.found,
+               (double)e->sum.found / (double)e->sum.answers);
     if (o->depth >= 0.0) printf("depth=%.4f asked=%.4f\n", e->sum.depth / (double)samples, o->depth);
     if (text) {
         printf("bits_per_byte=%.5f nats_per_byte=%.5f perplexity_per_byte=%.4f next_byte_accuracy=%.4f "

@@ -154,9 +154,9 @@ static char *evaluation_describe(const Evaluation *e) {
 enum { SCORE_TEXT = 200 };
 
 static void score_write(const Score *s, char *text) {
-    number_format(text, SCORE_TEXT, "%lld %lld %a %a %lld %a %d %a;", (long long)s->asked,
+    number_format(text, SCORE_TEXT, "%lld %lld %a %a %lld %a %d %a %lld %lld %lld;", (long long)s->asked,
                   (long long)s->right, s->loss, s->squared, (long long)s->numbers, s->best_loss,
-                  s->best_choice, s->depth);
+                  s->best_choice, s->depth, (long long)s->answers, (long long)s->found, (long long)s->missed);
 }
 
 /* "N " of a list of numbers, the last one ended by ';'. */
@@ -169,15 +169,18 @@ static const char *next_number(const char *text, double *value) {
 static int is_count(double n) { return n >= 0.0 && n <= 0x1p53 && n == floor(n); }
 
 static const char *score_parse(const char *text, Score *s) {
-    enum { NUMBERS = 8 };
+    enum { NUMBERS = 11, COUNTS = 7 };
+    static const int counts[COUNTS] = {0, 1, 4, 6, 8, 9, 10};
     double n[NUMBERS];
     for (int i = 0; i < NUMBERS; i++) text = next_number(text, &n[i]);
-    if (!text || !is_count(n[0]) || !is_count(n[1]) || n[1] > n[0] || !is_count(n[4]) || !is_count(n[6]))
-        return 0;
+    for (int i = 0; i < COUNTS; i++)
+        if (!text || !is_count(n[counts[i]])) return 0;
+    if (n[1] > n[0] || n[9] > n[8]) return 0;
     for (int i = 0; i < NUMBERS; i++)
         if (isnan(n[i])) return 0;
     if (n[6] > INT32_MAX) return 0;
-    *s = (Score){(int64_t)n[0], (int64_t)n[1], n[2], n[3], (int64_t)n[4], n[5], (int)n[6], n[7]};
+    *s = (Score){(int64_t)n[0], (int64_t)n[1], n[2],          n[3],          (int64_t)n[4], n[5],
+                 (int)n[6],     n[7],          (int64_t)n[8], (int64_t)n[9], (int64_t)n[10]};
     return text;
 }
 

@@ -10,6 +10,13 @@ static int32_t best_class(const Sample *s, const float *logits) {
     return best;
 }
 
+/* Whether an answer of the sample ends with the token that was asked for last. */
+static int answer_ends(const Sample *s, int64_t asked) {
+    int64_t tokens = 0;
+    for (int i = 0; i < s->answer_count && tokens < asked; i++) tokens += s->answers[i].length;
+    return tokens == asked;
+}
+
 void score_row(Score *score, const Task *task, const Sample *sample, const ScoreRow *row) {
     score->asked++;
     if (task->metric == METRIC_SQUARED) {
@@ -24,12 +31,17 @@ void score_row(Score *score, const Task *task, const Sample *sample, const Score
         task->metric == METRIC_CLASS && sample->class_count ? best_class(sample, row->outputs) : row->best;
     score->right += best == row->target;
     score->loss += row->loss;
+    score->missed += best != row->target;
+    if (!answer_ends(sample, score->asked)) return;
+    score->answers++;
+    score->found += score->missed == 0;
+    score->missed = 0;
 }
 
 void score_choice(Score *score, int choice) {
     const double mean = score->asked ? score->loss / (double)score->asked : (double)INFINITY;
     if (choice == 0 || mean < score->best_loss) score->best_loss = mean, score->best_choice = choice;
-    score->asked = score->right = 0;
+    score->asked = score->right = score->answers = score->found = score->missed = 0;
     score->loss = 0.0;
 }
 
@@ -45,6 +57,8 @@ void score_add(Score *sum, const Score *score) {
     sum->squared += score->squared;
     sum->numbers += score->numbers;
     sum->depth += score->depth;
+    sum->answers += score->answers;
+    sum->found += score->found;
 }
 
 double score_nats(const Score *s) { return s->asked ? s->loss / (double)s->asked : 0.0; }

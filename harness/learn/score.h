@@ -10,6 +10,10 @@ typedef struct {
     double best_loss; /* METRIC_CHOICE: mean nats of the likeliest text so far, and which it is */
     int best_choice;
     double depth; /* where the needle was (Sample), summed over samples */
+    int64_t answers,
+        found; /* answers that were read whole, and those of them with every token right: RULER's share of the
+                               references, where each is read behind the right ones before it */
+    int64_t missed; /* tokens of the answer that is being read which were not the likeliest */
 } Score;
 
 /* One row that is asked for: its logits (or predicted numbers), its loss in nats and likeliest class. */

@@ -137,6 +137,9 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     expect("eval a.safetensors --length 200 --set rope_scaling=ntk", 1, "no key that a trained model");
     expect("eval a.safetensors --task passkey --length 10", 1, "at least 64");
     expect("bench needle a.safetensors --lengths 100,200 --samples 2 -o n.tsv", 0, "length");
+    expect("bench needle a.safetensors --lengths 100,200 --samples 2 --answers -o n4.tsv", 0, "length");
+    cr_assert(!system("test $(grep -c 'checkpoint.answers$' n4.tsv) -eq 1 && test $(grep -c "
+                      "'safetensors.0.0000$' n4.tsv) -eq 6"));
     expect("bench needle a.safetensors --lengths 10 --samples 2 -o n3.tsv", 1, "at least 64");
     cr_assert(!system("test ! -e n3.tsv && test ! -e n3.tsv.tmp"));
     expect("bench needle a.safetensors --task niah1 --lengths 512 --samples 1 -o n2.tsv", 1, "token classes");
@@ -148,7 +151,7 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     cr_assert(!system("grep -q '^# isa:' n.tsv && grep -q '^# commit:' s.tsv && grep -q '^layer' u.tsv && "
                       "grep -q '^lmm' a.tsv"));
     expect("eval a.safetensors --length 200 --samples 3 -q > /dev/full", 1, "");
-    ledger_record("commands", "end to end", 23, 0);
+    ledger_record("commands", "end to end", 25, 0);
 }
 
 Test(commands, stop_and_go_on_with_the_same_state, .init = enter_folder, .fini = leave_folder) {

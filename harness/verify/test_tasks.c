@@ -1,5 +1,6 @@
 /* The tasks against their definitions: strings byte for byte, placement, lengths, and a sample that is a
  * function of (seed, index) whichever part of it is read. */
+#include "learn/score.h"
 #include "ledger.h"
 #include "terminal/stats.h"
 #include "task/task.h"
@@ -333,6 +334,38 @@ Test(tasks, multikey_asks_for_one_of_four_keys) { expect_several("niah_multikey"
 Test(tasks, multivalue_asks_for_all_values_of_a_key) { expect_several("niah_multivalue", 1, 1); }
 Test(tasks, multiquery_asks_for_all_keys_in_any_order) {
     expect_several("niah_multiquery", SEVERAL, SEVERAL);
+}
+
+/* Every set of answers with a wrong token, each of their tokens in turn. */
+Test(tasks, an_answer_is_found_when_all_of_it_is_right) {
+    static const Task task = {.metric = METRIC_EXACT};
+    static Sample s;
+    static const int64_t lengths[SEVERAL] = {7, 1, 3, 2};
+    int64_t all = 0;
+    for (int i = 0; i < SEVERAL; i++) {
+        sample_answer(&s, 100 * (i + 1), lengths[i]);
+        all += lengths[i];
+    }
+    for (int wrong = 0; wrong < 1 << SEVERAL; wrong++)
+        for (int64_t place = 0; place < 7; place++) {
+            Score score = {0}, sum = {0};
+            int found = 0;
+            for (int i = 0; i < SEVERAL; i++) {
+                found += !(wrong >> i & 1);
+                for (int64_t t = 0; t < lengths[i]; t++)
+                    score_row(&score, &task, &s,
+                              &(ScoreRow){.target = 1,
+                                          .best = (wrong >> i & 1) && t == place % lengths[i] ? 2 : 1});
+            }
+            cr_assert(score.asked == all && score.right == all - (SEVERAL - found));
+            cr_assert(score.answers == SEVERAL && score.found == found, "%ld of %ld, not %d", score.found,
+                      score.answers, found);
+            cr_assert(score_right(&score, &task, &s) == (wrong == 0));
+            score_add(&sum, &score);
+            score_add(&sum, &score);
+            cr_assert(sum.answers == 2 * SEVERAL && sum.found == 2 * found);
+        }
+    ledger_record("tasks", "answers found", (1 << SEVERAL) * 7, 0);
 }
 
 /* A haystack that says one sentence again and again. */

@@ -30,6 +30,8 @@ static const Field fields[] = {
     INTEGER_FIELD(AskEntry, needles.long_samples, "long_samples", 0, 100000, 0,
                   "samples per length above 128K; 0: as samples"),
     INTEGER_FIELD(AskEntry, needles.depths, "depths", 1, NEEDLES_DEPTHS, 5, "depths of the needle"),
+    INTEGER_FIELD(AskEntry, needles.with_answers, "answers", 0, 1, 0,
+                  "a column for the share of answers found"),
     INTEGER_FIELD(AskEntry, needles.batch, "batch", 1, 4096, 4, "samples side by side"),
     INTEGER_FIELD(AskEntry, needles.seed, "seed", 0, 9007199254740992.0, 1, "seed of the samples"),
     FIELD_END};
@@ -170,12 +172,14 @@ static int ask_jobs(Ask *ask, const Sweep *sweep, char *message, size_t size) {
     return 0;
 }
 
-/* A table has a column for keys if one of its entries has keys. */
+/* A table has a column for keys, or for answers, if one of its entries has. */
 static void share_columns(Ask *ask) {
     for (int i = 0; i < ask->entry_count; i++)
         for (int k = 0; k < ask->entry_count; k++)
-            if (!strcmp(ask->entries[i].table, ask->entries[k].table) && ask->entries[k].sets)
-                ask->entries[i].needles.with_set = 1;
+            if (!strcmp(ask->entries[i].table, ask->entries[k].table)) {
+                ask->entries[i].needles.with_set |= ask->entries[k].sets > 0;
+                ask->entries[i].needles.with_answers |= ask->entries[k].needles.with_answers;
+            }
 }
 
 static int ask_read(Ask *ask, const cJSON *list, int64_t limit, char *message, size_t size) {

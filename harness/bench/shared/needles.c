@@ -17,7 +17,11 @@
 #define COLUMNS                                                                                              \
     "mixer\ttask\tlength\tdepth\tsamples\tcorrect\taccuracy\tlow\thigh\tseed\ttrain_seed\tcheckpoint"
 
-const char *needles_columns(const Needles *n) { return n->with_set ? COLUMNS "\tset" : COLUMNS; }
+const char *needles_columns(const Needles *n) {
+    static const char *const columns[2][2] = {{COLUMNS, COLUMNS "\tanswers"},
+                                              {COLUMNS "\tset", COLUMNS "\tset\tanswers"}};
+    return columns[n->with_set][n->with_answers];
+}
 
 void needles_begin(Needles *n) {
     *n = (Needles){.asked = {.several = 1},
@@ -62,12 +66,13 @@ typedef struct {
     const Trained *t;
     const NeedleSubject *subject;
     int64_t length;
-    int with_set;
+    int with_set, with_answers;
     FILE *to;
 } Row;
 
 /* depth: where the needles were in the mean, or "all" for the row that sums up a length. */
-static void write_row(const Row *r, const char *depth, int64_t samples, int64_t right, int64_t seed) {
+static void write_row(const Row *r, const char *depth, int64_t samples, const Evaluated *e, int64_t seed) {
+    const int64_t right = e->right;
     double low, high;
     stats_proportion(right, samples, &low, &high);
     fprintf(r->to, "%s\t%s\t%lld\t%s\t%lld\t%lld\t%.4f\t%.4f\t%.4f\t%lld\t%lld\t", r->t->model.mixer->name,
@@ -78,6 +83,10 @@ static void write_row(const Row *r, const char *depth, int64_t samples, int64_t 
         fputc('\t', r->to);
         tsv_text(r->to, r->subject->set);
     }
+    if (r->with_answers && e->sum.answers)
+        fprintf(r->to, "\t%.4f", (double)e->sum.found / (double)e->sum.answers);
+    else if (r->with_answers)
+        fputs("\t-", r->to);
     fputc('\n', r->to);
 }
 
@@ -95,8 +104,8 @@ static void tell(const Needles *o, const Row *row, int64_t right, int64_t sample
 static int evaluate_depths(Trained *t, const Needles *o, const Row *row, char *message, size_t size) {
     const int64_t wanted = needles_samples(o, row->length);
     const int64_t depths = o->depths < wanted ? o->depths : wanted;
-    Evaluated result[NEEDLES_DEPTHS] = {0};
-    int64_t samples[NEEDLES_DEPTHS], total = 0;
+    Evaluated result[NEEDLES_DEPTHS] = {0}, total = {0};
+    int64_t samples[NEEDLES_DEPTHS];
     for (int64_t d = 0; d < depths; d++) {
         samples[d] = wanted / depths + (d < wanted % depths);
         const int64_t batch = samples[d] < o->batch ? samples[d] : o->batch;
@@ -104,15 +113,16 @@ static int evaluate_depths(Trained *t, const Needles *o, const Row *row, char *m
         const EvaluateOptions e = {(uint64_t)(o->seed + d), row->length, samples[d], batch, 0, depth, 1};
         const int status = evaluate(t, &e, 0, &result[d], message, size);
         if (status) return status;
-        total += result[d].right;
+        total.right += result[d].right;
+        score_add(&total.sum, &result[d].sum);
     }
     for (int64_t d = 0; d < depths; d++) {
         char text[32];
         snprintf(text, sizeof text, "%.3f", result[d].sum.depth / (double)samples[d]);
-        write_row(row, text, samples[d], result[d].right, o->seed + d);
+        write_row(row, text, samples[d], &result[d], o->seed + d);
     }
-    write_row(row, "all", wanted, total, o->seed);
-    tell(o, row, total, wanted);
+    write_row(row, "all", wanted, &total, o->seed);
+    tell(o, row, total.right, wanted);
     return 0;
 }
 
@@ -143,8 +153,8 @@ static int row_belongs(const Needles *o, int i, int64_t length, char **field) {
 /* Copies the rows of one checkpoint and length from the table as it was; 1 if they are all there. */
 static int keep_length(const Needles *o, int i, int64_t length, const Tsv *table) {
     enum { FIELDS = 12 };
-    char *line = 0, *rows = 0, *field[FIELDS + 1];
-    const int columns = FIELDS + o->with_set;
+    char *line = 0, *rows = 0, *field[FIELDS + 2];
+    const int columns = FIELDS + o->with_set + (int)o->with_answers;
     size_t room = 0, all = 0;
     int whole = 0;
     FILE *old = o->resume && !table->output.through ? fopen(table->path, "r") : 0,
@@ -255,7 +265,7 @@ static int measure_file(const Needles *o, int i, Tsv *table, const Kept *kept, c
     if (trained_open(&t, o->subjects[i].file, &o->asked, shortest(o), message, size)) return -1;
     for (int k = 0; !status && k < o->length_count; k++) {
         if (!asks(o, i, k) || kept->of[i][k]) continue;
-        const Row row = {&t, &o->subjects[i], o->lengths[k], o->with_set, table->file};
+        const Row row = {&t, &o->subjects[i], o->lengths[k], o->with_set, (int)o->with_answers, table->file};
         status = measure_length(&t, o, &row, message, size);
         if (!status) status = tsv_save(table, message, size);
     }

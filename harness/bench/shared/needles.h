@@ -18,6 +18,7 @@ typedef struct {
     Asked asked;
     NeedleSubject subjects[NEEDLES_MOST];
     int count, length_count, with_set; /* with_set: the table has a column for the keys */
+    int64_t with_answers;              /* and one for the share of answers that were found */
     int resume;                        /* lengths that the table has are kept */
     int64_t lengths[NEEDLES_MOST], samples, long_samples, depths, batch,
         seed; /* long_samples: above 128K tokens; 0: as samples */
