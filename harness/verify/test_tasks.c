@@ -336,6 +336,40 @@ Test(tasks, multiquery_asks_for_all_keys_in_any_order) {
     expect_several("niah_multiquery", SEVERAL, SEVERAL);
 }
 
+/* A sample is that of one of the three single needles, with the same options. */
+Test(tasks, mixed_draws_one_of_the_single_needles) {
+    enum { SINGLES = 3 };
+    static const char *const names[SINGLES] = {"niah1", "niah2", "niah3"};
+    OpenTask mixed = open_task("niah_mixed"), single[SINGLES];
+    int drawn[SINGLES] = {0};
+    for (int i = 0; i < SINGLES; i++) single[i] = open_task(names[i]);
+    for (uint64_t index = 0; index < 300; index++) {
+        static Sample s, own;
+        task_sample(&mixed, 3, index, 2000, index % 2 ? -1.0 : 0.3, &s);
+        char *text = read_text(&s);
+        int same = 0;
+        for (int i = 0; i < SINGLES; i++) {
+            task_sample(&single[i], 3, index, 2000, index % 2 ? -1.0 : 0.3, &own);
+            char *wanted = read_text(&own);
+            const int equal = !memcmp(text, wanted, 2000) && s.needle == own.needle && s.depth == own.depth &&
+                              s.answers[0].begin == own.answers[0].begin;
+            same += equal;
+            drawn[i] += equal;
+            free(wanted);
+        }
+        cr_assert(same == 1, "sample %lu is one of %d tasks", index, same);
+        free(text);
+    }
+    cr_assert(task_data(&mixed).prose == task_data(&single[1]).prose &&
+              task_data(&mixed).words == task_data(&single[0]).words);
+    for (int i = 0; i < SINGLES; i++) {
+        cr_assert(drawn[i] > 70 && drawn[i] < 130, "%s %d times of 300", names[i], drawn[i]);
+        task_close(&single[i]);
+    }
+    task_close(&mixed);
+    ledger_record("tasks", "niah_mixed", 300, 0);
+}
+
 /* Every set of answers with a wrong token, each of their tokens in turn. */
 Test(tasks, an_answer_is_found_when_all_of_it_is_right) {
     static const Task task = {.metric = METRIC_EXACT};
