@@ -7,10 +7,24 @@
 #include <math.h>
 #include <stdlib.h>
 
+/* Where the distribution function of Beta(a, b) is p, by halving: gsl_cdf_beta_Pinv does not converge at every count, and
+ * ends the program then (of 7 right of 291, or 13 of 353). */
+static double beta_quantile(double p, double a, double b) {
+    double low = 0.0, high = 1.0, middle = 0.5;
+    while (middle > low && middle < high) {
+        if (gsl_cdf_beta_P(middle, a, b) < p)
+            low = middle;
+        else
+            high = middle;
+        middle = low + (high - low) / 2.0;
+    }
+    return middle;
+}
+
 void stats_proportion(int64_t correct, int64_t total, double *low, double *high) {
     const double k = (double)correct, n = (double)total;
-    *low = correct > 0 ? gsl_cdf_beta_Pinv(0.025, k, n - k + 1.0) : 0.0;
-    *high = correct < total ? gsl_cdf_beta_Pinv(0.975, k + 1.0, n - k) : 1.0;
+    *low = correct > 0 ? beta_quantile(0.025, k, n - k + 1.0) : 0.0;
+    *high = correct < total ? beta_quantile(0.975, k + 1.0, n - k) : 1.0;
 }
 
 void stats_power_law(int n, const double *x, const double *y, double *exponent, double *half_width) {

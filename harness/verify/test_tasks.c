@@ -564,6 +564,31 @@ Test(tasks, a_haystack_that_is_missing_or_too_short_is_refused) {
     ledger_record("tasks", "bad haystack", 2, 0);
 }
 
+/* Probability of at least `from` right of n, each with p. */
+static double at_least(int from, int n, double p) {
+    double sum = 0.0;
+    for (int i = from; i <= n; i++)
+        sum +=
+            exp(lgamma(n + 1.0) - lgamma(i + 1.0) - lgamma(n - i + 1.0) + i * log(p) + (n - i) * log1p(-p));
+    return sum;
+}
+
+/* At either end of the interval what was seen, or more extreme, has the probability 2.5 %; for every count of n. */
+Test(tasks, an_interval_leaves_a_fortieth_on_either_side_at_every_count) {
+    static const int sizes[] = {1, 7, 20, 40, 100, 291, 353, 500};
+    int64_t checks = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int n = sizes[i], k = 0; k <= n; k++, checks++) {
+            double low, high;
+            stats_proportion(k, n, &low, &high);
+            cr_assert(k == 0 ? low == 0.0 : fabs(at_least(k, n, low) - 0.025) < 1e-9, "%d of %d: from %g", k,
+                      n, low);
+            cr_assert(k == n ? high == 1.0 : fabs(at_least(k + 1, n, high) - 0.975) < 1e-9, "%d of %d: to %g",
+                      k, n, high);
+        }
+    ledger_record("tasks", "intervals", checks, 0);
+}
+
 Test(tasks, clopper_pearson_and_power_law_give_known_values) {
     double low, high, exponent, width;
     stats_proportion(20, 20, &low, &high);
