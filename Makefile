@@ -23,6 +23,10 @@ ARCH     := $(firstword $(subst -, ,$(shell $(CC) -dumpmachine)))
 ISAS     := $(if $(filter aarch64,$(ARCH)),scalar neon,scalar avx2 avx512)
 VARIANTS := float double long_double quad complex_double complex_quad bound adjoint
 GEN      := $(BUILD)/gen
+# The matrix unit of x86, for products in bf16 alone; everything else of this instruction set is AVX-512's. Its compiler must
+# know it.
+FLAGS_amx := -mavx512f -mavx512bw -mavx512bf16 -mavx2 -mfma -mamx-tile -mamx-bf16
+AMX      := $(if $(filter avx512,$(ISAS)),$(shell $(CC) $(FLAGS_amx) -E -x c /dev/null >/dev/null 2>&1 && echo amx))
 
 objects   = $(patsubst %.c,$(BUILD)/%.o,$(1))
 KERNELS  := $(notdir $(basename $(wildcard optimized/kernel/*.c)))
@@ -30,12 +34,13 @@ KERNELS  := $(notdir $(basename $(wildcard optimized/kernel/*.c)))
 RANKS_C  := harness/learn/ranks.c
 RANKS_MPI := $(BUILD)/mpi/ranks.o
 LIB_OBJ  := $(call objects,$(shell find optimized -name '*.c' ! -path 'optimized/kernel/*')) \
-            $(foreach isa,$(ISAS),$(KERNELS:%=$(BUILD)/kernel/$(isa)/%.o))
+            $(foreach isa,$(ISAS),$(KERNELS:%=$(BUILD)/kernel/$(isa)/%.o)) $(AMX:%=$(BUILD)/kernel/%/bf16.o)
 REF_OBJ  := $(VARIANTS:%=$(BUILD)/reference_%.o)
 NAIVE    := $(BUILD)/naive_plain.o $(BUILD)/naive_tuned.o
 HARNESS_ALONE := $(call objects,$(shell find harness -name '*.c' ! -path 'harness/verify/*' ! -path 'harness/example/*' ! -path 'harness/bench/naive/*' ! -path $(RANKS_C))) $(NAIVE)
 HARNESS  := $(HARNESS_ALONE) $(call objects,$(RANKS_C))
-SUITES_OBJ := $(call objects,$(wildcard harness/verify/*.c harness/verify/oracle/*.c harness/verify/oracle/*/*.c))
+SUITES_OBJ := $(call objects,$(wildcard harness/verify/*.c harness/verify/oracle/*.c harness/verify/oracle/*/*.c)) \
+              $(BUILD)/kernel/tiles/bf16.o
 
 WARNINGS := -Wall -Wextra -Werror -Wno-missing-field-initializers $(if $(OPENMP),,-Wno-unknown-pragmas -Wno-unused)
 STRICT   := -std=c11 -D_GNU_SOURCE -ffp-contract=off -fno-math-errno $(WARNINGS)
@@ -61,7 +66,7 @@ MPI_LIBS  = $(filter -L% -l% -Wl% -pthread,$(MPI_SAYS))
 
 # What is compiled with other flags is compiled again: objects depend on this file, which changes with them.
 STAMP := $(GEN)/flags
-$(shell harness/make/generate.sh $(GEN) "$(ISAS)" $(EMULATED_AVX512) \
+$(shell harness/make/generate.sh $(GEN) "$(ISAS) $(AMX)" $(EMULATED_AVX512) \
   '$(subst ','\'',$(CC) $(CXX) $(CFLAGS) $(REF_FLAGS) $(KERNEL_FLAGS) $(FLAGS_avx2) $(FLAGS_avx512))' '$(if $(MPI),$(MPI_SAYS),none)')
 
 .PHONY: all help deps deps-full deps-mpi library install uninstall verify verify-full verify-faults ledger mutants fuzz golden bench bench-full experiment reproduce plots publish lint format clean
@@ -106,6 +111,13 @@ $(BUILD)/kernel/$(1)/%.o: optimized/kernel/%.c Makefile $$(STAMP)
 	@$(CC) $(CFLAGS) $(KERNEL_FLAGS) $(FLAGS_$(1)) -DVEC_ISA=$(1) -DVEC_HEADER='"vec/$(1).h"' -c $$< -o $$@
 endef
 $(foreach isa,$(ISAS),$(eval $(call kernels_of,$(isa))))
+# The product in bf16 for AMX; and the same source with tiles in plain C, for build/verify.
+$(BUILD)/kernel/amx/bf16.o: TILES := $(FLAGS_amx) -DVEC_ISA=amx -DVEC_HEADER='"vec/avx512.h"' -DTILE_HEADER='"kernel/bf16/tiles.h"'
+$(BUILD)/kernel/tiles/bf16.o: TILES := -DVEC_ISA=tiles -DVEC_HEADER='"vec/scalar.h"' -DTILE_HEADER='"amx/tiles.h"'
+$(BUILD)/kernel/amx/bf16.o $(BUILD)/kernel/tiles/bf16.o: optimized/kernel/bf16/amx.c Makefile $(STAMP)
+	@mkdir -p $(@D)
+	@echo '  CC    $< with tiles of $(notdir $(@D))'
+	@$(CC) $(CFLAGS) $(KERNEL_FLAGS) $(TILES) -c $< -o $@
 $(BUILD)/naive_plain.o: NAIVE_FLAGS := -O2
 $(BUILD)/naive_tuned.o: NAIVE_FLAGS := -O3 $(NATIVE) -ffast-math
 $(NAIVE): $(BUILD)/%.o: harness/bench/naive/memory_naive.c Makefile $(STAMP)

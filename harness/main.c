@@ -22,12 +22,11 @@ enum { MOST_THREADS = 1024 };
 static int usage(FILE *to) {
     fprintf(to, "Usage: titans COMMAND [OPTION...]\n\n");
     for (int i = 0; commands[i]; i++) fprintf(to, "  %-9s %s\n", commands[i]->name, commands[i]->summary);
-    fprintf(
-        to,
-        "\n`titans COMMAND --help` describes each. Environment: TITANS_ISA (scalar, avx2, avx512, neon),\n"
-        "TITANS_DATA (folder of essays, books and wordlists), TITANS_PACKAGES (folder of bible.data, "
-        "index.adj,\n"
-        "index.noun, where no Debian package has put them), OMP_NUM_THREADS.\n");
+    fprintf(to, "\n`titans COMMAND --help` describes each. Environment: TITANS_ISA (scalar, avx2, avx512, "
+                "amx, neon),\n"
+                "TITANS_DATA (folder of essays, books and wordlists), TITANS_PACKAGES (folder of bible.data, "
+                "index.adj,\n"
+                "index.noun, where no Debian package has put them), OMP_NUM_THREADS.\n");
     return to == stdout ? 0 : 2;
 }
 

@@ -120,7 +120,7 @@ static void chunk_closed(const Network *net, const Tokens *x, const real *M0, co
 static void chunk_linear(int64_t T, int64_t n0, int64_t n1, const real *W0, const real *k, const real *v,
                          const real *alpha, const real *theta, real *W) {
     real *error = R_NEW(T * n1);
-    project(T, n0, n1, k, W0, error);
+    project_exact(T, n0, n1, k, W0, error);
     for (int64_t i = 0; i < T * n1; i++) error[i] = error[i] - v[i];
     for (int64_t r = 0; r < n0; r++)
         for (int64_t c = 0; c < n1; c++) {

@@ -70,12 +70,16 @@ static const char *joined(const char *first, const char *second) {
     return name;
 }
 
-/* x W (T x n) for W (D x n), to be freed. */
-static real *projected(const Call *c, const char *weight, int64_t n) {
+/* x W (T x n) for W (D x n), to be freed; and that of gates and decays. */
+static real *mapped(const Call *c, Projection map, const char *weight, int64_t n) {
     int64_t T = dim(c, "tokens");
     real *y = R_NEW(T * n);
-    project(T, dim(c, "width"), n, in(c, "x"), in(c, weight), y);
+    map(T, dim(c, "width"), n, in(c, "x"), in(c, weight), y);
     return y;
+}
+static real *projected(const Call *c, const char *weight, int64_t n) { return mapped(c, project, weight, n); }
+static real *projected_exact(const Call *c, const char *weight, int64_t n) {
+    return mapped(c, project_exact, weight, n);
 }
 
 /* The same through its short convolution and silu: `name` is q, k or v (T x n), to be freed. Without taps silu remains,
@@ -121,8 +125,8 @@ static void layer_qkv_free(const LayerQkv *x) {
 static real *low_rank(const Call *c, const char *first, const char *second, const real *bias, int64_t rank,
                       int64_t n) {
     int64_t T = dim(c, "tokens");
-    real *narrow = projected(c, first, rank), *y = R_NEW(T * n);
-    project(T, rank, n, narrow, in(c, second), y);
+    real *narrow = projected_exact(c, first, rank), *y = R_NEW(T * n);
+    project_exact(T, rank, n, narrow, in(c, second), y);
     for (int64_t i = 0; i < T * n; i++) y[i] = bias ? y[i] + bias[i % n] : y[i];
     free(narrow);
     return y;
@@ -162,7 +166,7 @@ static real *layer_rule(const Call *c, DeltaRule x) {
 
 /* sigma(x W), (T x n), to be freed. */
 static real *sigmoid_input(const Call *c, const char *weight, int64_t n) {
-    real *y = projected(c, weight, n);
+    real *y = projected_exact(c, weight, n);
     for (int64_t i = 0; i < dim(c, "tokens") * n; i++) y[i] = sigmoid(y[i]);
     return y;
 }

@@ -1,6 +1,6 @@
 /* Section 4.4: the layers around attention and memory. Tokens are rows; W is [in][out], y = x W. */
 #pragma once
-#include "real.h"
+#include "bf16.h"
 
 /* sigma(x) = 1 / (1 + exp(-x)), written for either sign so that exp never overflows. */
 static real sigmoid(real x) {
@@ -27,14 +27,33 @@ static real elu_one(real x) { return RE(x) > 0 ? x + 1 : exp(x); }
 /* max(x, 0) */
 static real relu(real x) { return RE(x) > 0 ? x : R(0); }
 
-/* y = x W (the linear map of eqs 1 and 11): x (T x n), W (n x m), y (T x m). */
-static void project(int64_t T, int64_t n, int64_t m, const real *x, const real *W, real *y) {
+/* y = x W: x (T x n), W (n x m), y (T x m). This one whatever the model's precision: of gates, decays, rates and steps,
+ * and inside of memories. */
+typedef void (*Projection)(int64_t T, int64_t n, int64_t m, const real *x, const real *W, real *y);
+static void project_exact(int64_t T, int64_t n, int64_t m, const real *x, const real *W, real *y) {
     for (int64_t t = 0; t < T; t++)
         for (int64_t j = 0; j < m; j++) {
             real sum = 0;
             for (int64_t i = 0; i < n; i++) sum += x[t * n + i] * W[i * m + j];
             y[t * m + j] = sum;
         }
+}
+
+/* The same of x and W rounded to bf16 (bf16.c). */
+static void project_bf16(int64_t T, int64_t n, int64_t m, const real *x, const real *W, real *y) {
+    real *left = R_NEW(T * n), *right = R_NEW(n * m);
+    for (int64_t i = 0; i < T * n; i++) left[i] = real_bf16(x[i]);
+    for (int64_t i = 0; i < n * m; i++) right[i] = real_bf16(W[i]);
+    project_exact(T, n, m, left, right, y);
+    free(left);
+    free(right);
+}
+
+/* The linear map of eqs 1 and 11 and of all layers: the dimension precision of the model that runs says which. */
+static __thread int64_t project_precision;
+
+static void project(int64_t T, int64_t n, int64_t m, const real *x, const real *W, real *y) {
+    (project_precision ? project_bf16 : project_exact)(T, n, m, x, W, y);
 }
 
 /* E14: y = x / sqrt(sum_i x_i^2 + eps), eps = 1e-6, per row: x, y (T x d). */

@@ -95,7 +95,7 @@ static void network_forward(const Network *net, const real *M, const real *k, re
     real_copy(net->n[0], k, H);
     for (int64_t l = 1; l <= L; l++) {
         real *a = A + l * width, *h = H + l * width;
-        project(1, net->n[l - 1], net->n[l], H + (l - 1) * width, M + network_layer(net, l), a);
+        project_exact(1, net->n[l - 1], net->n[l], H + (l - 1) * width, M + network_layer(net, l), a);
         for (int64_t j = 0; l < L && j < net->n[l]; j++) h[j] = net->gelu ? gelu(a[j]) : silu(a[j]);
     }
     if (net->norm)

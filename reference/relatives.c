@@ -17,7 +17,7 @@ static void diagonal_lmm(const Relative *x, int64_t t, real *M, real *S) {
     int64_t n0 = x->n0, n1 = x->n1;
     const real *k = x->k + t * n0, *v = x->v + t * n1;
     real *recalled = R_NEW(n1);
-    project(1, n0, n1, k, M, recalled);
+    project_exact(1, n0, n1, k, M, recalled);
     for (int64_t i = 0; i < n0; i++)
         for (int64_t j = 0; j < n1; j++) {
             int64_t p = i * n1 + j, c = t * n1 + j;
@@ -34,7 +34,7 @@ typedef void RelativeRule(const Relative *x, int64_t t, real *M);
  * (n1). */
 static void delta_rule(int64_t n0, int64_t n1, real keep, real delta, const real *k, const real *v, real *M) {
     real *recalled = R_NEW(n1);
-    project(1, n0, n1, k, M, recalled);
+    project_exact(1, n0, n1, k, M, recalled);
     for (int64_t i = 0; i < n0; i++)
         for (int64_t j = 0; j < n1; j++) {
             int64_t p = i * n1 + j;
@@ -67,7 +67,7 @@ static void ttt_layer(const Relative *x, int64_t t, real *M) {
     int64_t n0 = x->n0, n1 = x->n1;
     const real *k = x->k + t * n0, *v = x->v + t * n1;
     real *recalled = R_NEW(n1);
-    project(1, n0, n1, k, M, recalled);
+    project_exact(1, n0, n1, k, M, recalled);
     for (int64_t i = 0; i < n0; i++)
         for (int64_t j = 0; j < n1; j++)
             M[i * n1 + j] = M[i * n1 + j] - x->theta[t] * (k[i] * (recalled[j] - v[j]));
@@ -79,7 +79,7 @@ static void ttt_layer(const Relative *x, int64_t t, real *M) {
 static void relative_sequential(const Relative *x, RelativeRule *rule, real *M, real *y) {
     for (int64_t t = 0; t < x->T; t++) {
         rule(x, t, M);
-        project(1, x->n0, x->n1, x->q + t * x->n0, M, y + t * x->n1);
+        project_exact(1, x->n0, x->n1, x->q + t * x->n0, M, y + t * x->n1);
     }
 }
 
@@ -104,7 +104,7 @@ static void diagonal_lmm_run(const Call *c) {
     real_copy(x.n0 * x.n1, in(c, "S0"), S);
     for (int64_t t = 0; t < x.T; t++) {
         diagonal_lmm(&x, t, M, S);
-        project(1, x.n0, x.n1, x.q + t * x.n0, M, out(c, "y") + t * x.n1);
+        project_exact(1, x.n0, x.n1, x.q + t * x.n0, M, out(c, "y") + t * x.n1);
     }
 }
 

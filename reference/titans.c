@@ -141,7 +141,7 @@ static void memory_gates(const Mixing *m, int64_t T, const real *u, const real *
                          const real *theta_max, const MemoryInputs *x) {
     int64_t n = gate_columns(m);
     real *z = R_NEW(T * n);
-    project(T, m->D, n, u, W, z);
+    project_exact(T, m->D, n, u, W, z);
     for (int64_t i = 0; i < T * n; i++) z[i] = z[i] + bias[i % n];
     for (int64_t t = 0; t < T && m->per_chunk; t++) real_copy(n, z + t / m->b * m->b * n, z + t * n);
     gates(T, alpha_columns(m), theta_columns(m), eta_columns(m), m->hard, z, theta_max, x->alpha, x->theta,

@@ -32,7 +32,7 @@ static void ttt_norm(int64_t n, real eps, const real *z, const real *gain, const
 
 /* z = h W_l + b_l of one layer: h (n_{l-1}), z (n_l), w (P). */
 static void ttt_map(const Ttt *x, const real *w, int64_t l, const real *h, real *z) {
-    project(1, x->n[l - 1], x->n[l], h, w + ttt_weight(x, l), z);
+    project_exact(1, x->n[l - 1], x->n[l], h, w + ttt_weight(x, l), z);
     for (int64_t j = 0; j < x->n[l]; j++) z[j] = z[j] + w[ttt_bias(x, l) + j];
 }
 
@@ -275,7 +275,7 @@ static void ttt_mlp_loss_run(const Call *c) { ttt_loss_run(c, 2); }
  * sigma(x_t w_rate + b_rate) / D: x (T x H D), learn (M), w_rate (H D x H), b_rate (H), reader, rate (T x H). */
 static void ttt_rates(const Call *c, int64_t T, int64_t H, int64_t D, real *reader, real *rate) {
     int64_t M = dim(c, "mini_batch");
-    project(T, H * D, H, in(c, "x"), in(c, "w_rate"), rate);
+    project_exact(T, H * D, H, in(c, "x"), in(c, "w_rate"), rate);
     for (int64_t i = 0; i < T * H; i++) {
         int64_t p = i / H % M;
         real factor = 1 / (real)(p + 1) + in(c, "learn_t")[p];

@@ -42,7 +42,7 @@ static const struct argp_option options[] = {
     {"dims", OPTION_DIMS, "tokens=4,chunk=2,..", 0,
      "dimensions; those not named are at their defaults (or metadata \"dims\" of the input file)", 0},
     {"impl", OPTION_IMPL, "NAME", 0,
-     "reference (default) or a kernel's instruction set: scalar, avx2, avx512, neon", 0},
+     "reference (default) or a kernel's instruction set: scalar, avx2, avx512, amx, neon", 0},
     {"precision", OPTION_PRECISION, "P", 0, "of the reference: float, double (default), long_double, quad",
      0},
     {"grad", OPTION_GRAD, "FILE", 0,

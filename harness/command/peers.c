@@ -19,7 +19,7 @@ typedef struct {
 enum { OPTION_IMPL = 256 };
 static const struct argp_option options[] = {{"impl", OPTION_IMPL, "NAME", 0,
                                               "reference (default, in double), the kernels of an instruction "
-                                              "set (scalar, avx2, avx512, neon), or kernels: those "
+                                              "set (scalar, avx2, avx512, amx, neon), or kernels: those "
                                               "that this machine uses",
                                               0},
                                              {0}};

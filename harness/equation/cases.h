@@ -8,6 +8,7 @@
  *   exact      inputs for which float32 is exact      gauge      the bound against a derived number of roundings
  *   arithmetic every arithmetic of the reference      oracle     the second reference
  *   wiring     mixers against their equations composed by hand
+ *   bf16       a normwise tolerance of models whose products are bf16
  *   detached   something is held constant, so that derivatives are not limits of differences (with arithmetic) */
 typedef struct {
     const char *equation, *dims, *use;

@@ -143,7 +143,8 @@ static void print_kernel(FILE *to, const Equation *e) {
         return;
     }
     fprintf(to,
-            "kernel (--impl scalar, avx2, avx512, neon): %s, in float32; it refuses what it cannot compute\n",
+            "kernel (--impl scalar, avx2, avx512, amx, neon): %s, in float32; it refuses what it cannot "
+            "compute\n",
             adapter.kernel);
     for (int i = 0; e->in[i].name; i++)
         if (!kernel_gradient_is_computed(e, i) && !role_is_index(e->in[i].role))

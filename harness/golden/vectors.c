@@ -66,8 +66,8 @@ static void fill_inputs(Vectors *v, uint64_t seed) {
         const Argument *a = &v->e->in[i];
         v->in[i] = oracle_zeros(v->in_size[i]);
         inputs_fill(&v->dims, i, v->in_size[i], v->in[i], &state);
-        for (int64_t j = 0; j < v->in_size[i] && !role_is_index(a->role); j++)
-            v->in[i][j] = bf16(v->in[i][j]);
+        const int rounded = !role_is_index(a->role) && strcmp(v->row->flag, "Rounded") != 0;
+        for (int64_t j = 0; rounded && j < v->in_size[i]; j++) v->in[i][j] = bf16(v->in[i][j]);
         const int64_t rows = v->in_size[i] % T == 0 ? T : 1;
         apply_flag(v->row->flag, a->name, v->in_size[i], v->in_size[i] / rows, v->in[i]);
     }

@@ -12,6 +12,10 @@ keep() { # keep NAME: standard input
 names() { # names FOLDER: of its sources
     for file in "$1"/*.c; do [ -f "$file" ] && basename "$file" .c; done
 }
+# Whose kernel an instruction set has: AMX has products in bf16, the rest is AVX-512's.
+source_of() { # source_of ISA KERNEL
+    if [ "$1" = amx ] && [ "$2" != bf16 ]; then echo avx512; else echo "$1"; fi
+}
 # registry HEADER TYPE PREFIX ARRAY NAME..: declarations, and an array that ends with NULL
 registry() {
     header=$1 type=$2 prefix=$3 array=$4
@@ -51,10 +55,10 @@ echo "#define TITANS_COMMIT \"$(commit)\"" | keep build.h
         echo "#define EMULATED_AVX512 $emulated"
         echo "#define KERNELS_FIRST kernels_${isas%% *}"
         for isa in $isas; do
-            for k in $kernels; do echo "extern const struct ${k}_kernel ${k}_kernel_$isa;"; done
+            for k in $kernels; do echo "extern const struct ${k}_kernel ${k}_kernel_$(source_of "$isa" "$k");"; done
             echo "static const Kernels kernels_$isa = {"
             echo "    .isa = \"$isa\","
-            for k in $kernels; do echo "    .$k = &${k}_kernel_$isa,"; done
+            for k in $kernels; do echo "    .$k = &${k}_kernel_$(source_of "$isa" "$k"),"; done
             echo '};'
         done
         echo 'static const Kernels *const kernel_tables[] = {'

@@ -7,7 +7,9 @@
 /* ---- matrix product --------------------------------------------------------------------------------------- */
 
 /* Integers, so that float32 is exact: the product into NaN, or on top of integers; what lies between rows of C stays. */
-static int64_t check_product(GemmForm form, int64_t M, int64_t N, int64_t K, int accumulate) {
+typedef void (*Product)(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda,
+                        const float *B, int64_t ldb, float *C, int64_t ldc, int accumulate);
+static int64_t check_product(Product run, GemmForm form, int64_t M, int64_t N, int64_t K, int accumulate) {
     const int64_t lda = (form == GEMM_TN ? M : K) + 1, ldb = (form == GEMM_NT ? K : N) + 2, ldc = N + 3;
     float *a = integers((form == GEMM_TN ? K : M) * lda, 3, 4),
           *b = integers((form == GEMM_NT ? N : K) * ldb, 3, 5), *c = integers(M * ldc, 3, 6),
@@ -21,11 +23,17 @@ static int64_t check_product(GemmForm form, int64_t M, int64_t N, int64_t K, int
             want[i * ldc + j] = sum;
             if (!accumulate) c[i * ldc + j] = NAN;
         }
-    kernel->gemm->run(form, M, N, K, a, lda, b, ldb, c, ldc, accumulate);
+    run(form, M, N, K, a, lda, b, ldb, c, ldc, accumulate);
     expect_bits(c, want, M * ldc, "product");
     float *const all[] = {a, b, c, want};
     for (int i = 0; i < 4; i++) run_array_free(all[i]);
     return M * N;
+}
+
+/* These integers are bf16 as well. */
+static int64_t check_products(GemmForm form, int64_t M, int64_t N, int64_t K, int accumulate) {
+    return check_product(kernel->gemm->run, form, M, N, K, accumulate) +
+           check_product(kernel->bf16->run, form, M, N, K, accumulate);
 }
 
 Test(edges, products_of_every_small_size) {
@@ -36,8 +44,8 @@ Test(edges, products_of_every_small_size) {
         for (int i = 0; i < SIZES * SIZES * SIZES; i++)
             for (int form = GEMM_NN; form <= GEMM_TN; form++)
                 for (int accumulate = 0; accumulate < 2; accumulate++)
-                    checks += check_product((GemmForm)form, sizes[i % SIZES], sizes[i / SIZES % SIZES],
-                                            sizes[i / SIZES / SIZES], accumulate);
+                    checks += check_products((GemmForm)form, sizes[i % SIZES], sizes[i / SIZES % SIZES],
+                                             sizes[i / SIZES / SIZES], accumulate);
     ledger_record("edges", "products", checks, 0);
 }
 
@@ -51,7 +59,7 @@ Test(edges, products_beside_the_ends_of_blocks) {
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
             for (int form = GEMM_NN; form <= GEMM_TN; form++) {
                 omp_set_num_threads(i % 2 ? 3 : 1);
-                checks += check_product((GemmForm)form, sizes[i][0], sizes[i][1], sizes[i][2], i % 3 == 0);
+                checks += check_products((GemmForm)form, sizes[i][0], sizes[i][1], sizes[i][2], i % 3 == 0);
             }
     ledger_record("edges", "products in blocks", checks, 0);
 }

@@ -32,6 +32,20 @@ static void gauge_qkv(const Case *c, double *const *G) {
             G[o][i] = (double)D * dot_abs(c->in[0] + i / D * D, c->in[1 + o], D, D, i % D);
 }
 
+/* Factors are rounded before, which is no error but the equation. Float32 sums K products and c one after the other, K + 1
+ * roundings; the definition's chains make 16, their sum 1, and one for every block. */
+static void gauge_bf16_product(const Case *c, double *const *G) {
+    const int64_t K = case_dim(c, "K"), N = case_dim(c, "N"), chain = (K < 32 ? K + 1 : 32) / 2;
+    const double blocks = ceil((double)K / 32), k = fmax((double)K + 1, (double)chain + 1 + blocks);
+    for (int64_t i = 0; i < c->out_size[0]; i++) {
+        G[0][i] = fabs(c->in[2][i]);
+        for (int64_t n = 0; n < K; n++) /* 2^-8 more than the rounded factors */
+            G[0][i] += (1 + 0x1p-7) * fabs(c->in[0][i / N * K + n] * c->in[1][n * N + i % N]);
+        G[0][i] *= k;
+        G[1][i] = G[0][i];
+    }
+}
+
 /* One row of attention to n keys. A score is off by (d + 2) u S, S the largest sum |q_i k_i| scale, and so is
  * the one subtracted: exp turns this into a relative 2 (d + 4) S u of every weight, numerator and denominator
  * alike; exp itself 2 e, sums 2 n, the division 1; a new largest score per block rescales: e + 2. */
@@ -349,6 +363,7 @@ static const struct {
     Gauge gauge;
 } gauges[] = {
     {"qkv", gauge_qkv},
+    {"bf16_product", gauge_bf16_product},
     {"attention", gauge_attention},
     {"window_attention", gauge_attention},
     {"softmax_ffn", gauge_softmax_ffn},

@@ -1,4 +1,5 @@
 #include "base/dispatch.h"
+#include "base/amx.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,7 @@ int kernels_supported(const Kernels *kernels) {
     __builtin_cpu_init();
     if (!strcmp(name, "avx2")) return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (!strcmp(name, "avx512")) return EMULATED_AVX512 || __builtin_cpu_supports("avx512f");
+    if (!strcmp(name, "amx")) return __builtin_cpu_supports("avx512f") && amx_ready();
 #endif
     return !strcmp(name, "scalar") || !strcmp(name, "neon");
 }

@@ -60,6 +60,18 @@ INLINE __m256 vec_scale8(__m256 p, __m256 t) {
         _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(t), 23)));
 }
 INLINE Vec vec_scale2(Vec p, Vec t) { return (Vec){vec_scale8(p.lo, t.lo), vec_scale8(p.hi, t.hi)}; }
+INLINE __m256 vec_bf16_8(__m256 a) {
+    const __m256i bits = _mm256_castps_si256(a), exponent = _mm256_set1_epi32(0x7f800000);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x00400000));
+    const __m256i zero = _mm256_and_si256(bits, _mm256_set1_epi32((int)0x80000000u));
+    const __m256i small = _mm256_cmpeq_epi32(_mm256_and_si256(bits, exponent), _mm256_setzero_si256());
+    __m256i r = _mm256_blendv_epi8(up, quiet, _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q)));
+    r = _mm256_blendv_epi8(r, zero, small);
+    return _mm256_castsi256_ps(_mm256_and_si256(r, _mm256_set1_epi32((int)0xffff0000u)));
+}
+INLINE Vec vec_bf16(Vec a) { return (Vec){vec_bf16_8(a.lo), vec_bf16_8(a.hi)}; }
 INLINE float vec_sum(Vec a) {
     const __m256 m = _mm256_add_ps(a.lo, a.hi);
     __m128 q = _mm_add_ps(_mm256_castps256_ps128(m), _mm256_extractf128_ps(m, 1));

@@ -46,6 +46,16 @@ INLINE Vec vec_scale2(Vec p, Vec t) {
     return (Vec){_mm512_castsi512_ps(
         _mm512_add_epi32(_mm512_castps_si512(p.v), _mm512_slli_epi32(_mm512_castps_si512(t.v), 23)))};
 }
+INLINE Vec vec_bf16(Vec a) {
+    const __m512i bits = _mm512_castps_si512(a.v), sign = _mm512_set1_epi32((int)0x80000000u);
+    const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const __mmask16 nan = _mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q);
+    const __mmask16 small = _mm512_testn_epi32_mask(bits, _mm512_set1_epi32(0x7f800000));
+    __m512i r = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    r = _mm512_mask_or_epi32(r, nan, bits, _mm512_set1_epi32(0x00400000));
+    r = _mm512_mask_and_epi32(r, small, bits, sign);
+    return (Vec){_mm512_castsi512_ps(_mm512_and_si512(r, _mm512_set1_epi32((int)0xffff0000u)))};
+}
 INLINE __m256 vec_high8(Vec a) { return _mm256_castpd_ps(_mm512_extractf64x4_pd(_mm512_castps_pd(a.v), 1)); }
 INLINE float vec_sum(Vec a) {
     const __m256 m = _mm256_add_ps(_mm512_castps512_ps256(a.v), vec_high8(a));

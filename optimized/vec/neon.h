@@ -51,6 +51,15 @@ INLINE Vec vec_scale2(Vec p, Vec t) {
     VEC_EACH(vreinterpretq_f32_s32(
         vaddq_s32(vreinterpretq_s32_f32(p.q[i]), vshlq_n_s32(vreinterpretq_s32_f32(t.q[i]), 23))));
 }
+INLINE float32x4_t vec_bf16_4(float32x4_t a) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(a), odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t small = vceqq_u32(vandq_u32(bits, vdupq_n_u32(0x7f800000)), vdupq_n_u32(0));
+    uint32x4_t r = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+    r = vbslq_u32(vceqq_f32(a, a), r, vorrq_u32(bits, vdupq_n_u32(0x00400000)));
+    r = vbslq_u32(small, vandq_u32(bits, vdupq_n_u32(0x80000000u)), r);
+    return vreinterpretq_f32_u32(vandq_u32(r, vdupq_n_u32(0xffff0000u)));
+}
+INLINE Vec vec_bf16(Vec a) { VEC_EACH(vec_bf16_4(a.q[i])); }
 INLINE float vec_sum(Vec a) {
     const float32x4_t m = vaddq_f32(vaddq_f32(a.q[0], a.q[2]), vaddq_f32(a.q[1], a.q[3]));
     const float32x2_t h = vadd_f32(vget_low_f32(m), vget_high_f32(m));

@@ -45,6 +45,19 @@ INLINE Vec vec_scale2(Vec p, Vec t) {
     }
     return r;
 }
+INLINE Vec vec_bf16(Vec a) {
+    for (int i = 0; i < 16; i++) {
+        uint32_t bits;
+        memcpy(&bits, &a.x[i], sizeof bits);
+        const uint32_t size = bits & 0x7fffffffu;
+        bits = size < 0x00800000u   ? bits & 0x80000000u
+               : size > 0x7f800000u ? bits | 0x00400000u
+                                    : bits + 0x7fffu + (bits >> 16 & 1u);
+        bits &= 0xffff0000u;
+        memcpy(&a.x[i], &bits, sizeof bits);
+    }
+    return a;
+}
 INLINE float vec_sum(Vec a) {
     for (int half = 8; half > 0; half /= 2)
         for (int i = 0; i < half; i++) a.x[i] += a.x[i + half];

@@ -11,6 +11,7 @@
  *   vec_fnma(a, b, c)             c - a b, one rounding
  *   vec_max(a, b)                 a > b ? a : b (NaN: b)
  *   vec_less(a, b, x, y)          a < b ? x : y
+ *   vec_bf16(a)                   a rounded to bf16: nearest or even, denormals to 0, NaN stays NaN, quiet
  *   vec_sum(a), vec_top(a)        lanes 8 apart, then 4, 2, 1
  *   vec_sums(s)                   vec_sum of each of the 16 vectors at s
  *   vec_scale2(p, t)              p 2^n, n in the low bits of t

@@ -6,7 +6,7 @@
 static void gated_delta_net_layer_run(const Call *c) {
     int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = head_keys(c);
     LayerQkv x = layer_qkv(c, 1);
-    real *beta = sigmoid_input(c, "wb", H), *g = projected(c, "wa", H);
+    real *beta = sigmoid_input(c, "wb", H), *g = projected_exact(c, "wa", H);
     for (int64_t i = 0; i < T * H; i++)
         g[i] = -exp(in(c, "a_log")[i % H]) * softplus(g[i] + in(c, "dt_bias")[i % H]);
     DeltaRule rule = {.removal = REMOVE_KEY,

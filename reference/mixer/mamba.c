@@ -54,11 +54,11 @@ static void mamba_select(const Mamba *m, const Call *c, const char *branch, cons
                          real *B, real *C) {
     const int64_t n = m->R + 2 * m->N;
     real *selected = R_NEW(m->T * n), *r = R_NEW(m->T * m->R);
-    project(m->T, m->D, n, u, param(c, branch, "w_select"), selected);
+    project_exact(m->T, m->D, n, u, param(c, branch, "w_select"), selected);
     mamba_columns(m->T, n, 0, m->R, selected, r);
     mamba_columns(m->T, n, m->R, m->N, selected, B);
     mamba_columns(m->T, n, m->R + m->N, m->N, selected, C);
-    project(m->T, m->R, m->D, r, param(c, branch, "w_dt"), step);
+    project_exact(m->T, m->R, m->D, r, param(c, branch, "w_dt"), step);
     mamba_bias(c, branch, "b_dt", m->T, m->D, step);
     free(selected);
     free(r);

@@ -30,8 +30,8 @@ static void mamba2_layer_run(const Call *c) {
             P = head_values(c);
     const real least = R(0), most = R(INFINITY), *dt_min = in_if(c, "dt_min"), *dt_max = in_if(c, "dt_max");
     real *x = mamba2_input(c, "x", H * P), *B = mamba2_input(c, "b", G * N), *C = mamba2_input(c, "c", G * N),
-         *z = projected(c, "wz", H * P), *dt = projected(c, "wdt", H), *A = R_NEW(H), *y = R_NEW(T * H * P),
-         *S = state_begin(c, H * P * N);
+         *z = projected(c, "wz", H * P), *dt = projected_exact(c, "wdt", H), *A = R_NEW(H),
+         *y = R_NEW(T * H * P), *S = state_begin(c, H * P * N);
     for (int64_t i = 0; dim(c, "bias") && i < T * H * P; i++) z[i] = z[i] + in(c, "b_z")[i % (H * P)];
     for (int64_t i = 0; dim(c, "bias") && i < T * H; i++) dt[i] = dt[i] + in(c, "b_dt")[i % H];
     for (int64_t h = 0; h < H; h++) A[h] = -exp(in(c, "a_log")[h]);

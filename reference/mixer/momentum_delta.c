@@ -6,7 +6,7 @@
 /* log sigma(x W + bias), (T x H), to be freed. */
 static real *log_gate(const Call *c, const char *weight, const char *bias) {
     int64_t H = dim(c, "heads"), n = dim(c, "tokens") * H;
-    real *y = projected(c, weight, H);
+    real *y = projected_exact(c, weight, H);
     for (int64_t i = 0; i < n; i++) y[i] = log_sigmoid(y[i] + in(c, bias)[i % H]);
     return y;
 }

@@ -18,10 +18,10 @@ static void rwkv7_shift(const Rwkv7 *m, const real *x, const real *before, const
 }
 
 /* shifted W, into y (T x n) */
-static void rwkv7_map(const Rwkv7 *m, const Call *c, const char *shift, const char *weight, int64_t n,
-                      real *y) {
+static void rwkv7_map(const Rwkv7 *m, const Call *c, Projection map, const char *shift, const char *weight,
+                      int64_t n, real *y) {
     rwkv7_shift(m, in(c, "x"), in_if(c, "before"), in(c, shift));
-    project(m->T, m->C, n, m->shifted, in(c, weight), y);
+    map(m->T, m->C, n, m->shifted, in(c, weight), y);
 }
 
 static real real_itself(real x) { return x; }
@@ -34,9 +34,9 @@ static void rwkv7_low_rank(const Rwkv7 *m, const Call *c, const char *shift, con
     real *narrow = R_NEW(m->T * R_);
     snprintf(first, sizeof first, "%s1", name);
     snprintf(second, sizeof second, "%s2", name);
-    rwkv7_map(m, c, shift, first, R_, narrow);
+    rwkv7_map(m, c, project_exact, shift, first, R_, narrow);
     for (int64_t i = 0; i < m->T * R_; i++) narrow[i] = f(narrow[i]);
-    project(m->T, R_, m->C, narrow, in(c, second), y);
+    project_exact(m->T, R_, m->C, narrow, in(c, second), y);
     for (int64_t i = 0; bias && i < m->T * m->C; i++) y[i] = y[i] + bias[i % m->C];
     free(narrow);
 }
@@ -62,7 +62,7 @@ static void rwkv7_keys(const Rwkv7 *m, const Call *c) {
 /* v + (v_first - v) sigma(v0 + shifted W_1 W_2) in layers behind the first; the first one's own v is v_first. */
 static void rwkv7_values(const Rwkv7 *m, const Call *c) {
     int64_t n = m->T * m->C;
-    rwkv7_map(m, c, "shift_v", "wv", m->C, m->v);
+    rwkv7_map(m, c, project, "shift_v", "wv", m->C, m->v);
     if (dim_or(c, "layer", 0) > 0) {
         real *mix = R_NEW(n);
         rwkv7_low_rank(m, c, "shift_v", "v", "rank_v", in(c, "v0"), real_itself, mix);
@@ -75,8 +75,8 @@ static void rwkv7_values(const Rwkv7 *m, const Call *c) {
 
 static void rwkv7_inputs(const Rwkv7 *m, const Call *c) {
     int64_t n = m->T * m->C;
-    rwkv7_map(m, c, "shift_r", "wr", m->C, m->r);
-    rwkv7_map(m, c, "shift_k", "wk", m->C, m->k);
+    rwkv7_map(m, c, project, "shift_r", "wr", m->C, m->r);
+    rwkv7_map(m, c, project, "shift_k", "wk", m->C, m->k);
     rwkv7_values(m, c);
     rwkv7_low_rank(m, c, "shift_w", "w", "rank_w", in(c, "w0"), real_tanh, m->w);
     rwkv7_low_rank(m, c, "shift_a", "a", "rank_a", in(c, "a0"), real_itself, m->a);

@@ -1,0 +1,80 @@
+/* Products in bf16 beside those in float32, rounding included; and what the matrix unit has to reach. */
+#include "bench/kernel/kernel.h"
+#include "base/dispatch.h"
+#include "terminal/interrupt.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+    GemmForm form;
+    int64_t M, N, K;
+    float *a, *b, *c;
+} ProductCase;
+
+typedef void (*Product)(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda,
+                        const float *B, int64_t ldb, float *C, int64_t ldc, int accumulate);
+
+static void product_run(const ProductCase *p, Product run) {
+    const int64_t lda = p->form == GEMM_TN ? p->M : p->K, ldb = p->form == GEMM_NT ? p->K : p->N;
+    run(p->form, p->M, p->N, p->K, p->a, lda, p->b, ldb, p->c, p->N, p->form == GEMM_TN);
+}
+static void product_bf16(void *context) { product_run(context, kernel->bf16->run); }
+static void product_float32(void *context) { product_run(context, kernel->gemm->run); }
+
+/* Forms by themselves at the sizes of a training step; `least` Gflop/s where there is a matrix unit, 0: no goal. */
+static const struct {
+    GemmForm form;
+    int64_t M, N, K;
+    double least;
+    const char *goal;
+} products[] = {{GEMM_NN, 64, 64, 64, 0, "-"},
+                {GEMM_NN, 128, 128, 128, 0, "-"},
+                {GEMM_NN, 256, 256, 256, 1000, ">= 1000 Gflop/s with AMX"},
+                {GEMM_NN, 4096, 256, 256, 700, ">= 700 Gflop/s with AMX"},
+                {GEMM_NN, 512, 768, 768, 0, "-"},
+                {GEMM_NT, 256, 256, 256, 0, "-"},
+                {GEMM_NT, 4096, 256, 256, 0, "-"},
+                {GEMM_TN, 256, 256, 256, 0, "-"},
+                {GEMM_TN, 256, 256, 4096, 0, "-"},
+                {GEMM_NN, 1, 256, 256, 0, "-"},
+                {GEMM_NN, 16, 256, 256, 0, "-"}};
+enum { PRODUCTS = sizeof products / sizeof *products };
+
+static void product_row(KernelReport *r, int i, int unit) {
+    static const char *const names[] = {"bf16.nn", "bf16.nt", "bf16.tn+="};
+    const int64_t M = products[i].M, N = products[i].N, K = products[i].K;
+    char shape[48];
+    ProductCase p = {products[i].form,       M, N, K, random_floats(M * K, 1), random_floats(K * N, 1),
+                     random_floats(M * N, 1)};
+    const Timing t =
+        timing_measure((Work){product_bf16, &p}, (Work){product_float32, &p}, 1, r->rounds, KERNEL_LEAST);
+    const double flop = 2.0 * (double)(M * N * K);
+    snprintf(shape, sizeof shape, "%lldx%lldx%lld", (long long)M, (long long)N, (long long)K);
+    const int judged = unit && products[i].least > 0.0;
+    const KernelRow row = {names[p.form],
+                           shape,
+                           "float32",
+                           1,
+                           flop,
+                           t.bar_seconds / t.seconds,
+                           judged ? products[i].goal : "-",
+                           judged ? flop / t.seconds >= 1e9 * products[i].least : -1};
+    report_row(r, &row, &t);
+    free(p.a);
+    free(p.b);
+    free(p.c);
+}
+
+static void bf16_rows(KernelReport *r) {
+    const int unit = !strcmp(kernel->isa, "amx");
+    for (int i = 0; i < PRODUCTS && !interrupt_requested(); i++) {
+        product_row(r, i, unit);
+        if (!unit && products[i].least > 0.0)
+            fprintf(r->file, "bf16.nn\tamx\t1\t%lldx%lldx%lld\t-\t-\tfloat32\t-\t%s\tnot measured here\n",
+                    (long long)products[i].M, (long long)products[i].N, (long long)products[i].K,
+                    products[i].goal);
+    }
+}
+
+const KernelBench kernel_bench_bf16 = {"bf16", bf16_rows, 1};

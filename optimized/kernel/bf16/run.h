@@ -1,0 +1,66 @@
+#pragma once
+/* What products in bf16 have in common: the three forms as strides, and the sharing of C among threads. */
+#include "base/parallel.h"
+#include "base/work.h"
+#include "kernel/gemm.h"
+
+#include <string.h>
+
+/* An operand seen as rows x depth with both strides explicit. */
+typedef struct {
+    const float *p;
+    int64_t outer, depth; /* strides along M (or N) and along K; one of them is 1 */
+} Bf16View;
+
+typedef struct {
+    GemmForm form;
+    int64_t M, N, K;
+    const float *A;
+    int64_t lda;
+    const float *B;
+    int64_t ldb;
+    float *C;
+    int64_t ldc;
+    int accumulate;
+} Bf16Product;
+
+/* The product on one thread. */
+typedef void (*Bf16Serial)(int64_t M, int64_t N, int64_t K, Bf16View a, Bf16View b, float *C, int64_t ldc,
+                           int accumulate);
+
+/* The i-th of `parts` nearly equal parts of [0, n) begins here. */
+static inline int64_t bf16_part(int64_t n, int64_t parts, int64_t i) {
+    return i * (n / parts) + (i < n % parts ? i : n % parts);
+}
+
+static inline int64_t bf16_least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* A sum of no terms: 0, or C as it is. */
+static inline void bf16_no_terms(const Bf16Product *p) {
+    for (int64_t m = 0; m < p->M && !p->accumulate; m++)
+        memset(p->C + m * p->ldc, 0, (size_t)p->N * sizeof(float));
+}
+
+/* Threads share C as a grid of blocks, of whole tiles of rows x columns. */
+static inline void bf16_share(Bf16Product p, int64_t rows, int64_t columns, Bf16Serial serial) {
+    const int before = work_begin();
+    const int64_t threads = (double)p.M * (double)p.N * (double)p.K < 5e5 ? 1 : parallel_threads();
+    const int64_t down = (p.M + rows - 1) / rows, across = (p.N + columns - 1) / columns;
+    const int64_t row_parts = bf16_least(threads, (p.M + 8 * rows - 1) / (8 * rows));
+    const int64_t column_parts = row_parts ? bf16_least((threads + row_parts - 1) / row_parts, across) : 0;
+    if (p.K == 0) bf16_no_terms(&p);
+#pragma omp parallel for num_threads((int)threads) if (threads > 1) schedule(static)
+    for (int64_t i = 0; i < (p.K ? row_parts * column_parts : 0); i++) {
+        const int64_t m = bf16_part(down, row_parts, i / column_parts) * rows;
+        const int64_t m_end = bf16_least(bf16_part(down, row_parts, i / column_parts + 1) * rows, p.M);
+        const int64_t n = bf16_part(across, column_parts, i % column_parts) * columns;
+        const int64_t n_end =
+            bf16_least(bf16_part(across, column_parts, i % column_parts + 1) * columns, p.N);
+        const Bf16View a =
+            p.form == GEMM_TN ? (Bf16View){p.A + m, 1, p.lda} : (Bf16View){p.A + m * p.lda, p.lda, 1};
+        const Bf16View b =
+            p.form == GEMM_NT ? (Bf16View){p.B + n * p.ldb, p.ldb, 1} : (Bf16View){p.B + n, 1, p.ldb};
+        serial(m_end - m, n_end - n, p.K, a, b, p.C + m * p.ldc + n, p.ldc, p.accumulate);
+    }
+    work_end(before);
+}
