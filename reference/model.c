@@ -135,7 +135,9 @@ static int64_t model_parameters(const Call *c) {
 }
 
 static void language_model_run(const Call *c) {
+    project_precision = dim(c, "precision");
     language_model(c, in(c, "tokens"), in(c, "params"), out(c, "logits"));
+    project_precision = 0;
     out(c, "loss")[0] = cross_entropy(dim(c, "tokens"), dim(c, "vocab"), out(c, "logits"), in(c, "targets"));
 }
 
@@ -146,6 +148,7 @@ static const Dimension language_model_dims[] = {
     HEADS,
     COUNT("layers", NULL, "blocks"),
     SIZE("ffn", "F", "hidden width of SwiGLU"),
+    CHOICE("precision", NULL, "float32 bf16", "of the linear maps, those of gates excepted"),
     {"mixer", NULL, 0, 0, 0, MIXERS, "of every block", NULL},
     DERIVED("parameters", NULL, model_parameters, "of the whole model, as the input params is laid out"),
     DIMENSION_END};

@@ -1,9 +1,11 @@
 /* The product in bf16, to the bit: every form on every instruction set against the definition in the reference, also with
- * numbers that round to nothing, overflow or are none; rounding against arithmetic in double. */
+ * numbers that round to nothing, overflow or are none; rounding against arithmetic in double. And where models use it. */
 #include "base/dispatch.h"
 #include "equation/oracle.h"
 #include "ledger.h"
-#include "test_reference.h"
+#include "op/op.h"
+#include "base/work.h"
+#include "test_model.h"
 
 #include <float.h>
 #include <omp.h>
@@ -169,4 +171,84 @@ Test(bf16, rounding_is_to_nearest_even) {
         }
     }
     ledger_record("bf16", "rounding", checks, 0);
+}
+
+/* ---- where models use it ---------------------------------------------------------------------------------- */
+
+static Tensor *numbers_on(Tape *tape, int64_t rows, int64_t cols, uint64_t *state) {
+    Tensor *t = tape_tensor(tape, rows, cols);
+    for (int64_t i = 0; i < rows * cols; i++) t->data[i] = (float)(2 * uniform(state) - 1);
+    return t;
+}
+
+/* A linear map, and its gradients, are the products of the tape's precision: 0 bits; of gates, of float32. */
+static int64_t check_linear(Precision precision, int gate) {
+    enum { R = 9, IN = 37, OUT = 21 };
+    uint64_t state = 3;
+    Arena arena = {0};
+    Tape tape = {.arena = &arena, .recording = 1, .precision = precision};
+    Tensor *x = numbers_on(&tape, R, IN, &state), *w = numbers_on(&tape, IN, OUT, &state);
+    Tensor *y = (gate ? op_linear_float32 : op_linear)(&tape, x, w);
+    float want[R * OUT], dx[R * IN] = {0}, dw[IN * OUT] = {0};
+    for (int i = 0; i < R * OUT; i++) y->grad[i] = (float)(2 * uniform(&state) - 1);
+    tape_backward(&tape);
+    const int rounded = precision == BF16 && !gate, before = work_begin();
+    void (*const run)(GemmForm, int64_t, int64_t, int64_t, const float *, int64_t, const float *, int64_t,
+                      float *, int64_t, int) = rounded ? kernel->bf16->run : kernel->gemm->run;
+    run(GEMM_NN, R, OUT, IN, x->data, IN, w->data, OUT, want, OUT, 0);
+    run(GEMM_NT, R, IN, OUT, y->grad, OUT, w->data, OUT, dx, IN, 1);
+    run(GEMM_TN, IN, OUT, R, x->data, IN, y->grad, OUT, dw, OUT, 1);
+    work_end(before);
+    cr_assert(!memcmp(y->data, want, sizeof want), "precision %d, gate %d: the map", precision, gate);
+    cr_assert(!memcmp(x->grad, dx, sizeof dx), "precision %d, gate %d: the gradient of x", precision, gate);
+    cr_assert(!memcmp(w->grad, dw, sizeof dw), "precision %d, gate %d: the gradient of W", precision, gate);
+    arena_free(&arena);
+    return R * OUT + R * IN + IN * OUT;
+}
+
+Test(bf16, linear_maps_round_forward_and_backward) {
+    int64_t checks = 0;
+    for (int i = 0; i < 4; i++) checks += check_linear(i / 2 ? BF16 : FLOAT32, i % 2);
+    ledger_record("bf16", "linear maps", checks, 0);
+}
+
+/* Logits of a training pass, on one tape. */
+static void pass_logits(Model *m, const int32_t *tokens, int64_t n, const int32_t *rows, float *logits) {
+    Arena arena = {0};
+    Tape tape = {.arena = &arena, .recording = 1};
+    const ModelInput input = {.tokens = tokens, .batch = 1, .count = n, .rows = rows, .row_count = n};
+    const Tensor *y = model_forward(&tape, m, 0, &input);
+    memcpy(logits, y->data, (size_t)(n * VOCAB) * sizeof *logits);
+    arena_free(&arena);
+}
+
+/* A stream's logits are those of a training pass, and not those of float32. */
+Test(bf16, a_stream_gives_the_bits_of_a_training_pass) {
+    enum { N = 40 };
+    int64_t checks = 0;
+    for (int i = 0; mixer_at(i); i++) {
+        static float passed[N * VOCAB], streamed[N * VOCAB], plain[N * VOCAB];
+        int32_t tokens[N], rows[N];
+        char message[256];
+        Model m;
+        titans_error error;
+        const Config c = settings(mixer_at(i)->name, every, "precision=bf16").model;
+        cr_assert(!model_create(&m, &c, 5, message, sizeof message), "%s", message);
+        random_tokens(N, 3, tokens);
+        for (int t = 0; t < N; t++) rows[t] = t;
+        pass_logits(&m, tokens, N, rows, passed);
+        const titans_model library = library_model(&m);
+        titans_stream *stream = stream_new(&library, 1, N);
+        const titans_input input = {
+            .tokens = tokens, .count = N, .rows = rows, .row_count = N, .logits = streamed};
+        cr_assert(!titans_read_input(stream, &input, &error), "%s", error.message);
+        titans_stream_free(stream);
+        m.config.precision = FLOAT32;
+        pass_logits(&m, tokens, N, rows, plain);
+        cr_assert(!memcmp(passed, streamed, sizeof passed), "%s: a stream differs", m.mixer->name);
+        cr_assert(memcmp(passed, plain, sizeof passed), "%s: nothing is rounded", m.mixer->name);
+        model_free(&m);
+        checks += N * VOCAB;
+    }
+    ledger_record("bf16", "streams", checks, 0);
 }

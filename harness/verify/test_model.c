@@ -34,15 +34,18 @@ static const struct {
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
-/* Variant i: every mixer of the registry, then those above. */
+/* Variant i: every mixer of the registry, those above, and every mixer with products in bf16. */
 static int small_config(int i, Config *c) {
     int mixers = 0;
     while (mixer_at(mixers)) mixers++;
-    if (i >= mixers + VARIANTS) return 0;
-    *c = i < mixers
-             ? settings(mixer_at(i)->name, every, "").model
-             : settings(variants[i - mixers].mixer, variants[i - mixers].sizes, variants[i - mixers].more)
-                   .model;
+    if (i >= 2 * mixers + VARIANTS) return 0;
+    if (i < mixers)
+        *c = settings(mixer_at(i)->name, every, "").model;
+    else if (i < mixers + VARIANTS)
+        *c =
+            settings(variants[i - mixers].mixer, variants[i - mixers].sizes, variants[i - mixers].more).model;
+    else
+        *c = settings(mixer_at(i - mixers - VARIANTS)->name, every, "precision=bf16").model;
     return 1;
 }
 

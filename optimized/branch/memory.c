@@ -134,7 +134,8 @@ Tensor *memory_branch_project(const MixerCall *call, int64_t taps, Tensor *weigh
 
 static Gates memory_gates(const MixerCall *call, const MemoryBranch *m, Tensor *u, int64_t position) {
     const GateShape shape = memory_gate_shape(call->config, m->options, u->rows);
-    Tensor *z = op_bias(call->tape, op_linear(call->tape, u, m->parameter + W_GATES), m->parameter + B_GATES);
+    Tensor *z =
+        op_bias(call->tape, op_linear_float32(call->tape, u, m->parameter + W_GATES), m->parameter + B_GATES);
     if (m->options->gates_per_chunk)
         z = op_hold(call->tape, z, call->batch, m->options->chunk, position, &m->slot[MEMORY_SLOT_HELD]);
     return op_gates(call->tape, &shape, z, call->penalty);

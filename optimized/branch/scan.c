@@ -74,8 +74,9 @@ Tensor *scan_branch(const MixerCall *call, const ScanOptions *o, ScanKind kind, 
     Tape *tape = call->tape;
     Tensor *p = call->parameter, *a = 0;
     const int64_t D = p[WX].cols, R = p[W_DT].rows;
-    Tensor *u = scan_input(call, o, x), *selected = op_linear(tape, u, p + W_SELECT);
-    Tensor *step = op_bias(tape, op_linear(tape, op_columns(tape, selected, 0, R), p + W_DT), p + B_DT);
+    Tensor *u = scan_input(call, o, x), *selected = op_linear_float32(tape, u, p + W_SELECT);
+    Tensor *step =
+        op_bias(tape, op_linear_float32(tape, op_columns(tape, selected, 0, R), p + W_DT), p + B_DT);
     if (kind == SCAN_SELECTIVE) {
         step = op_map(tape, step, MAP_SOFTPLUS);
         a = op_scale(tape, op_map(tape, p + A_LOG, MAP_EXP), -1.0f);

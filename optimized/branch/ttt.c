@@ -77,7 +77,7 @@ Tensor *ttt_branch(const MixerCall *call, const TttOptions *o, int layers, Tenso
     Tensor *p = call->parameter, *out = p + INNER + 2 * layers;
     const TttShape s = ttt_call(call, o, layers);
     const float *angles = ttt_angles(call, o);
-    Tensor *z = op_bias(tape, op_linear(tape, x, p + W_RATE), p + B_RATE);
+    Tensor *z = op_bias(tape, op_linear_float32(tape, x, p + W_RATE), p + B_RATE);
     const TttTokens tokens = {op_rope(tape, op_linear(tape, x, p + WK), call->batch, heads, angles),
                               op_linear(tape, x, p + WV),
                               op_rope(tape, op_linear(tape, x, p + WQ), call->batch, heads, angles),

@@ -54,8 +54,9 @@ static Tensor *gated_delta_net_forward(const MixerCall *call, Tensor *x) {
     Tape *tape = call->tape;
     Tensor *p = call->parameter;
     const RecurrentQkv qkv = recurrent_qkv(call, &o->rule, x, 1);
-    Tensor *decay = recurrent_decay(call, op_bias(tape, op_linear(tape, x, p + WA), p + DT_BIAS), p + A_LOG);
-    Tensor *rate = op_map(tape, op_linear(tape, x, p + WB), MAP_SIGMOID);
+    Tensor *decay =
+        recurrent_decay(call, op_bias(tape, op_linear_float32(tape, x, p + WA), p + DT_BIAS), p + A_LOG);
+    Tensor *rate = op_map(tape, op_linear_float32(tape, x, p + WB), MAP_SIGMOID);
     const DeltaTensors in = {.q = qkv.q, .k = qkv.k, .v = qkv.v, .decay = decay, .rate = rate};
     Tensor *y = recurrent_rule(call, &o->rule, DELTA_KEY, 1.0 / sqrt((double)o->rule.key_width), &in);
     return recurrent_output(call, &o->rule, y, p + GAIN, op_linear(tape, x, p + WZ), 0, p + WO);

@@ -52,7 +52,7 @@ static Tensor *gla_forward(const MixerCall *call, Tensor *x) {
     Tape *tape = call->tape;
     Tensor *p = call->parameter;
     const RecurrentQkv qkv = recurrent_qkv(call, &o->rule, x, 0);
-    Tensor *g = op_bias(tape, op_linear(tape, op_linear(tape, x, p + WG1), p + WG2), p + BG);
+    Tensor *g = op_bias(tape, op_linear_float32(tape, op_linear_float32(tape, x, p + WG1), p + WG2), p + BG);
     Tensor *decay = op_map(tape, op_scale(tape, op_map(tape, g, MAP_LOG_SIGMOID), 1.0f / 16.0f), MAP_EXP);
     const DeltaTensors in = {.q = qkv.q, .k = qkv.k, .v = qkv.v, .decay = decay};
     Tensor *y = recurrent_rule(call, &o->rule, DELTA_NONE, 1.0 / sqrt((double)o->rule.key_width), &in);

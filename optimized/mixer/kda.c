@@ -56,12 +56,12 @@ static Tensor *kda_forward(const MixerCall *call, Tensor *x) {
     Tape *tape = call->tape;
     Tensor *p = call->parameter;
     const RecurrentQkv qkv = recurrent_qkv(call, &o->rule, x, 1);
-    Tensor *f = op_linear(tape, op_linear(tape, x, p + WF1), p + WF2);
+    Tensor *f = op_linear_float32(tape, op_linear_float32(tape, x, p + WF1), p + WF2);
     Tensor *decay = recurrent_decay(call, op_bias(tape, f, p + DT_BIAS), p + A_LOG);
-    Tensor *rate = op_map(tape, op_linear(tape, x, p + WB), MAP_SIGMOID);
+    Tensor *rate = op_map(tape, op_linear_float32(tape, x, p + WB), MAP_SIGMOID);
     const DeltaTensors in = {.q = qkv.q, .k = qkv.k, .v = qkv.v, .decay = decay, .rate = rate};
     Tensor *y = recurrent_rule(call, &o->rule, DELTA_KEY, 1.0 / sqrt((double)o->rule.key_width), &in);
-    Tensor *z = op_linear(tape, op_linear(tape, x, p + WZ1), p + WZ2);
+    Tensor *z = op_linear_float32(tape, op_linear_float32(tape, x, p + WZ1), p + WZ2);
     return recurrent_output(call, &o->rule, y, p + GAIN, z, 1, p + WO);
 }
 

@@ -103,16 +103,17 @@ static void mamba2_start(const MixerCall *call) {
     slot[RECURRENT_TAIL + 2] = recurrent_tail(call, &o->rule, keys);
 }
 
-/* x W, with its bias where there is one. */
-static Tensor *mamba2_map(const MixerCall *call, Tensor *x, int weight, int bias) {
-    Tensor *y = op_linear(call->tape, x, call->parameter + weight);
+/* y = x W, with its bias where there is one. */
+static Tensor *mamba2_biased(const MixerCall *call, Tensor *y, int bias) {
     return ((const Mamba2Options *)call->options)->bias ? op_bias(call->tape, y, call->parameter + bias) : y;
 }
 
 /* softplus(x W_dt + dt_bias) within the limits, where there are some. */
 static Tensor *mamba2_step(const MixerCall *call, Tensor *x) {
     const Mamba2Options *o = call->options;
-    Tensor *raw = op_bias(call->tape, mamba2_map(call, x, WDT, B_DT), call->parameter + DT_BIAS);
+    Tensor *raw = op_bias(call->tape,
+                          mamba2_biased(call, op_linear_float32(call->tape, x, call->parameter + WDT), B_DT),
+                          call->parameter + DT_BIAS);
     Tensor *dt = op_map(call->tape, raw, MAP_SOFTPLUS);
     if (o->dt_min <= 0.0 && o->dt_max >= NO_DT_MAX) return dt;
     return op_limit(call->tape, dt, (float)o->dt_min, (float)o->dt_max);
@@ -127,7 +128,7 @@ static Tensor *mamba2_forward(const MixerCall *call, Tensor *x) {
         part[i] = recurrent_input(call, &o->rule, x,
                                   &(RecurrentInput){p + WX + i, o->bias ? p + B_X + i : 0, p + CONV_X + i,
                                                     p + BIAS_X + i, slot + RECURRENT_TAIL + i});
-    Tensor *z = mamba2_map(call, x, WZ, B_Z), *dt = mamba2_step(call, x);
+    Tensor *z = mamba2_biased(call, op_linear(tape, x, p + WZ), B_Z), *dt = mamba2_step(call, x);
     Tensor *decay = recurrent_decay_of(call, dt, p + A_LOG);
     const DeltaTensors in = {.q = part[2], .k = part[1], .v = part[0], .decay = decay, .rate = dt};
     Tensor *y = recurrent_rule(call, &o->rule, DELTA_NONE, 1.0, &in);

@@ -49,7 +49,7 @@ static void momentum_delta_start(const MixerCall *call) {
 
 /* sigma(x W + bias) */
 static Tensor *momentum_delta_gate(const MixerCall *call, Tensor *x, int weight, int bias) {
-    Tensor *z = op_linear(call->tape, x, call->parameter + weight);
+    Tensor *z = op_linear_float32(call->tape, x, call->parameter + weight);
     return op_map(call->tape, op_bias(call->tape, z, call->parameter + bias), MAP_SIGMOID);
 }
 
@@ -68,7 +68,7 @@ static Tensor *momentum_delta_forward(const MixerCall *call, Tensor *x) {
                                 .keep = momentum_delta_gate(call, x, WA, BA),
                                 .carry = momentum_delta_gate(call, x, WM, BM),
                                 .rate = ones,
-                                .step = op_map(tape, op_linear(tape, x, p + WE), MAP_SIGMOID)};
+                                .step = op_map(tape, op_linear_float32(tape, x, p + WE), MAP_SIGMOID)};
     const DeltaShape shape = {call->batch,
                               x->rows / call->batch,
                               heads,

@@ -106,9 +106,9 @@ static Tensor *rwkv7_shift(const Shifted *s, int shift) {
 
 static Tensor *rwkv7_low_rank(const Shifted *s, int shift, int first, int second, int kind) {
     Tape *tape = s->call->tape;
-    Tensor *narrow = op_linear(tape, rwkv7_shift(s, shift), s->call->parameter + first);
+    Tensor *narrow = op_linear_float32(tape, rwkv7_shift(s, shift), s->call->parameter + first);
     if (kind >= 0) narrow = op_map(tape, narrow, (MapKind)kind);
-    return op_linear(tape, narrow, s->call->parameter + second);
+    return op_linear_float32(tape, narrow, s->call->parameter + second);
 }
 
 /* What the rule takes: decay exp(-0.606531 sigma(w0 + w)), the removal pair -kk and kk a, the key k (1 + (a - 1) k_a). */

@@ -13,6 +13,8 @@ static const Field model_fields[] = {
     INTEGER_FIELD(Config, heads, "heads", 1, 1024, 2, "heads H; D / H is the head width"),
     INTEGER_FIELD(Config, layers, "layers", 1, 1024, 2, "blocks"),
     INTEGER_FIELD(Config, ffn, "ffn", 1, 1 << 18, 128, "hidden width of SwiGLU"),
+    CHOICE_FIELD(Config, precision, "precision", "float32 bf16",
+                 "of the linear maps, those of gates excepted; weights and all else are float32"),
     REAL_FIELD(Config, embedding_std, "embedding_std", 0, 10, 0.5,
                "standard deviation of the initial embedding"),
     REAL_FIELD(Config, head_std, "head_std", 0, 10, 0.02, "standard deviation of the initial head"),

@@ -8,7 +8,7 @@ struct Mixer;
 enum { CONFIG_OPTIONS = 512 }; /* bytes that a mixer's options may take */
 typedef struct {
     const struct Mixer *mixer;
-    int64_t vocab, features, width, heads, layers, ffn;
+    int64_t vocab, features, width, heads, layers, ffn, precision;
     double embedding_std, head_std;
     _Alignas(16) unsigned char options[CONFIG_OPTIONS];
 } Config;

@@ -187,6 +187,7 @@ static MixerCall model_call(Tape *tape, const Model *m, State *state, int layer)
 }
 
 void state_begin(Tape *tape, State *state, const Model *m) {
+    tape->precision = (Precision)m->config.precision;
     state->position = 0;
     const size_t slots = (size_t)m->mixer->slots;
     state->layers = arena_take(tape->arena, (size_t)m->config.layers * sizeof *state->layers);
@@ -285,6 +286,7 @@ static State model_fresh(Tape *tape, const Model *m, int64_t batch, int64_t coun
 
 Tensor *model_mixer_on(Tape *tape, Model *m, State *state, Tensor *x) {
     MixerCall call = model_call(tape, m, state, 0);
+    tape->precision = (Precision)m->config.precision;
     call.tokens = x->rows / state->batch;
     call.angles = model_positions(tape->arena, m, state->position, call.tokens, &call.persistent_angles);
     state->position += call.tokens;
@@ -305,13 +307,14 @@ static Tensor *model_input(Tape *tape, Model *m, const ModelInput *input) {
     if (!width) return op_gather(tape, &m->tensors[0], input->tokens, rows);
     Tensor *features = tape_tensor(tape, rows, width);
     memcpy(features->data, input->features, (size_t)(rows * width) * sizeof(float));
-    return op_linear(tape, features, &m->tensors[0]);
+    return op_linear_float32(tape, features, &m->tensors[0]); /* rows that mean a token are the token's */
 }
 
 static Tensor *model_run(Tape *tape, Model *m, State *state, const ModelInput *input) {
     CHECK(state->batch == input->batch, "state of %ld sequences, %ld given", state->batch, input->batch);
     const float *persistent;
     const float *angles = model_positions(tape->arena, m, state->position, input->count, &persistent);
+    tape->precision = (Precision)m->config.precision;
     Tensor *x = model_input(tape, m, input);
     look_through(input, "embedding", -1, x);
     for (int layer = 0; layer < m->config.layers; layer++) {

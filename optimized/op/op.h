@@ -5,7 +5,10 @@
 /* One op = a forward kernel and its backward kernel. Sequences are batch x tokens rows. Shapes are CHECKed.
  */
 
-Tensor *op_linear(Tape *tape, Tensor *x, Tensor *w);  /* x (R x K) w (K x N) -> R x N */
+/* x (R x K) w (K x N) -> R x N, forward and backward in the tape's precision; in float32 whatever that is: of gates, decays,
+ * rates and steps. */
+Tensor *op_linear(Tape *tape, Tensor *x, Tensor *w);
+Tensor *op_linear_float32(Tape *tape, Tensor *x, Tensor *w);
 Tensor *op_bias(Tape *tape, Tensor *x, Tensor *bias); /* x + bias (1 x N) on every row */
 Tensor *op_gather(Tape *tape, Tensor *table, const int32_t *index, int64_t rows);
 Tensor *op_add(Tape *tape, Tensor *a, Tensor *b);

@@ -9,11 +9,14 @@ typedef struct {
     float *grad; /* the same, NULL when not recorded */
 } Tensor;
 
+typedef enum { FLOAT32, BF16 } Precision;
+
 typedef struct TapeNode TapeNode;
 typedef struct {
     Arena *arena;
     int recording;
     TapeNode *last;
+    Precision precision; /* of op_linear */
 } Tape;
 
 /* Output of an op: data uninitialised, gradient zero (when recording). The number of threads may change here (base/work.h): an op
