@@ -1,18 +1,14 @@
 /* Surprise along one sequence: per layer and token the norm of the memory's gradient, and the gates, with the
  * needle's place: surprise.tsv. */
-#include "base/check.h"
 #include "bench/bench.h"
+#include "bench/shared/shown.h"
 #include "bench/shared/table.h"
-#include "terminal/interrupt.h"
 #include "learn/evaluate.h"
 #include "terminal/files.h"
 #include "terminal/options.h"
 
 #include <argp.h>
-#include <stdlib.h>
-#include <string.h>
-
-enum { SEGMENT = 512 };
+#include <stdio.h>
 
 typedef struct {
     TableOptions table;
@@ -54,32 +50,6 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
     return 0;
 }
 
-/* What the memories show along a sample: memories x length x heads each. */
-typedef struct {
-    int32_t *tokens;
-    float *surprise, *alpha, *theta;
-    int64_t memories, heads, length, read;
-} Shown;
-
-/* The next tokens, at most SEGMENT, into their places. */
-static titans_status read_on(titans_stream *stream, Shown *s, float *part, titans_error *error) {
-    const int64_t left = s->length - s->read, n = left < SEGMENT ? left : SEGMENT,
-                  floats = s->memories * n * s->heads;
-    const titans_input in = {.tokens = s->tokens + s->read,
-                             .count = n,
-                             .surprise = part,
-                             .alpha = part + floats,
-                             .theta = part + 2 * floats};
-    float *const to[] = {s->surprise, s->alpha, s->theta};
-    const titans_status status = titans_read_input(stream, &in, error);
-    for (int k = 0; !status && k < 3; k++)
-        for (int64_t m = 0; m < s->memories; m++)
-            memcpy(to[k] + (m * s->length + s->read) * s->heads, part + k * floats + m * n * s->heads,
-                   (size_t)(n * s->heads) * sizeof *part);
-    if (!status) s->read += n;
-    return status;
-}
-
 static void write_rows(const Trained *t, const Sample *sample, const Shown *s, FILE *to) {
     for (int64_t r = 0; r < s->memories * s->length; r++)
         if (r % s->length < s->read)
@@ -92,30 +62,11 @@ static void write_rows(const Trained *t, const Sample *sample, const Shown *s, F
 }
 
 static int show_layers(Trained *t, const Sample *sample, FILE *to, char *message, size_t size) {
-    titans_error error;
-    const titans_stream_options options = {.capacity = sample->length};
-    titans_stream *stream = titans_stream_new(&t->library, &options, &error);
-    if (!stream) return snprintf(message, size, "%s", error.message), -1;
-    Shown s = {
-        .memories = titans_stream_memories(stream), .heads = t->model.config.heads, .length = sample->length};
-    const int64_t floats = s.memories * s.length * s.heads;
-    s.tokens = calloc((size_t)s.length, sizeof *s.tokens);
-    s.surprise = calloc((size_t)(3 * floats) + 1, sizeof *s.surprise);
-    float *part = calloc((size_t)(3 * s.memories * SEGMENT * s.heads) + 1, sizeof *part);
-    CHECK(s.tokens && s.surprise && part, "no memory for %ld tokens", s.length);
-    s.alpha = s.surprise + floats, s.theta = s.alpha + floats;
-    sample_read(sample, 0, s.length, s.tokens, 0);
-    titans_status status = TITANS_OK;
-    while (!status && s.read < s.length && !interrupt_requested()) status = read_on(stream, &s, part, &error);
-    if (status)
-        snprintf(message, size, "%s", error.message);
-    else
-        write_rows(t, sample, &s, to);
-    titans_stream_free(stream);
-    free(part);
-    free(s.surprise);
-    free(s.tokens);
-    return status ? -1 : s.read < s.length;
+    Shown s;
+    const int status = shown_read(t, sample, &s, message, size);
+    if (status >= 0) write_rows(t, sample, &s, to);
+    shown_free(&s);
+    return status;
 }
 
 static int measure(void *options, Tsv *table, char *message, size_t size) {
