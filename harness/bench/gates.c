@@ -100,10 +100,10 @@ static void report(const GatesOptions *o, const Trained *t, const char *file, co
     for (int64_t layer = 0, r = 0; layer < t->model.config.layers; layer += every)
         for (int64_t head = 0; head < heads; head++, r++) {
             const Means *m = &sums[r];
-            fprintf(to, "%s\t%s\t%lld\t%lld\t%lld\t%lld\t%lld\t%.4g\t%.4g\t%.4g\t%.4g\t",
+            fprintf(to, "%s\t%s\t%lld\t%lld\t%lld\t%lld\t%lld\t%lld\t%.4g\t%.4g\t%.4g\t%.4g\t",
                     t->model.mixer->name, t->recipe.task_name, (long long)t->recipe.seed, (long long)layer,
-                    (long long)head, (long long)o->length, (long long)o->samples, m->alpha / n, n / m->kept,
-                    m->theta / n, m->needle / n);
+                    (long long)head, (long long)(t->model.config.width / heads), (long long)o->length,
+                    (long long)o->samples, m->alpha / n, n / m->kept, m->theta / n, m->needle / n);
             tsv_text(to, file);
             fputc('\n', to);
             fprintf(stderr,
@@ -143,7 +143,7 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
 static int run(int argc, char **argv) {
     static const TableWork work = {
         "gates",
-        "mixer\ttask\ttrain_seed\tlayer\thead\tlength\tsamples\talpha\tkeeps\ttheta\t"
+        "mixer\ttask\ttrain_seed\tlayer\thead\thead_width\tlength\tsamples\talpha\tkeeps\ttheta\t"
         "theta_needle\tcheckpoint",
         measure};
     const struct argp argp = {

@@ -89,8 +89,8 @@ static int from_table(Gates gates[LAYERS]) {
     FILE *f = fopen("gates.tsv", "r");
     cr_assert(f != NULL);
     while (fgets(line, sizeof line, f))
-        if (sscanf(line, "lmm passkey %*s %ld 0 200 1 %lf %lf %lf %lf", &layer, &g.alpha, &g.keeps, &g.theta,
-                   &g.needle) == 5)
+        if (sscanf(line, "lmm passkey %*s %ld 0 64 200 1 %lf %lf %lf %lf", &layer, &g.alpha, &g.keeps,
+                   &g.theta, &g.needle) == 5)
             gates[layer] = g, rows++;
     fclose(f);
     return rows;
