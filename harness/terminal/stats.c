@@ -1,5 +1,8 @@
 #include "terminal/stats.h"
 
+#include "base/check.h"
+#include "base/random.h"
+
 #include <gsl/gsl_cdf.h>
 #include <gsl/gsl_fit.h>
 #include <gsl/gsl_sort.h>
@@ -25,6 +28,40 @@ void stats_proportion(int64_t correct, int64_t total, double *low, double *high)
     const double k = (double)correct, n = (double)total;
     *low = correct > 0 ? beta_quantile(0.025, k, n - k + 1.0) : 0.0;
     *high = correct < total ? beta_quantile(0.975, k + 1.0, n - k) : 1.0;
+}
+
+/* Share of right answers of drawn models at drawn samples; sample NULL: all, once. */
+static double share_right(const unsigned char *const *model, int models, const int64_t *sample,
+                          int64_t samples, int drawn, Random *random) {
+    int64_t right = 0;
+    for (int k = 0; k < models; k++) {
+        const unsigned char *m = model[drawn ? (int)random_below(random, (uint64_t)models) : k];
+        for (int64_t i = 0; i < samples; i++) right += m[sample ? sample[i] : i];
+    }
+    return (double)right / ((double)models * (double)samples);
+}
+
+StatsDifference stats_difference(const unsigned char *const *one, int ones, const unsigned char *const *other,
+                                 int others, int64_t samples, int over_seeds, uint64_t seed) {
+    enum { DRAWS = 4000 };
+    Random random = random_stream(seed, (uint64_t)samples, 0x626f6f74);
+    double *draw = malloc(DRAWS * sizeof *draw);
+    int64_t *sample = malloc((size_t)samples * sizeof *sample);
+    CHECK(draw && sample, "no memory for %ld samples", samples);
+    const double difference =
+        share_right(one, ones, 0, samples, 0, 0) - share_right(other, others, 0, samples, 0, 0);
+    for (int d = 0; d < DRAWS; d++) {
+        for (int64_t i = 0; i < samples; i++) sample[i] = (int64_t)random_below(&random, (uint64_t)samples);
+        draw[d] = share_right(one, ones, sample, samples, over_seeds, &random) -
+                  share_right(other, others, sample, samples, over_seeds, &random);
+    }
+    gsl_sort(draw, 1, DRAWS);
+    const StatsDifference result = {difference, gsl_stats_quantile_from_sorted_data(draw, 1, DRAWS, 0.025),
+                                    gsl_stats_quantile_from_sorted_data(draw, 1, DRAWS, 0.975),
+                                    gsl_stats_sd(draw, 1, DRAWS)};
+    free(draw);
+    free(sample);
+    return result;
 }
 
 void stats_power_law(int n, const double *x, const double *y, double *exponent, double *half_width) {

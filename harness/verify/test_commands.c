@@ -82,6 +82,8 @@ Test(commands, refuse_bad_command_lines, .init = enter_folder, .fini = leave_fol
     expect("bench fly", 2, "unknown measurement");
     expect("bench needle --limit 3", 2, "--limit comes after");
     expect("bench needle --set rope_scaling=ntk", 2, "--set comes after");
+    expect("bench difference a b", 2, "two groups are wanted");
+    expect("bench difference a --against b --against c", 2, "--against stands once");
     ledger_record("commands", "bad command lines", 16, 0);
 }
 
@@ -140,6 +142,8 @@ Test(commands, train_evaluate_and_measure_end_to_end, .init = enter_folder, .fin
     expect("bench needle a.safetensors --lengths 100,200 --samples 2 --answers -o n4.tsv", 0, "length");
     cr_assert(!system("test $(grep -c 'checkpoint.answers$' n4.tsv) -eq 1 && test $(grep -c "
                       "'safetensors.0.0000$' n4.tsv) -eq 6"));
+    expect("bench difference a.safetensors --against a.safetensors --lengths 100 --samples 4 -o d.tsv", 0,
+           "0.0 points, 0.0 to 0.0 over samples");
     expect("bench needle a.safetensors --lengths 10 --samples 2 -o n3.tsv", 1, "at least 64");
     cr_assert(!system("test ! -e n3.tsv && test ! -e n3.tsv.tmp"));
     expect("bench needle a.safetensors --task niah1 --lengths 512 --samples 1 -o n2.tsv", 1, "token classes");

@@ -100,26 +100,43 @@ static void tell(const Needles *o, const Row *row, int64_t right, int64_t sample
     o->after(o->context, line, samples * row->length);
 }
 
-/* All depths of one length. 0, 1 interrupted (the length has no rows then), -1 with a message. */
-static int evaluate_depths(Trained *t, const Needles *o, const Row *row, char *message, size_t size) {
-    const int64_t wanted = needles_samples(o, row->length);
-    const int64_t depths = o->depths < wanted ? o->depths : wanted;
-    Evaluated result[NEEDLES_DEPTHS] = {0}, total = {0};
-    int64_t samples[NEEDLES_DEPTHS];
-    for (int64_t d = 0; d < depths; d++) {
-        samples[d] = wanted / depths + (d < wanted % depths);
-        const int64_t batch = samples[d] < o->batch ? samples[d] : o->batch;
-        const double depth = depths > 1 ? (double)d / (double)(depths - 1) : 0.5;
-        const EvaluateOptions e = {(uint64_t)(o->seed + d), row->length, samples[d], batch, 0, depth, 1};
-        const int status = evaluate(t, &e, 0, &result[d], message, size);
+/* What came out at each depth. */
+typedef struct {
+    int64_t depths, samples[NEEDLES_DEPTHS];
+    Evaluated at[NEEDLES_DEPTHS];
+} Depths;
+
+/* All depths of one length; right: a flag for each sample, depth by depth, or NULL. 0, 1 interrupted, -1 with a message. */
+static int ask_depths(Trained *t, const Needles *o, int64_t length, Depths *out, unsigned char *right,
+                      char *message, size_t size) {
+    const int64_t wanted = needles_samples(o, length);
+    *out = (Depths){.depths = o->depths < wanted ? o->depths : wanted};
+    for (int64_t d = 0; d < out->depths; d++) {
+        const int64_t n = out->samples[d] = wanted / out->depths + (d < wanted % out->depths);
+        const double depth = out->depths > 1 ? (double)d / (double)(out->depths - 1) : 0.5;
+        const EvaluateOptions e = {
+            (uint64_t)(o->seed + d), length, n, n < o->batch ? n : o->batch, 0, depth, 1};
+        out->at[d].correct = right;
+        const int status = evaluate(t, &e, 0, &out->at[d], message, size);
         if (status) return status;
-        total.right += result[d].right;
-        score_add(&total.sum, &result[d].sum);
+        if (right) right += n;
     }
-    for (int64_t d = 0; d < depths; d++) {
+    return 0;
+}
+
+/* The rows of one length; none when it is interrupted. */
+static int write_length(Trained *t, const Needles *o, const Row *row, char *message, size_t size) {
+    Depths result;
+    Evaluated total = {0};
+    const int64_t wanted = needles_samples(o, row->length);
+    const int status = ask_depths(t, o, row->length, &result, 0, message, size);
+    if (status) return status;
+    for (int64_t d = 0; d < result.depths; d++) {
         char text[32];
-        snprintf(text, sizeof text, "%.3f", result[d].sum.depth / (double)samples[d]);
-        write_row(row, text, samples[d], &result[d], o->seed + d);
+        total.right += result.at[d].right;
+        score_add(&total.sum, &result.at[d].sum);
+        snprintf(text, sizeof text, "%.3f", result.at[d].sum.depth / (double)result.samples[d]);
+        write_row(row, text, result.samples[d], &result.at[d], o->seed + d);
     }
     write_row(row, "all", wanted, &total, o->seed);
     tell(o, row, total.right, wanted);
@@ -253,7 +270,7 @@ static int measure_length(Trained *t, const Needles *o, const Row *row, char *me
     if (task_fits(&t->task, row->length, message, size) ||
         trained_ask(t, s->assignment, s->assignments, row->length, message, size))
         return -1;
-    return evaluate_depths(t, o, row, message, size);
+    return write_length(t, o, row, message, size);
 }
 
 /* The lengths that are not kept. */
@@ -286,4 +303,19 @@ int needles_measure(const Needles *o, Tsv *table, char *message, size_t size) {
     if (status || rows) return status;
     snprintf(message, size, "every length is above the limit: nothing to measure");
     return -1;
+}
+
+int needles_right(const Needles *o, int i, int64_t length, unsigned char *right, char name[NEEDLES_NAME],
+                  char *message, size_t size) {
+    static Trained t;
+    Depths result;
+    const NeedleSubject *s = &o->subjects[i];
+    if (trained_open(&t, s->file, &o->asked, length, message, size)) return -1;
+    int status = -1;
+    snprintf(name, NEEDLES_NAME, "%.*s", NEEDLES_NAME - 1, t.model.mixer->name);
+    if (!task_fits(&t.task, length, message, size) &&
+        !trained_ask(&t, s->assignment, s->assignments, length, message, size))
+        status = ask_depths(&t, o, length, &result, right, message, size);
+    trained_close(&t);
+    return status;
 }

@@ -4,7 +4,7 @@
 
 /* Exact match of checkpoints by length and depth: what is asked, and the rows of it. */
 
-enum { NEEDLES_MOST = 64, NEEDLES_DEPTHS = 100, NEEDLES_KEYS = 8, NEEDLES_SET = 256 };
+enum { NEEDLES_MOST = 64, NEEDLES_DEPTHS = 100, NEEDLES_KEYS = 8, NEEDLES_SET = 256, NEEDLES_NAME = 64 };
 
 /* A checkpoint, and the keys "key=value" that it is asked with. Texts are the caller's. */
 typedef struct {
@@ -46,3 +46,8 @@ int64_t needles_tokens(const Needles *needles, const NeedleSubject *subject);
 /* A row for each length and depth, one for each length, and notes of what they depend on. 0, 1 interrupted after a length,
  * or -1 with a message. */
 int needles_measure(const Needles *needles, Tsv *table, char *message, size_t size);
+
+/* Which samples of a length checkpoint i has right, needles_samples flags in the order of the depths; name: its mixer. All
+ * checkpoints get the same samples. 0, 1 interrupted, or -1 with a message. */
+int needles_right(const Needles *needles, int i, int64_t length, unsigned char *right,
+                  char name[NEEDLES_NAME], char *message, size_t size);
