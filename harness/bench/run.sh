@@ -91,6 +91,8 @@ everybody="--haystack bible --words wordnet --side test"
 say "what the memories write"
 $titans bench writes --force $everybody $(ls $models/*-niah?*-s?.safetensors | grep -v /attention-) -o $out/writes.tsv
 if [ "$mode" = full ]; then
+    say "what the paper's gates do"
+    $titans bench gates --force $trained/sigmoid-*-passkey-s?.safetensors -o $out/gates.tsv
     say "speed and memory to ten million tokens"
     $titans bench scaling --force $models/lmm-passkey-s0.safetensors $models/mac-passkey-s0.safetensors --lengths 128K,1M,10M -o $out/scaling-long.tsv
 fi

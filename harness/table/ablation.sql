@@ -1,6 +1,6 @@
 -- The LMM's passkey recipe with one thing changed, one seed: right out of 40. The checkpoint is named after the change.
 with named as (
-    select *, rtrim(checkpoint, replace(checkpoint, '/', '')) as folder from ablation where depth = 'all'
+    select *, rowid as place, rtrim(checkpoint, replace(checkpoint, '/', '')) as folder from ablation where depth = 'all'
 ), rows as (
     select *, replace(replace(checkpoint, folder, ''), '-s0.safetensors', '') as variant from named
 )
@@ -15,4 +15,4 @@ select case variant when 'full_recipe' then 'the recipe'
        sum(correct) filter (where length = 16384) as "16K"
 from rows
 group by variant
-order by min(rowid);
+order by min(place);
