@@ -98,23 +98,24 @@ if [ "$mode" = full ]; then
 fi
 say "speed and memory against length"
 $titans bench scaling --force --mixers $family $recipe/speed.json -o $out/scaling.tsv
-$titans bench scaling --force --threads 1 --lengths 2K,8K $recipe/speed.json -o $out/scaling-relatives.tsv
-say "what denormal numbers cost"
-$titans bench denormals --force -c $recipe/speed.json --rounds 5 -o $out/denormals.tsv
 say "threads beside another process"
 $titans bench contention --force -c $recipe/speed.json --mixers attention,lmm,mac --rounds 3 -o $out/contention.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
 $titans bench training --force -c $recipe/speed.json --mixers $family --repeats 3 -o $out/throughput-train.tsv
 $titans bench training --force -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 3 -o $out/throughput-depth.tsv
-say "training throughput of every mixer, one thread"
-$titans bench training --force -c $recipe/speed.json --lengths 512,2K,8K --tokens 8K --repeats 2 --threads 1 -o $out/throughput-relatives.tsv
 say "surprise along a sequence"
 $titans bench surprise --force $models/lmm-passkey-s0.safetensors --length 512 -o $out/surprise.tsv
 say "drift from double over a million tokens"
 $titans bench drift --force -o $out/drift.tsv
 say "kernels"
 $titans bench kernels --force --only gemm,attend,memory,rows,step,stream -o $out/kernels.tsv
-$titans bench kernels --force --only delta,scan,relatives -o $out/kernels-relatives.tsv
-$titans bench kernels --force --only softmax -o $out/softmax.tsv
-harness/bench/relatives.sh $titans >$out/relatives.tsv
+if [ "$mode" = full ]; then
+    say "every mixer, one thread: streaming, training, kernels, what denormal numbers cost"
+    $titans bench scaling --force --threads 1 --lengths 2K,8K $recipe/speed.json -o $out/scaling-relatives.tsv
+    $titans bench training --force -c $recipe/speed.json --lengths 512,2K,8K --tokens 8K --repeats 2 --threads 1 -o $out/throughput-relatives.tsv
+    $titans bench kernels --force --only delta,scan,relatives -o $out/kernels-relatives.tsv
+    $titans bench kernels --force --only softmax -o $out/softmax.tsv
+    $titans bench denormals --force -c $recipe/speed.json --rounds 5 -o $out/denormals.tsv
+    harness/bench/relatives.sh $titans >$out/relatives.tsv
+fi
 finish needle needle-positions needle-niah niah1-transfer niah-more $([ "$mode" = full ] && echo needle-niah-long niah-500) scaling throughput-train throughput-depth kernels
