@@ -18,12 +18,13 @@ static inline float bf16_round(float x) {
 
 /* The same for a number of any arithmetic, which passes through float32. The derivative passes as it is: it is that of
  * training, where the rounding's own (0 or infinite) would be of no use. What float32 may miss: nothing where x is exact;
- * else x's error e moves the result by at most e + 2^-8 |x|. Backward the cotangent is rounded in turn, by 2^-9. */
+ * else x's error e moves the result by at most e + 2^-7 |x|, an error and two roundings. Backward the cotangent is rounded in
+ * turn, by 2^-8. */
 static inline real real_bf16(real x) {
     const double rounded = (double)bf16_round((float)RE(x));
 #if defined REAL_BOUND
-    return Bounded(rounded, x.d, x.ev > 0 ? x.ev + 0x1p-8 * bounded_abs(x.v) : 0,
-                   x.ed + 0x1p-9 * bounded_abs(x.d));
+    return Bounded(rounded, x.d, x.ev > 0 ? x.ev + 0x1p-7 * bounded_abs(x.v) : 0,
+                   x.ed + 0x1p-8 * bounded_abs(x.d));
 #else
     return x + ((real)rounded - RE(x));
 #endif

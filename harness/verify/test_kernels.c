@@ -90,8 +90,10 @@ static void for_every_case(const char *suite, const char *use, CaseCheck check) 
 
 /* Every bound becomes the same share of the largest value. */
 static void normwise(const EquationCase *row, int64_t n, const double *value, double units, double *bound) {
-    const double tolerance = units * 0x1p-24 * largest(value, n);
-    for (int64_t j = 0; case_used(row, "normwise") && j < n; j++) bound[j] = tolerance;
+    const double unit = case_used(row, "bf16") ? 0x1p-16 : 0x1p-24;
+    const double tolerance = units * unit * largest(value, n);
+    const int wanted = case_used(row, "normwise") || case_used(row, "bf16");
+    for (int64_t j = 0; wanted && j < n; j++) bound[j] = tolerance;
 }
 
 /* The reference's outputs, and what a float32 evaluation of them may miss. */

@@ -31,21 +31,22 @@ static const struct {
     {"attention", every, "rope_scaling=ntk trained_length=8 asked_length=45"},
     {"attention", every, "rope_scaling=yarn trained_length=8 asked_length=45 log_scale=1"},
     {"swa", every, "positions=alibi"},
+    {"lmm", every, "precision=bf16"},
+    {"mac", every, "precision=bf16"},
+    {"attention", every, "precision=bf16"},
+    {"kda", every, "precision=bf16"},
 };
 enum { VARIANTS = sizeof variants / sizeof *variants };
 
-/* Variant i: every mixer of the registry, those above, and every mixer with products in bf16. */
+/* Variant i: every mixer of the registry, then those above. */
 static int small_config(int i, Config *c) {
     int mixers = 0;
     while (mixer_at(mixers)) mixers++;
-    if (i >= 2 * mixers + VARIANTS) return 0;
-    if (i < mixers)
-        *c = settings(mixer_at(i)->name, every, "").model;
-    else if (i < mixers + VARIANTS)
-        *c =
-            settings(variants[i - mixers].mixer, variants[i - mixers].sizes, variants[i - mixers].more).model;
-    else
-        *c = settings(mixer_at(i - mixers - VARIANTS)->name, every, "precision=bf16").model;
+    if (i >= mixers + VARIANTS) return 0;
+    *c = i < mixers
+             ? settings(mixer_at(i)->name, every, "").model
+             : settings(variants[i - mixers].mixer, variants[i - mixers].sizes, variants[i - mixers].more)
+                   .model;
     return 1;
 }
 

@@ -282,6 +282,8 @@ class Titans(torch.nn.Module):
         super().__init__()
         if config["mixer"] not in MIXERS:
             raise ValueError(f"mixer {config['mixer']}: not of the Titans family ({' '.join(MIXERS)})")
+        if config.get("precision", "float32") != "float32":
+            raise ValueError(f"precision {config['precision']}: these models multiply in the type of their tensors")
         self.config, self.names = config, list(tensors)
         self.tensors = torch.nn.ParameterList(tensors.values())
 

@@ -104,6 +104,10 @@ class Committed(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "not of the Titans family"):
             model_torch.Titans({"mixer": "mamba"}, {})
 
+    def test_another_precision_is_refused(self):
+        with self.assertRaisesRegex(ValueError, "precision bf16"):
+            model_torch.Titans({"mixer": "lmm", "precision": "bf16"}, {})
+
 
 class Golden(unittest.TestCase):
     def check(self, name, dtype):
