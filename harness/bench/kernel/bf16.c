@@ -1,6 +1,9 @@
-/* Products in bf16 beside those in float32, rounding included; and what the matrix unit has to reach. */
+/* Products in bf16 beside those in float32, rounding included; what the matrix unit has to reach; and whole training steps
+ * in both precisions. */
 #include "bench/kernel/kernel.h"
+#include "base/check.h"
 #include "base/dispatch.h"
+#include "bench/shared/step.h"
 #include "terminal/interrupt.h"
 
 #include <stdlib.h>
@@ -66,6 +69,32 @@ static void product_row(KernelReport *r, int i, int unit) {
     free(p.c);
 }
 
+/* Steps of one mixer on random tokens, in turns with float32. */
+static void step_row(KernelReport *r, const char *mixer, int64_t width, int64_t batch, int64_t length) {
+    static Recipe recipe;
+    static Step steps[2];
+    char name[32], widths[32], ffn[32], message[512], shape[64];
+    for (int i = 0; i < 2; i++) {
+        const char *const over[] = {name,       widths,     ffn,
+                                    "layers=2", "vocab=64", i ? "precision=float32" : "precision=bf16"};
+        snprintf(name, sizeof name, "mixer=%s", mixer);
+        snprintf(widths, sizeof widths, "width=%ld", width);
+        snprintf(ffn, sizeof ffn, "ffn=%ld", 3 * width);
+        CHECK(!recipe_open(&recipe, 0, over, sizeof over / sizeof *over, 1, message, sizeof message), "%s",
+              message);
+        CHECK(!step_create(&steps[i], &recipe, batch, length, message, sizeof message), "%s", message);
+    }
+    const double flop =
+        3.0 * (double)(batch * length) * model_flops(&steps[0].model, 0.5 * (double)length, 1);
+    const Timing t =
+        timing_measure((Work){step_once, &steps[0]}, (Work){step_once, &steps[1]}, 1, r->rounds, 0.05);
+    snprintf(shape, sizeof shape, "%s d=%ld 2 layers %ldx%ld", mixer, width, batch, length);
+    const double ratio = t.bar_seconds / t.seconds;
+    const KernelRow row = {"bf16.step", shape, "float32", 1, flop, ratio, ">= 0.9 of float32", ratio >= 0.9};
+    report_row(r, &row, &t);
+    for (int i = 0; i < 2; i++) step_free(&steps[i]);
+}
+
 static void bf16_rows(KernelReport *r) {
     const int unit = !strcmp(kernel->isa, "amx");
     for (int i = 0; i < PRODUCTS && !interrupt_requested(); i++) {
@@ -74,6 +103,11 @@ static void bf16_rows(KernelReport *r) {
             fprintf(r->file, "bf16.nn\tamx\t1\t%lldx%lldx%lld\t-\t-\tfloat32\t-\t%s\tnot measured here\n",
                     (long long)products[i].M, (long long)products[i].N, (long long)products[i].K,
                     products[i].goal);
+    }
+    static const char *const mixers[] = {"lmm", "mac", "mag", "mal", "swa", "attention"};
+    for (size_t i = 0; i < sizeof mixers / sizeof *mixers && !interrupt_requested(); i++) {
+        step_row(r, mixers[i], 64, 8, 256);
+        step_row(r, mixers[i], 256, 4, 512);
     }
 }
 
