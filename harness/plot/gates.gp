@@ -20,7 +20,7 @@ set origin 0, 0.48; set title "(a) initial biases of the gates; dashed line: lon
 set arrow 1 from 256, graph 0 to 256, graph 1 nohead dt 2 lc rgb "#888888"
 plot pooled("needle.tsv", "lmm", "passkey") using 1:(100*$2):(100*$3):(100*$4) with yerrorlines lw 2.4 pt 5 ps 0.7 lc rgb lmm_color title "hard gates, penalty", \
      for [i=1:5] one(word(tries, i)) using 1:(100*$2):(100*$3):(100*$4) with yerrorlines lw 1.8 pt (0+word(signs, i)) ps 0.8 lc rgb word(colors, i) title word(labels, i)
-unset arrow 1; set logscale y 2; unset format; set yrange [100:200000]; set xrange [100:600000]
+unset arrow 1; set logscale y 2; unset format; set yrange [100:200000]; set xrange [50:600000]
 eval binary_tics
 set ytics ("256" 256, "1K" 1024, "4K" 4096, "16K" 16384, "64K" 65536)
 set xlabel "1 / (alpha + 2 theta / head width), tokens"; set ylabel "half found, tokens" offset -1
