@@ -367,7 +367,7 @@ Test(model, the_outer_gradient_reaches_every_parameter) {
 }
 
 /* The gradient of a batch's mean loss is the mean of its members' gradients: the same sums, scaled before or after. Allowed:
- * 128 units of float32 of a tensor's largest. */
+ * 128 units of float32 of a tensor's largest; in bf16, where a cotangent is rounded scaled and unscaled, four of bf16. */
 Test(model, the_gradient_of_a_batch_is_the_mean_of_its_members) {
     int64_t checks = 0;
     double worst = 0;
@@ -375,6 +375,7 @@ Test(model, the_gradient_of_a_batch_is_the_mean_of_its_members) {
     for (int i = 0; small_model(i, &m); i++) {
         int32_t tokens[BATCH * TOKENS];
         float *sum = calloc((size_t)m.list.floats, sizeof *sum);
+        const double allowed = m.config.precision ? 4 * 0x1p-8 : 128 * 0x1p-24;
         char refused[128];
         random_tokens(BATCH * TOKENS, 5, tokens);
         cr_assert(!model_gradients(&m, refused, sizeof refused), "%s", refused);
@@ -390,9 +391,8 @@ Test(model, the_gradient_of_a_batch_is_the_mean_of_its_members) {
                 size = fmax(size, fabs((double)one[j]));
                 error = fmax(error, fabs((double)one[j] - BATCH * (double)all[j]));
             }
-            cr_assert(error <= 128 * 0x1p-24 * size, "variant %d, %s: off by %g of %g", i, item->name, error,
-                      size);
-            worst = fmax(worst, error / (128 * 0x1p-24 * size));
+            cr_assert(error <= allowed * size, "variant %d, %s: off by %g of %g", i, item->name, error, size);
+            worst = fmax(worst, error / (allowed * size));
             checks += parameter_count(item);
         }
         free(sum);
