@@ -10,10 +10,13 @@
 #include <float.h>
 #include <omp.h>
 
-enum { ORDINARY, WIDE, TINY, DENORMAL, SPECIAL, KINDS };
+enum { ORDINARY, WIDE, TINY, DENORMAL, SPECIAL, VANISHING, KINDS };
 
-/* A number of that kind: within 1; exponents up to 2^60; products beside 2^-126, or below it; some that are not finite. */
-static double number_of(int kind, uint64_t *state) {
+/* A number of that kind: within 1; exponents up to 2^60; products beside 2^-126, or below it; some that are not finite; of VANISHING each
+ * operand its own, so that all products are -0 and are added to -0: what fills the last block makes them +0. */
+static double number_of(int kind, int operand, uint64_t *state) {
+    static const double vanishing[] = {-0x1p-100, 0x1p-100, -0.0};
+    if (kind == VANISHING) return vanishing[operand];
     const double x = 2 * uniform(state) - 1, pick = uniform(state);
     const int power = (int)(uniform(state) * 120) - 60;
     if (kind == WIDE) return ldexp(x, power);
@@ -48,7 +51,8 @@ static Product product_inputs(int kind, GemmForm form, int64_t M, int64_t N, int
     const int64_t count[] = {M * K, K * N, M * N};
     for (int i = 0; i < 3; i++) {
         p.in[i] = oracle_zeros(count[i]);
-        for (int64_t j = 0; j < count[i] && (i < 2 || accumulate); j++) p.in[i][j] = number_of(kind, &state);
+        for (int64_t j = 0; j < count[i] && (i < 2 || accumulate); j++)
+            p.in[i][j] = number_of(kind, i, &state);
     }
     p.a = float_rows(GEMM_TN, form, M, K, p.in[0]);
     p.b = float_rows(GEMM_NT, form, K, N, p.in[1]);
@@ -122,14 +126,15 @@ Test(bf16, products_by_tiles_are_those_of_plain_c) {
     static const int64_t sizes[][3] = {{129, 513, 40}, {40, 30, 1030}, {260, 33, 512}, {31, 1025, 70}};
     int64_t checks = 0;
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
-        for (int form = 0; form < 3; form++) {
+        for (int i = 0; i < 6; i++) {
+            const int form = i / 2, accumulate = i % 2;
             const int64_t M = sizes[s][0], N = sizes[s][1], K = sizes[s][2];
             Product p = product_inputs(ORDINARY, (GemmForm)form, M, N, K, 1);
             float *plain = calloc((size_t)(M * N), sizeof *plain);
             memcpy(plain, p.c, (size_t)(M * N) * sizeof *plain);
             const int64_t lda = form == GEMM_TN ? M : K, ldb = form == GEMM_NT ? K : N;
-            kernels_at(0)->bf16->run((GemmForm)form, M, N, K, p.a, lda, p.b, ldb, plain, N, (int)s % 2);
-            bf16_kernel_tiles.run((GemmForm)form, M, N, K, p.a, lda, p.b, ldb, p.c, N, (int)s % 2);
+            kernels_at(0)->bf16->run((GemmForm)form, M, N, K, p.a, lda, p.b, ldb, plain, N, accumulate);
+            bf16_kernel_tiles.run((GemmForm)form, M, N, K, p.a, lda, p.b, ldb, p.c, N, accumulate);
             cr_assert(!memcmp(plain, p.c, (size_t)(M * N) * sizeof *plain), "form %d, %ld x %ld x %ld", form,
                       M, N, K);
             checks += M * N;
