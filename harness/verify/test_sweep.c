@@ -1,5 +1,6 @@
 /* Sweeps: claims, what is done, what was killed. The command runs in processes of its own. */
 #include "bench/bench.h"
+#include "bench/shared/ask.h"
 #include "command/command.h"
 #include "learn/sweep.h"
 #include "ledger.h"
@@ -7,6 +8,7 @@
 #include "test_reference.h"
 
 #include <fcntl.h>
+#include <glob.h>
 #include <omp.h>
 #include <signal.h>
 #include <stdio.h>
@@ -289,4 +291,42 @@ Test(sweep, asks_what_could_be_trained, .init = enter_folder, .fini = leave_fold
     cr_assert(there("out/needle/small-s3-0.tsv") && there("out/needle/two-s7-1.tsv") &&
               !there("out/needle/small-s4-0.tsv"));
     ledger_record("sweep", "asked where trained", 4, 0);
+}
+
+/* Whether an experiment trains the model of that name, NAME-sSEED. */
+static int is_trained(const glob_t *experiments, const char *name) {
+    char message[MESSAGE], folder_of[80];
+    int found = 0;
+    snprintf(folder_of, sizeof folder_of, "%s/all", folder);
+    for (size_t k = 0; k < experiments->gl_pathc && !found; k++) {
+        Sweep s;
+        Ask ask;
+        cr_assert(!sweep_open(&s, experiments->gl_pathv[k], folder_of, message, sizeof message), "%s",
+                  message);
+        cr_assert(!ask_open(&ask, experiments->gl_pathv[k], &s, INT64_MAX, message, sizeof message), "%s",
+                  message);
+        for (int i = 0; i < s.count; i++) found |= !strcmp(s.jobs[i].name, name);
+        ask_close(&ask);
+        sweep_close(&s);
+    }
+    return found;
+}
+
+/* What is committed says how it was made, and every experiment can be begun. */
+Test(sweep, every_committed_model_is_of_an_experiment, .fini = leave_folder) {
+    glob_t experiments, models;
+    snprintf(folder, sizeof folder, "/tmp/titans-sweep-XXXXXX");
+    cr_assert(mkdtemp(folder) != NULL);
+    cr_assert(!glob("harness/experiment/*.json", 0, 0, &experiments) && experiments.gl_pathc > 5);
+    cr_assert(!glob("results/checkpoints/*.safetensors", 0, 0, &models) && models.gl_pathc > 5);
+    for (size_t i = 0; i < models.gl_pathc; i++) {
+        char name[256];
+        const char *base = strrchr(models.gl_pathv[i], '/') + 1;
+        snprintf(name, sizeof name, "%.*s", (int)(strlen(base) - strlen(".safetensors")), base);
+        cr_assert(is_trained(&experiments, name), "no experiment trains %s", name);
+    }
+    cr_assert(!is_trained(&experiments, "nobody-s0"));
+    ledger_record("sweep", "experiments", (int64_t)models.gl_pathc + 1, 0);
+    globfree(&experiments);
+    globfree(&models);
 }
