@@ -2,7 +2,14 @@
 #include "vec/rows.h"
 #include "base/parallel.h"
 
-enum { GEMM_KC = 256, GEMM_MC = 96, GEMM_A_ROW = 112, GEMM_PACK_A = 16384, GEMM_NR = GEMM_VECS * VEC_LANES };
+enum {
+    GEMM_KC = 256,
+    GEMM_MC = 96,
+    GEMM_A_ROW = 112,
+    GEMM_PACK_A = 16384,
+    GEMM_STRIP = 4,
+    GEMM_NR = GEMM_VECS * VEC_LANES
+};
 
 /* An operand seen as rows x depth with both strides explicit, so that one code serves NN, NT and TN. */
 typedef struct {
@@ -160,11 +167,40 @@ static void gemm_views(int64_t M, int64_t N, int64_t K, GemmView a, GemmView b, 
     }
 }
 
+/* Columns of a single row of C, as many chains at a time; nothing is used twice, so B is read where it lies. */
+INLINE void gemm_row_strip(const int vecs, int64_t K, GemmView a, const float *b, int64_t ldb, float *c,
+                           int64_t lanes, int accumulate) {
+    Vec acc[GEMM_STRIP];
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) acc[v] = accumulate ? vec_load_n(c + v * VEC_LANES, lanes) : vec_zero();
+    for (int64_t k = 0; k < K; k++) {
+        const Vec x = vec_set1(a.p[k * a.depth]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++)
+            acc[v] = vec_fma(x, vec_load_n(b + k * ldb + v * VEC_LANES, lanes), acc[v]);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) vec_store_n(c + v * VEC_LANES, acc[v], lanes);
+}
+
+static void gemm_row(int64_t N, int64_t K, GemmView a, GemmView b, float *C, int accumulate) {
+    enum { WIDE = GEMM_STRIP * VEC_LANES };
+    int64_t j = 0;
+    for (; j + WIDE <= N; j += WIDE)
+        gemm_row_strip(GEMM_STRIP, K, a, b.p + j, b.depth, C + j, VEC_LANES, accumulate);
+    for (; j + VEC_LANES <= N; j += VEC_LANES)
+        gemm_row_strip(1, K, a, b.p + j, b.depth, C + j, VEC_LANES, accumulate);
+    if (j < N) gemm_row_strip(1, K, a, b.p + j, b.depth, C + j, N - j, accumulate);
+}
+
 void gemm_serial(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda, const float *B,
                  int64_t ldb, float *C, int64_t ldc, int accumulate) {
     const GemmView a = form == GEMM_TN ? (GemmView){A, 1, lda} : (GemmView){A, lda, 1};
     const GemmView b = form == GEMM_NT ? (GemmView){B, ldb, 1} : (GemmView){B, 1, ldb};
-    gemm_views(M, N, K, a, b, C, ldc, accumulate);
+    if (M == 1 && b.outer == 1)
+        gemm_row(N, K, a, b, C, accumulate);
+    else
+        gemm_views(M, N, K, a, b, C, ldc, accumulate);
 }
 
 /* Threads share the outputs as a grid of row and column blocks; a block never splits the sum over k. */

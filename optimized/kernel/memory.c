@@ -6,25 +6,37 @@
 
 static int64_t memory_workspace_floats(const MemoryShape *s) {
     MemoryChunk c;
-    return memory_layout(s, &c, 0);
+    return memory_layout(s, &c, padded(s->chunk), 0);
 }
 
-typedef enum { SCRATCH_FORWARD, SCRATCH_ALL } MemoryScratch;
+/* What a pass touches: forward by rows, where a call of one token has one row to clear; forward by matrix products, which
+ * want whole blocks of rows; everything. */
+typedef enum { SCRATCH_ROWS, SCRATCH_FORWARD, SCRATCH_ALL } MemoryScratch;
 
 /* What a pass does with head i (batch x heads + head), and what it needs to know. */
 typedef void (*MemoryWork)(MemoryChunk *c, int64_t i, const void *job);
 
-/* Every head of every batch member, shared among threads; scratch full of zeros. */
+static void memory_scratch(const MemoryShape *s, MemoryChunk *c, MemoryScratch scratch, float *mine) {
+    const int64_t some = s->tokens < s->chunk ? s->tokens : s->chunk;
+    const int64_t floats = memory_layout(s, c, scratch == SCRATCH_ROWS ? some : padded(s->chunk), mine);
+    memset(mine, 0, (size_t)(scratch == SCRATCH_ALL ? floats : c->forward) * sizeof(float));
+}
+
+/* Every head of every batch member, shared among threads; scratch full of zeros. One thread needs no team, whose making costs
+ * as much as a token of a small memory. */
 static void memory_each_head(const MemoryShape *s, float *workspace, MemoryScratch scratch, MemoryWork work,
                              const void *job) {
     const int64_t heads = s->batch * s->heads, floats = memory_workspace_floats(s);
     const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
+    MemoryChunk c;
+    if (threads <= 1) {
+        memory_scratch(s, &c, scratch, workspace);
+        for (int64_t i = 0; i < heads; i++) work(&c, i, job);
+        return;
+    }
+#pragma omp parallel num_threads(threads) private(c)
     {
-        MemoryChunk c;
-        float *mine = workspace + parallel_index() * floats;
-        memory_layout(s, &c, mine);
-        memset(mine, 0, (size_t)(scratch == SCRATCH_ALL ? floats : c.forward) * sizeof(float));
+        memory_scratch(s, &c, scratch, workspace + parallel_index() * floats);
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < heads; i++) work(&c, i, job);
     }
@@ -95,7 +107,7 @@ static void memory_forward_head(MemoryChunk *c, int64_t i, const void *job) {
 static void memory_forward_scan(const MemoryShape *s, const MemoryInput *in, float *state,
                                 const MemoryOutput *out, float *workspace) {
     const MemoryForward job = {in, state, out, memory_scan};
-    memory_each_head(s, workspace, SCRATCH_FORWARD, memory_forward_head, &job);
+    memory_each_head(s, workspace, SCRATCH_ROWS, memory_forward_head, &job);
 }
 
 static void memory_forward_dual(const MemoryShape *s, const MemoryInput *in, float *state,
@@ -249,7 +261,7 @@ static void memory_read_head(MemoryChunk *c, int64_t i, const void *job) {
 static void memory_read(const MemoryShape *s, const float *q, const float *weights, int64_t stride, float *y,
                         float *workspace) {
     const MemoryRead job = {.q = q, .weights = weights, .stride = stride, .y = y};
-    memory_each_head(s, workspace, SCRATCH_FORWARD, memory_read_head, &job);
+    memory_each_head(s, workspace, SCRATCH_ROWS, memory_read_head, &job);
 }
 
 static void memory_read_backward(const MemoryShape *s, const float *q, const float *weights, int64_t stride,

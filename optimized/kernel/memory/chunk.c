@@ -89,11 +89,10 @@ static void memory_layout_backward(MemoryChunk *c, int64_t rows, int64_t widest,
     }
 }
 
-/* Lays the scratch out from `base` (NULL: only measures), first what forward passes use: c->forward floats, which
- * is all that they touch. Returns its size in floats. */
-static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, float *base) {
+/* Lays scratch for `rows` tokens out from `base` (NULL: only measures), first what forward passes use: c->forward floats,
+ * which is all that they touch. Returns its size in floats. */
+static int64_t memory_layout(const MemoryShape *s, MemoryChunk *c, int64_t rows, float *base) {
     MemoryLayout layout = {base, 0};
-    const int64_t rows = padded(s->chunk);
     int64_t widest = 0;
     memset(c, 0, sizeof *c);
     c->shape = s;

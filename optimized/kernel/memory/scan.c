@@ -43,9 +43,58 @@ INLINE void memory_scan_tile(const int rows, const int channelwise, const ScanTi
     }
 }
 
+/* One token: rows of DELTA_VECS vectors pass once, from end to end, so that as many sums o are under way and memory is read in
+ * order. The same operations on every element, in the same order, as in tiles. */
+INLINE void memory_scan_strip(const int vecs, const int channelwise, int64_t in, const ScanTile a) {
+    Vec x[DELTA_VECS], keep[DELTA_VECS], o[DELTA_VECS];
+    const Vec eta = vec_set1(a.eta[0]);
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) {
+        x[v] = vec_load(a.x + v * VEC_LANES);
+        keep[v] = channelwise ? vec_load(a.decay + v * VEC_LANES) : vec_set1(a.decay[0]);
+        o[v] = vec_zero();
+    }
+    for (int64_t r = 0; r < in; r++) {
+        const Vec h = vec_set1(a.h[r]), z = vec_set1(a.z[r]);
+#pragma GCC unroll 4
+        for (int v = 0; v < vecs; v++) {
+            float *W = a.W + r * a.stride + v * VEC_LANES, *S = a.S + r * a.stride + v * VEC_LANES;
+            const int64_t lanes = vecs > 1 ? VEC_LANES : a.lanes;
+            const Vec s = vec_fma(eta, vec_load_n(S, lanes), vec_mul(h, x[v]));
+            const Vec w = vec_fma(keep[v], vec_load_n(W, lanes), s);
+            o[v] = vec_fma(z, w, o[v]);
+            vec_store_n(S, s, lanes);
+            vec_store_n(W, w, lanes);
+        }
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < vecs; v++) vec_store(a.o + v * VEC_LANES, o[v]);
+}
+
+INLINE void memory_scan_token(MemoryChunk *c, int l, const int channelwise, float *W, float *S) {
+    const int64_t in = c->width[l - 1], out = c->width[l];
+    const MemoryGates *g = memory_gates_of(c, l);
+    for (int64_t j = 0, step; j < out; j += step) {
+        ScanTile tile = {.stride = out, .lanes = vec_lanes(j, out), .eta = g->eta};
+        tile.decay = channelwise ? c->decay[l] + j : g->keep;
+        tile.h = c->H[l - 1], tile.z = c->Z[l - 1], tile.x = c->X + j, tile.o = c->O[l] + j;
+        tile.W = W + j, tile.S = S + j;
+        const int whole = j + DELTA_VECS * VEC_LANES <= out;
+        if (whole)
+            memory_scan_strip(DELTA_VECS, channelwise, in, tile);
+        else
+            memory_scan_strip(1, channelwise, in, tile);
+        step = (whole ? DELTA_VECS : 1) * VEC_LANES;
+    }
+}
+
 INLINE void memory_scan_layer(MemoryChunk *c, int l, const int channelwise, int64_t n, float *W, float *S) {
     const int64_t in = c->width[l - 1], out = c->width[l];
     const MemoryGates *g = memory_gates_of(c, l);
+    if (n == 1) {
+        memory_scan_token(c, l, channelwise, W, S);
+        return;
+    }
     for (int64_t j = 0; j < out; j += VEC_LANES) {
         ScanTile tile = {n, c->ld[l - 1], c->ld[l], out, vec_lanes(j, out)};
         tile.decay = channelwise ? c->decay[l] + j : g->keep;
