@@ -23,7 +23,7 @@ void work_end(int before) {
 }
 
 void work_pause(void) {
-    if (own.depth == 0 || own.threads < 2) return;
+    if (own.depth == 0 || own.threads < 2 || parallel_inside()) return;
     const int threads = share_threads(own.threads);
     if (threads == parallel_threads()) return;
     flush_end();

@@ -7,5 +7,6 @@
 int work_begin(void);
 void work_end(int before);
 
-/* A place where the number of threads may change: no scratch is in use whose size was made from it. */
+/* A place where the number of threads may change: no scratch is in use whose size was made from it. Nothing happens where
+ * several threads are at work already. */
 void work_pause(void);

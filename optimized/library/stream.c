@@ -1,17 +1,25 @@
 #include "base/check.h"
 #include "base/finite.h"
+#include "base/parallel.h"
+#include "base/wave.h"
+#include "base/work.h"
 #include "library/library.h"
 
 #include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { STREAM_SEGMENT = 512, STREAM_BATCH = 4096 };
+/* Fewer tokens are not worth a segment of their own; segments for each thread and turn, so that little of it is beginning and end. */
+enum { STREAM_LEAST = 128, STREAM_EACH = 8 };
 
 struct titans_stream {
     const titans_model *model;
     State state;
-    Arena scratch; /* of one segment */
+    Arena scratch[WAVE_THREADS]; /* of segments under way */
+    Allocator shared;            /* their memory: the model's, one thread at a time */
+    pthread_mutex_t lock;
     int64_t segment;
     SafeFile file; /* that it was resumed from, for its notes */
     titans_status
@@ -28,16 +36,15 @@ struct titans_snapshot {
 #define STREAM_CALL(s, escape, before, error)                                                                \
     jmp_buf escape;                                                                                          \
     const LibraryCall before = library_enter((s)->model->options.threads);                                   \
-    (s)->scratch.escape = (s)->state.arena.escape = &escape;                                                 \
-    if (setjmp(escape)) return stream_no_memory(s, before, error)
+    (s)->state.arena.escape = &escape;                                                                       \
+    if (setjmp(escape)) return stream_call_end(s, before), stream_no_memory(s, error)
 
 static void stream_call_end(titans_stream *s, LibraryCall before) {
-    s->scratch.escape = s->state.arena.escape = 0;
+    s->state.arena.escape = 0;
     library_leave(before);
 }
 
-static titans_status stream_no_memory(titans_stream *s, LibraryCall before, titans_error *error) {
-    stream_call_end(s, before);
+static titans_status stream_no_memory(titans_stream *s, titans_error *error) {
     s->broken = TITANS_NO_MEMORY;
     return library_fail(error, TITANS_NO_MEMORY, "no memory for a segment of %lld tokens of %lld sequences",
                         (long long)s->segment, (long long)s->state.batch);
@@ -51,13 +58,31 @@ static int64_t stream_segment(const Model *m, int64_t wanted) {
     return (segment + grain - 1) / grain * grain;
 }
 
+static void *shared_take(void *context, size_t bytes) {
+    titans_stream *s = context;
+    pthread_mutex_lock(&s->lock);
+    void *p = memory_take(&s->model->memory, bytes);
+    pthread_mutex_unlock(&s->lock);
+    return p;
+}
+
+static void shared_give(void *context, void *p) {
+    titans_stream *s = context;
+    pthread_mutex_lock(&s->lock);
+    memory_give(&s->model->memory, p);
+    pthread_mutex_unlock(&s->lock);
+}
+
 static titans_stream *stream_make(const titans_model *model, const titans_stream_options *options,
                                   titans_error *error) {
     titans_stream *s = memory_take(&model->memory, sizeof *s);
     if (!s) return library_fail(error, TITANS_NO_MEMORY, "no memory for a stream"), (titans_stream *)0;
     *s = (titans_stream){.model = model};
     s->segment = stream_segment(model->model, options ? options->segment : 0);
-    s->scratch.memory = s->state.arena.memory = &model->memory;
+    s->shared = (Allocator){shared_take, shared_give, s};
+    pthread_mutex_init(&s->lock, 0);
+    s->state.arena.memory = &model->memory;
+    for (int i = 0; i < WAVE_THREADS; i++) s->scratch[i].memory = &s->shared;
     return s;
 }
 
@@ -87,7 +112,8 @@ titans_stream *titans_stream_new(const titans_model *model, const titans_stream_
 
 void titans_stream_free(titans_stream *s) {
     if (!s) return;
-    arena_free(&s->scratch);
+    for (int i = 0; i < WAVE_THREADS; i++) arena_free(&s->scratch[i]);
+    pthread_mutex_destroy(&s->lock);
     state_free(&s->state);
     safetensors_close(&s->file);
     memory_give(&s->model->memory, s);
@@ -155,13 +181,17 @@ typedef struct {
     int32_t *rows;
     int64_t row_count, *row_at; /* the call's rows that lie in the segment, and their places in in->rows */
     Probe *probes;
-    int probe_count;
+    int probe_count, refused; /* refused: there was no memory for it */
+    NotFinite fault;
+    ModelInput input;
+    Tape tape;
+    ModelPass pass;
 } Segment;
 
-static void segment_rows(titans_stream *s, Segment *g) {
+static void segment_rows(Segment *g) {
     const titans_input *in = g->in;
-    g->rows = arena_take(&s->scratch, (size_t)(in->row_count + 1) * sizeof *g->rows);
-    g->row_at = arena_take(&s->scratch, (size_t)(in->row_count + 1) * sizeof *g->row_at);
+    g->rows = arena_take(g->tape.arena, (size_t)(in->row_count + 1) * sizeof *g->rows);
+    g->row_at = arena_take(g->tape.arena, (size_t)(in->row_count + 1) * sizeof *g->row_at);
     for (int64_t r = 0; r < in->row_count; r++) {
         const int64_t b = in->rows[r] / in->count, t = in->rows[r] % in->count - g->from;
         if (t < 0 || t >= g->count) continue;
@@ -170,16 +200,16 @@ static void segment_rows(titans_stream *s, Segment *g) {
     }
 }
 
-static void segment_probes(titans_stream *s, Segment *g) {
+static void segment_probes(const titans_stream *s, Segment *g) {
     const titans_input *in = g->in;
     const int64_t memories = titans_stream_memories(s),
                   floats = s->state.batch * g->count * s->model->model->config.heads;
     if (!in->surprise && !in->alpha && !in->theta) return;
     g->probe_count = (int)memories;
-    g->probes = arena_take(&s->scratch, (size_t)(memories + 1) * sizeof *g->probes);
+    g->probes = arena_take(g->tape.arena, (size_t)(memories + 1) * sizeof *g->probes);
     for (int i = 0; i < g->probe_count; i++)
-        g->probes[i] = (Probe){i * s->model->model->mixer->memory_every, arena_zeros(&s->scratch, floats),
-                               arena_zeros(&s->scratch, floats), arena_zeros(&s->scratch, floats)};
+        g->probes[i] = (Probe){i * s->model->model->mixer->memory_every, arena_zeros(g->tape.arena, floats),
+                               arena_zeros(g->tape.arena, floats), arena_zeros(g->tape.arena, floats)};
 }
 
 /* Rows of `width` numbers of every sequence of a segment, from or to the caller's batch x count. */
@@ -191,8 +221,8 @@ static void segment_show(const titans_stream *s, const Segment *g, int memory, c
                (size_t)(g->count * heads) * sizeof(float));
 }
 
-static void *segment_take(titans_stream *s, const Segment *g, const void *whole, size_t row) {
-    char *part = arena_take(&s->scratch, (size_t)(s->state.batch * g->count) * row);
+static void *segment_take(const titans_stream *s, const Segment *g, const void *whole, size_t row) {
+    char *part = arena_take(g->tape.arena, (size_t)(s->state.batch * g->count) * row);
     for (int64_t b = 0; whole && b < s->state.batch; b++)
         memcpy(part + (size_t)(b * g->count) * row,
                (const char *)whole + (size_t)(b * g->in->count + g->from) * row, (size_t)g->count * row);
@@ -225,48 +255,126 @@ static void probes_look(const titans_stream *s, const Segment *g, NotFinite *f) 
     }
 }
 
-static titans_status segment_read(titans_stream *s, const titans_input *in, int64_t from, int64_t count,
-                                  titans_error *error) {
+static void segment_begin(titans_stream *s, Segment *g, Arena *scratch) {
     Model *m = s->model->model;
-    NotFinite fault = {.tensor = 0};
-    const int64_t position = s->state.position;
-    Segment g = {.in = in, .from = from, .count = count};
-    arena_reset(&s->scratch);
-    segment_rows(s, &g);
-    segment_probes(s, &g);
-    Tape tape = {&s->scratch, 0, 0};
-    ModelInput input = {.batch = s->state.batch, .count = count, .rows = g.rows, .row_count = g.row_count};
-    input.probes = g.probes;
-    input.probe_count = g.probe_count;
-    input.fault = &fault;
+    arena_reset(scratch);
+    g->tape = (Tape){scratch, 0, 0};
+    segment_rows(g);
+    segment_probes(s, g);
+    g->input = (ModelInput){.batch = s->state.batch,
+                            .count = g->count,
+                            .rows = g->rows,
+                            .row_count = g->row_count,
+                            .probes = g->probes,
+                            .probe_count = g->probe_count,
+                            .fault = &g->fault};
     if (m->config.features)
-        input.features = segment_take(s, &g, in->features, (size_t)m->config.features * sizeof(float));
+        g->input.features = segment_take(s, g, g->in->features, (size_t)m->config.features * sizeof(float));
     else
-        input.tokens = segment_take(s, &g, in->tokens, sizeof(int32_t));
-    const Tensor *logits = model_forward(&tape, m, &s->state, &input);
-    probes_look(s, &g, &fault);
-    if (fault.tensor) return segment_fails(s, &fault, position, error);
-    for (int64_t r = 0; in->logits && r < g.row_count; r++)
-        memcpy(in->logits + g.row_at[r] * logits->cols, logits->data + r * logits->cols,
+        g->input.tokens = segment_take(s, g, g->in->tokens, sizeof(int32_t));
+    g->pass = (ModelPass){.tape = &g->tape,
+                          .model = m,
+                          .state = &s->state,
+                          .input = &g->input,
+                          .position = s->state.position + g->from};
+    model_pass_begin(&g->pass);
+}
+
+static titans_status segment_end(titans_stream *s, Segment *g, titans_error *error) {
+    const titans_input *in = g->in;
+    const Tensor *logits = model_pass_end(&g->pass);
+    probes_look(s, g, &g->fault);
+    if (g->fault.tensor) return segment_fails(s, &g->fault, g->pass.position, error);
+    for (int64_t r = 0; in->logits && r < g->row_count; r++)
+        memcpy(in->logits + g->row_at[r] * logits->cols, logits->data + r * logits->cols,
                (size_t)logits->cols * sizeof(float));
-    for (int i = 0; i < g.probe_count; i++) {
-        segment_show(s, &g, i, g.probes[i].surprise, in->surprise);
-        segment_show(s, &g, i, g.probes[i].alpha, in->alpha);
-        segment_show(s, &g, i, g.probes[i].theta, in->theta);
+    for (int i = 0; i < g->probe_count; i++) {
+        segment_show(s, g, i, g->probes[i].surprise, in->surprise);
+        segment_show(s, g, i, g->probes[i].alpha, in->alpha);
+        segment_show(s, g, i, g->probes[i].theta, in->theta);
     }
     return TITANS_OK;
 }
 
+/* A call that is under way: its segments of `step` tokens pass the layers, one or several at a time. */
+typedef struct {
+    titans_stream *s;
+    const titans_input *in;
+    int64_t step, from; /* from: of the segments that this turn is about */
+    int threads;
+    Segment segment[WAVE_THREADS];
+    titans_status status;
+    titans_error *error;
+} Reading;
+
+/* A layer of a segment; before the first what it reads, after the last what it shows. */
+static void reading_layer(Reading *r, Segment *g, Arena *scratch, int layer) {
+    if (layer == 0) segment_begin(r->s, g, scratch);
+    model_pass_layer(&g->pass, layer);
+    if (layer + 1 == r->s->model->model->config.layers) r->status = segment_end(r->s, g, r->error);
+}
+
+/* Refused memory comes back here, on the thread where it happened. The segment's layers that are left do nothing then: the last
+ * of them, which comes after the last ones of earlier segments, says so. */
+static int reading_cell(void *context, int64_t i, int layer) {
+    Reading *r = context;
+    Segment *g = &r->segment[i % r->threads];
+    Arena *scratch = &r->s->scratch[i % r->threads];
+    jmp_buf escape;
+    if (layer == 0) {
+        const int64_t from = r->from + i * r->step, left = r->in->count - from;
+        *g = (Segment){.in = r->in, .from = from, .count = left < r->step ? left : r->step};
+    }
+    scratch->escape = &escape;
+    if (setjmp(escape))
+        g->refused = 1;
+    else if (!g->refused)
+        reading_layer(r, g, scratch, layer);
+    scratch->escape = 0;
+    if (layer + 1 < r->s->model->model->config.layers) return 0;
+    if (g->refused) r->status = stream_no_memory(r->s, r->error);
+    return r->status != TITANS_OK;
+}
+
+/* Threads share the layers of several segments rather than each op, where a call has enough of both. */
+static int64_t reading_step(const titans_stream *s, int64_t count, int threads) {
+    const int64_t wanted = count / ((int64_t)threads * STREAM_EACH),
+                  least = wanted < STREAM_LEAST ? STREAM_LEAST : wanted,
+                  step = stream_segment(s->model->model, least);
+    return step < s->segment ? step : s->segment;
+}
+
+/* The next segments, so many that the number of threads can follow what the machine leaves. Returns how many tokens. */
+static int64_t reading_turn(Reading *r, int64_t from) {
+    enum { TURN = 64 };
+    const Model *m = r->s->model->model;
+    work_pause();
+    const int most = parallel_threads() < WAVE_THREADS ? parallel_threads() : WAVE_THREADS;
+    const int64_t left = r->in->count - from;
+    r->threads = most < m->config.layers ? most : (int)m->config.layers;
+    r->step = r->threads > 1 ? reading_step(r->s, r->in->count, r->threads) : r->s->segment;
+    int64_t segments = (left + r->step - 1) / r->step;
+    if (segments < 2 * r->threads) {
+        r->threads = 1;
+        r->step = r->s->segment;
+        segments = (left + r->step - 1) / r->step;
+    }
+    r->from = from;
+    const Wave wave = {segments < TURN ? segments : TURN, (int)m->config.layers, reading_cell, r};
+    wave_run(&wave, r->threads);
+    return wave.segments * r->step < left ? wave.segments * r->step : left;
+}
+
 titans_status titans_read_input(titans_stream *s, const titans_input *in, titans_error *error) {
     const titans_status refused = input_check(s, in, error);
-    volatile titans_status status = TITANS_OK; /* survives the jump of refused memory */
     if (refused) return refused;
-    STREAM_CALL(s, escape, before, error);
-    for (int64_t from = 0; !status && from < in->count; from += s->segment)
-        status =
-            segment_read(s, in, from, in->count - from < s->segment ? in->count - from : s->segment, error);
-    stream_call_end(s, before);
-    return status;
+    const LibraryCall before = library_enter(s->model->options.threads);
+    Reading r = {.s = s, .in = in, .error = error};
+    int64_t from = 0;
+    while (!r.status && from < in->count) from += reading_turn(&r, from);
+    s->state.position += from;
+    library_leave(before);
+    return r.status;
 }
 
 titans_status titans_read(titans_stream *s, const int32_t *tokens, int64_t count, float *logits,

@@ -310,30 +310,48 @@ static Tensor *model_input(Tape *tape, Model *m, const ModelInput *input) {
     return op_linear_float32(tape, features, &m->tensors[0]); /* rows that mean a token are the token's */
 }
 
-static Tensor *model_run(Tape *tape, Model *m, State *state, const ModelInput *input) {
-    CHECK(state->batch == input->batch, "state of %ld sequences, %ld given", state->batch, input->batch);
-    const float *persistent;
-    const float *angles = model_positions(tape->arena, m, state->position, input->count, &persistent);
-    tape->precision = (Precision)m->config.precision;
-    Tensor *x = model_input(tape, m, input);
-    look_through(input, "embedding", -1, x);
-    for (int layer = 0; layer < m->config.layers; layer++) {
-        MixerCall call = model_call(tape, m, state, layer);
-        call.tokens = input->count;
-        call.angles = angles;
-        call.persistent_angles = persistent;
-        call.penalty = input->penalty;
-        for (int i = 0; i < input->probe_count; i++)
-            if (input->probes[i].layer == layer) call.probe = &input->probes[i];
-        x = model_block(m, &call, input, x);
-    }
-    state->position += input->count;
+void model_pass_begin(ModelPass *pass) {
+    const ModelInput *input = pass->input;
+    CHECK(pass->state->batch == input->batch, "state of %ld sequences, %ld given", pass->state->batch,
+          input->batch);
+    pass->angles =
+        model_positions(pass->tape->arena, pass->model, pass->position, input->count, &pass->persistent);
+    pass->tape->precision = (Precision)pass->model->config.precision;
+    pass->x = model_input(pass->tape, pass->model, input);
+    look_through(input, "embedding", -1, pass->x);
+}
+
+void model_pass_layer(ModelPass *pass, int layer) {
+    const ModelInput *input = pass->input;
+    MixerCall call = model_call(pass->tape, pass->model, pass->state, layer);
+    call.position = pass->position;
+    call.tokens = input->count;
+    call.angles = pass->angles;
+    call.persistent_angles = pass->persistent;
+    call.penalty = input->penalty;
+    for (int i = 0; i < input->probe_count; i++)
+        if (input->probes[i].layer == layer) call.probe = &input->probes[i];
+    pass->x = model_block(pass->model, &call, input, pass->x);
+}
+
+Tensor *model_pass_end(const ModelPass *pass) {
+    const ModelInput *input = pass->input;
+    Tape *tape = pass->tape;
+    Model *m = pass->model;
     if (input->row_count == 0) return 0;
     Tensor *last = &m->tensors[m->list.count - 2];
-    x = op_gather(tape, x, input->rows, input->row_count);
+    Tensor *x = op_gather(tape, pass->x, input->rows, input->row_count);
     Tensor *logits = op_linear(tape, op_norm(tape, x, last, 0, 1), last + 1);
     look_through_logits(input, logits);
     return logits;
+}
+
+static Tensor *model_run(Tape *tape, Model *m, State *state, const ModelInput *input) {
+    ModelPass pass = {.tape = tape, .model = m, .state = state, .input = input, .position = state->position};
+    model_pass_begin(&pass);
+    for (int layer = 0; layer < m->config.layers; layer++) model_pass_layer(&pass, layer);
+    state->position += input->count;
+    return model_pass_end(&pass);
 }
 
 Tensor *model_forward(Tape *tape, Model *m, State *state, const ModelInput *input) {

@@ -168,6 +168,22 @@ typedef struct {
 } ModelInput;
 Tensor *model_forward(Tape *tape, Model *model, State *state, const ModelInput *input);
 
+/* The same in steps, for callers who let several calls be under way: begin, every layer in turn, end, which gives the logits. The
+ * call comes `position` tokens after the sequences' beginning; the state's own position is the caller's to advance. Between
+ * work_begin and work_end. */
+typedef struct {
+    Tape *tape;
+    Model *model;
+    State *state;
+    const ModelInput *input;
+    int64_t position;
+    const float *angles, *persistent;
+    Tensor *x; /* what the next layer reads */
+} ModelPass;
+void model_pass_begin(ModelPass *pass);
+void model_pass_layer(ModelPass *pass, int layer);
+Tensor *model_pass_end(const ModelPass *pass);
+
 /* The first layer's mixer alone, on whole sequences x (batch tokens x D) from their beginning. */
 Tensor *model_mixer(Tape *tape, Model *model, Tensor *x, int64_t batch);
 
