@@ -169,8 +169,8 @@ static int row_belongs(const Needles *o, int i, int64_t length, char **field) {
 
 /* Copies the rows of one checkpoint and length from the table as it was; 1 if they are all there. */
 static int keep_length(const Needles *o, int i, int64_t length, const Tsv *table) {
-    enum { FIELDS = 12 };
-    char *line = 0, *rows = 0, *field[FIELDS + 2];
+    enum { FIELDS = 12, MORE = 2 };
+    char *line = 0, *rows = 0, *field[FIELDS + MORE] = {0};
     const int columns = FIELDS + o->with_set + (int)o->with_answers;
     size_t room = 0, all = 0;
     int whole = 0;
@@ -178,7 +178,7 @@ static int keep_length(const Needles *o, int i, int64_t length, const Tsv *table
          *kept = open_memstream(&rows, &all);
     while (old && kept && getline(&line, &room, old) > 0) {
         char *copy = strdup(line);
-        if (*line != '#' && copy && fields_of(copy, field, columns) == columns &&
+        if (*line != '#' && copy && fields_of(copy, field, FIELDS + MORE) == columns &&
             row_belongs(o, i, length, field)) {
             fputs(line, kept);
             whole |= !strcmp(field[3], "all");

@@ -78,7 +78,7 @@ void needle_text(const Words *w, uint64_t seed, uint64_t index, const NeedleKind
     static const char *const kinds[] = {"number", "uuid"};
     const char *what = kinds[kind->value];
     char keys[NEEDLES][KEY], values[NEEDLES][40], query[NEEDLES * (KEY + 5)] = "";
-    int order[NEEDLES];
+    int order[NEEDLES] = {0};
     Random random = random_stream(seed, index, 0x6e656564);
     CHECK(kind->keys * kind->values <= NEEDLES && kind->queries <= kind->keys, "more than %d needles",
           NEEDLES);

@@ -180,7 +180,7 @@ void needle_prose_sample(const void *instance, uint64_t seed, uint64_t index, in
     const Haystack *h = instance;
     const int needles = kind->keys * kind->values;
     NeedleText text;
-    double depths[NEEDLES];
+    double depths[NEEDLES] = {0};
     Random random = random_stream(seed, index, 0x65737361);
     const int64_t start = (int64_t)random_below(&random, (uint64_t)h->count);
     const int first = draw_depths(&random, depth, needles, depths);
