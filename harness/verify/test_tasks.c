@@ -244,13 +244,18 @@ static int find_asked(const char *query, const char *ends, int queries, const Fo
     return queries;
 }
 
+static void add_item(char *list, size_t size, const char *item, int i, int count) {
+    const size_t used = strlen(list);
+    snprintf(list + used, size - used, "%s%.63s", between(i, count), item);
+}
+
 /* Question and answers byte for byte, for `count` needles that are asked for by `queries` keys. */
 static void expect_question(const char *question, const char *text, const Sample *s, int queries, int count,
                             const FoundNeedle *found, const int *asked) {
     const char *number = count == 1 ? "number" : "numbers";
     char query[300] = "", answer[100] = "", wanted[1200];
-    for (int q = 0; q < queries; q++) strcat(strcat(query, between(q, queries)), found[asked[q]].key);
-    for (int i = 0; i < count; i++) strcat(strcat(answer, between(i, count)), found[asked[i]].value);
+    for (int q = 0; q < queries; q++) add_item(query, sizeof query, found[asked[q]].key, q, queries);
+    for (int i = 0; i < count; i++) add_item(answer, sizeof answer, found[asked[i]].value, i, count);
     snprintf(
         wanted, sizeof wanted,
         "\nWhat %s the special magic %s for %s mentioned in the provided text? The special magic %s for %s "
