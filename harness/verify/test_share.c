@@ -178,3 +178,19 @@ Test(share, knows_the_quota_of_containers_and_batch_systems) {
     cr_assert(!system(command));
     ledger_record("share", "quota", 10, 0);
 }
+
+/* What a caller asks for holds also where threads might be tried again. */
+Test(share, a_call_has_the_threads_that_it_asks_for_within_another, .init = begin) {
+    parallel_limit(MOST);
+    const int outer = work_begin();
+    cr_assert_eq(parallel_threads(), MOST);
+    const LibraryCall call = library_enter(1);
+    work_pause();
+    cr_assert_eq(parallel_threads(), 1, "one thread was asked for");
+    library_leave(call);
+    told_seconds += 1.0;
+    work_pause();
+    cr_assert_eq(parallel_threads(), MOST, "the caller has its own again");
+    work_end(outer);
+    ledger_record("share", "asked for", 3, 0);
+}

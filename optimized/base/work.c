@@ -30,3 +30,9 @@ void work_pause(void) {
     parallel_limit(threads);
     flush_begin();
 }
+
+int work_limit(int threads) {
+    const int before = own.threads;
+    if (own.depth) own.threads = threads;
+    return before;
+}

@@ -10,3 +10,6 @@ void work_end(int before);
 /* A place where the number of threads may change: no scratch is in use whose size was made from it. Nothing happens where
  * several threads are at work already. */
 void work_pause(void);
+
+/* Within a pair: at most that many threads in what follows, until it is called with what it returned. */
+int work_limit(int threads);

@@ -24,7 +24,7 @@ titans_status library_begin(titans_error *error);
 /* Around what computes: `threads` threads (0: as many as the caller has), denormal numbers flushed. The caller's number and
  * modes come back at the end, also where refused memory jumps out of what lies in between. */
 typedef struct {
-    int threads, work;
+    int threads, limit, work;
 } LibraryCall;
 LibraryCall library_enter(int threads);
 void library_leave(LibraryCall before);

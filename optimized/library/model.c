@@ -36,10 +36,13 @@ titans_status library_begin(titans_error *error) {
 }
 
 LibraryCall library_enter(int threads) {
-    LibraryCall before = {0, 0};
+    LibraryCall before = {0};
 #ifdef _OPENMP
     before.threads = omp_get_max_threads();
-    if (threads > 0) omp_set_num_threads(threads);
+    if (threads > 0) {
+        omp_set_num_threads(threads);
+        before.limit = work_limit(threads);
+    }
 #else
     (void)threads;
 #endif
@@ -50,6 +53,7 @@ LibraryCall library_enter(int threads) {
 void library_leave(LibraryCall before) {
     work_end(before.work);
 #ifdef _OPENMP
+    if (before.limit) work_limit(before.limit);
     omp_set_num_threads(before.threads);
 #endif
 }
