@@ -108,7 +108,9 @@ $titans bench surprise --force $models/lmm-passkey-s0.safetensors --length 512 -
 say "drift from double over a million tokens"
 $titans bench drift --force -o $out/drift.tsv
 say "kernels"
-$titans bench kernels --force --only gemm,attend,memory,rows,step,stream,decode,wave -o $out/kernels.tsv
+$titans bench kernels --force --only gemm,attend,memory,rows,step,stream -o $out/kernels.tsv
+$titans bench kernels --force --only decode -o $out/decode.tsv
+$titans bench kernels --force --only wave -o $out/wave.tsv
 $titans bench kernels --force --only bf16 -o $out/bf16.tsv
 if [ "$mode" = full ]; then
     say "every mixer, one thread: streaming, training, kernels, what denormal numbers cost"
