@@ -1,4 +1,4 @@
-/* The bootstrap of a difference against what it must be in the mean. */
+/* Intervals, fits and the bootstrap of a difference against what they must be. */
 #include "ledger.h"
 #include "terminal/stats.h"
 #include "test_reference.h"
@@ -47,4 +47,47 @@ Test(statistics, seeds_are_drawn_where_they_are_to_be) {
               drawn.error);
     cr_assert(drawn.low <= -2.0 / 3.0 + 1e-12 && fabs(drawn.high) < 1e-12, "%g to %g", drawn.low, drawn.high);
     ledger_record("statistics", "seeds", 4, 0);
+}
+
+/* Probability of at least `from` right of n, each with p. */
+static double at_least(int from, int n, double p) {
+    double sum = 0.0;
+    for (int i = from; i <= n; i++)
+        sum +=
+            exp(lgamma(n + 1.0) - lgamma(i + 1.0) - lgamma(n - i + 1.0) + i * log(p) + (n - i) * log1p(-p));
+    return sum;
+}
+
+/* At either end of the interval what was seen, or more extreme, has the probability 2.5 %; for every count of n. */
+Test(statistics, an_interval_leaves_a_fortieth_on_either_side_at_every_count) {
+    static const int sizes[] = {1, 7, 20, 40, 100, 291, 353, 500};
+    int64_t checks = 0;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+        for (int n = sizes[i], k = 0; k <= n; k++, checks++) {
+            double low, high;
+            stats_proportion(k, n, &low, &high);
+            cr_assert(k == 0 ? low == 0.0 : fabs(at_least(k, n, low) - 0.025) < 1e-9, "%d of %d: from %g", k,
+                      n, low);
+            cr_assert(k == n ? high == 1.0 : fabs(at_least(k + 1, n, high) - 0.975) < 1e-9, "%d of %d: to %g",
+                      k, n, high);
+        }
+    ledger_record("statistics", "intervals", checks, 0);
+}
+
+Test(statistics, clopper_pearson_and_power_law_give_known_values) {
+    double low, high, exponent, width;
+    stats_proportion(20, 20, &low, &high);
+    cr_assert(fabs(low - pow(0.025, 1.0 / 20)) < 1e-12 && high == 1.0);
+    stats_proportion(0, 10, &low, &high);
+    cr_assert(low == 0.0 && fabs(high - (1.0 - pow(0.025, 0.1))) < 1e-12);
+    stats_proportion(5, 10, &low, &high);
+    cr_assert(fabs(low - 0.187086) < 1e-6 && fabs(high - 0.812914) < 1e-6, "%g %g", low, high);
+    const double x[] = {1, 2, 4, 8, 16}, y[] = {3, 12, 48, 192, 768};
+    stats_power_law(5, x, y, &exponent, &width);
+    cr_assert(fabs(exponent - 2.0) < 1e-12 && width < 1e-6);
+    const double up[] = {0.25, 0.5, 2, 4, 8}, dip[] = {2, 0.5, 4, 0.25, 1}, down[] = {4, 2, 1, 0.9, 0.5};
+    cr_assert_float_eq(stats_crossing(5, x, up), sqrt(2.0 * 4.0), 1e-12);
+    cr_assert(stats_crossing(5, x, dip) == 16.0 && isnan(stats_crossing(5, x, down)));
+    cr_assert(stats_crossing(3, x, down) == 1.0);
+    ledger_record("statistics", "known values", 11, 0);
 }
