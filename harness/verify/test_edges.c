@@ -51,9 +51,10 @@ Test(edges, products_of_every_small_size) {
 
 /* Rows and depth at and beside the blocks of gemm.c, with both sides packed and not; several threads, more than blocks. */
 Test(edges, products_beside_the_ends_of_blocks) {
-    static const int64_t sizes[][3] = {{95, 33, 128},  {96, 40, 129},  {97, 33, 255}, {193, 65, 256},
-                                       {150, 70, 257}, {13, 300, 257}, {48, 64, 513}, {1, 64, 8000},
-                                       {300, 1, 1700}, {200, 17, 150}};
+    static const int64_t sizes[][3] = {{95, 33, 128},  {96, 40, 129},  {97, 33, 255},  {193, 65, 256},
+                                       {150, 70, 257}, {13, 300, 257}, {48, 64, 513},  {1, 64, 8000},
+                                       {300, 1, 1700}, {200, 17, 150}, {769, 33, 260}, {1200, 65, 129},
+                                       {1600, 34, 300}};
     int64_t checks = 0;
     for (int k = 0; next_isa(&k);)
         for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)

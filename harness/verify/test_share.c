@@ -33,13 +33,13 @@ static void begin(void) {
 }
 
 Test(share, gives_threads_up_where_they_are_taken_off_their_cores, .init = begin) {
-    cr_assert_eq(after(0.03, 0), MOST, "nothing was taken");
-    cr_assert_eq(after(0.03, 1), MOST, "once says nothing");
-    cr_assert_eq(after(1.0, 20), MOST, "a quiet system's own work");
-    cr_assert_eq(after(0.01, 10), MOST, "within a window nothing changes");
-    cr_assert_eq(after(0.02, 0), 2, "10 in 30 ms is another process");
-    cr_assert_eq(after(0.03, 10), 1);
-    cr_assert_eq(after(0.03, 10), 1, "one thread always works");
+    cr_assert_eq(after(0.12, 0), MOST, "nothing was taken");
+    cr_assert_eq(after(0.12, 7), MOST, "chance says nothing");
+    cr_assert_eq(after(1.0, 30), MOST, "a quiet system's own work");
+    cr_assert_eq(after(0.02, 12), MOST, "within a window nothing changes");
+    cr_assert_eq(after(0.1, 0), 2, "12 in 120 ms are another process");
+    cr_assert_eq(after(0.12, 12), 1);
+    cr_assert_eq(after(0.12, 12), 1, "one thread always works");
     cr_assert_eq(share_threads(1), 1);
     ledger_record("share", "given up", 8, 0);
 }
@@ -47,25 +47,25 @@ Test(share, gives_threads_up_where_they_are_taken_off_their_cores, .init = begin
 Test(share, tries_again_ever_more_rarely_and_recovers, .init = begin) {
     double last = 0.0, waited = 0.0, longest = 0.0;
     for (int failures = 0; failures < 12; failures++) {
-        cr_assert_eq(after(0.03, 10), MOST - 1, "failure %d", failures);
-        for (waited = 0.0; after(0.03, 0) < MOST; waited += 0.03)
+        cr_assert_eq(after(0.12, 12), MOST - 1, "failure %d", failures);
+        for (waited = 0.0; after(0.12, 0) < MOST; waited += 0.12)
             cr_assert_lt(waited, 3.0, "never tried again after failure %d", failures);
-        cr_assert_geq(waited, last - 0.05, "waited %.2f s after %.2f", waited, last);
+        cr_assert_geq(waited, last - 0.13, "waited %.2f s after %.2f", waited, last);
         last = waited;
         if (waited > longest) longest = waited;
     }
     cr_assert(longest > 1.8 && longest < 2.1, "waits of %.2f s at most", longest);
-    cr_assert_eq(after(0.03, 0), MOST, "a quiet window with all of them");
-    cr_assert_eq(after(0.03, 10), MOST - 1);
-    for (waited = 0.0; after(0.03, 0) < MOST;) waited += 0.03;
+    cr_assert_eq(after(0.12, 0), MOST, "a quiet window with all of them");
+    cr_assert_eq(after(0.12, 12), MOST - 1);
+    for (waited = 0.0; after(0.12, 0) < MOST;) waited += 0.12;
     cr_assert_lt(waited, 0.1, "patience is short again, not %.2f s", waited);
     ledger_record("share", "tried again", 27, 0);
 }
 
 Test(share, counts_what_was_given_up, .init = begin) {
     cr_assert_eq(share_given_up(), 0.0);
-    after(0.03, 10);
-    for (int i = 0; i < 100; i++) after(0.03, 10);
+    after(0.12, 12);
+    for (int i = 0; i < 100; i++) after(0.12, 12);
     /* Two of three threads in all windows but the first two. */
     cr_assert_float_eq(share_given_up(), 2.0 / 3.0, 0.02, "%.3f", share_given_up());
     ledger_record("share", "counted", 2, 0);

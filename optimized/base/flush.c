@@ -38,13 +38,9 @@ static void unflush_thread(unsigned long maker) {
     own.flushing = 0;
 }
 
-void flush_begin(void) {
-#pragma omp parallel if (parallel_threads() > 1)
-    flush_thread();
-}
+void flush_begin(void) { PARALLEL_PARTS(parallel_threads(), 0, 1, ((void)part, flush_thread())); }
 
 void flush_end(void) {
     const unsigned long mode = own.mode;
-#pragma omp parallel if (parallel_threads() > 1)
-    unflush_thread(mode);
+    PARALLEL_PARTS(parallel_threads(), 0, 1, ((void)part, unflush_thread(mode)));
 }

@@ -5,12 +5,11 @@
 #include <time.h>
 
 /* Seconds: what is looked at in one go; how long a thread that was given up stays so, at first and at most. */
-static const double WINDOW = 0.02, SHORTEST = 0.05, LONGEST = 2.0;
+static const double WINDOW = 0.1, SHORTEST = 0.05, LONGEST = 2.0;
 
 /* Losses of a core per second that mean another process: one that computes on the same core takes it 100 to 300 times, what a quiet
- * system does in passing a few times. A single one says nothing. */
-static const double OFTEN = 60.0;
-enum { FEW = 2 };
+ * system does in passing up to 30 times. In a window they are 10 and 3; were it shorter, chance would exceed the limit often. */
+static const double OFTEN = 80.0;
 
 static long system_taken(void) {
     struct rusage usage;
@@ -39,7 +38,7 @@ static void share_look(int most, double time) {
     own.seconds += seconds;
     own.since = time;
     own.taken += taken;
-    if (taken >= FEW && (double)taken > OFTEN * seconds) {
+    if ((double)taken > OFTEN * seconds) {
         if (own.given < most - 1) own.given++;
         own.retry = time + own.patience;
         own.patience = 2.0 * own.patience < LONGEST ? 2.0 * own.patience : LONGEST;

@@ -4,20 +4,22 @@
 
 enum { ACT_BLOCK = 4096 };
 
-static void act_swiglu(int64_t n, const float *a, const float *b, float *y) {
-#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, n);
+static void act_swiglu_part(ParallelPart part, const float *a, const float *b, float *y) {
+    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, part.end);
         const Vec x = vec_load_n(a + j, lanes);
         vec_store_n(y + j, vec_mul(vec_mul(x, vec_sigmoid(x)), vec_load_n(b + j, lanes)), lanes);
     }
 }
 
-static void act_swiglu_backward(int64_t n, const float *a, const float *b, const float *dy, float *da,
-                                float *db) {
-#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, n);
+static void act_swiglu(int64_t n, const float *a, const float *b, float *y) {
+    PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, act_swiglu_part(part, a, b, y));
+}
+
+static void act_swiglu_backward_part(ParallelPart part, const float *a, const float *b, const float *dy,
+                                     float *da, float *db) {
+    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, part.end);
         const Vec x = vec_load_n(a + j, lanes), s = vec_sigmoid(x), d = vec_load_n(dy + j, lanes);
         const Vec slope = vec_mul(vec_silu_d1(x, s), vec_load_n(b + j, lanes));
         vec_store_n(da + j, vec_fma(d, slope, vec_load_n(da + j, lanes)), lanes);
@@ -25,25 +27,37 @@ static void act_swiglu_backward(int64_t n, const float *a, const float *b, const
     }
 }
 
-static void act_gate(int64_t n, const float *a, const float *b, float *y) {
-#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, n);
+static void act_swiglu_backward(int64_t n, const float *a, const float *b, const float *dy, float *da,
+                                float *db) {
+    PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, act_swiglu_backward_part(part, a, b, dy, da, db));
+}
+
+static void act_gate_part(ParallelPart part, const float *a, const float *b, float *y) {
+    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, part.end);
         vec_store_n(y + j, vec_mul(vec_load_n(a + j, lanes), vec_sigmoid(vec_load_n(b + j, lanes))), lanes);
     }
 }
 
-static void act_gate_backward(int64_t n, const float *a, const float *b, const float *dy, float *da,
-                              float *db) {
-#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, n);
+static void act_gate(int64_t n, const float *a, const float *b, float *y) {
+    PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, act_gate_part(part, a, b, y));
+}
+
+static void act_gate_backward_part(ParallelPart part, const float *a, const float *b, const float *dy,
+                                   float *da, float *db) {
+    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, part.end);
         const Vec s = vec_sigmoid(vec_load_n(b + j, lanes)), d = vec_load_n(dy + j, lanes);
         const Vec slope = vec_mul(s, vec_sub(vec_set1(1.0f), s));
         vec_store_n(da + j, vec_fma(d, s, vec_load_n(da + j, lanes)), lanes);
         vec_store_n(db + j, vec_fma(vec_mul(d, vec_load_n(a + j, lanes)), slope, vec_load_n(db + j, lanes)),
                     lanes);
     }
+}
+
+static void act_gate_backward(int64_t n, const float *a, const float *b, const float *dy, float *da,
+                              float *db) {
+    PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, act_gate_backward_part(part, a, b, dy, da, db));
 }
 
 static void act_add(int64_t n, const float *x, float *y) {

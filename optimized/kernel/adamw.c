@@ -2,10 +2,10 @@
 #include "base/parallel.h"
 #include "vec/rows.h"
 
-static void adamw_update(int64_t n, const AdamwStep *s, const float *gradient, float *w, float *m, float *v) {
-#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, n);
+static void adamw_update_part(ParallelPart part, const AdamwStep *s, const float *gradient, float *w,
+                              float *m, float *v) {
+    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, part.end);
         const Vec g = vec_mul(vec_set1(s->scale), vec_load_n(gradient + j, lanes)),
                   w0 = vec_load_n(w + j, lanes);
         const Vec m1 = vec_fma(vec_set1(s->b1), vec_load_n(m + j, lanes), vec_mul(vec_set1(1.0f - s->b1), g));
@@ -17,6 +17,10 @@ static void adamw_update(int64_t n, const AdamwStep *s, const float *gradient, f
         vec_store_n(v + j, v1, lanes);
         vec_store_n(w + j, vec_fnma(vec_set1(s->rate), vec_fma(vec_set1(s->decay), w0, ratio), w0), lanes);
     }
+}
+
+static void adamw_update(int64_t n, const AdamwStep *s, const float *gradient, float *w, float *m, float *v) {
+    PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, adamw_update_part(part, s, gradient, w, m, v));
 }
 
 const struct adamw_kernel KERNEL(adamw_kernel) = {adamw_update};

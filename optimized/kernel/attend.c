@@ -79,17 +79,22 @@ static void attend_append_prefix(const AttendShape *s, const float *kp, const fl
         }
 }
 
-static void attend_append(const AttendShape *s, const float *k, const float *v, float *cache) {
-    const int64_t heads = s->batch * s->heads, rows = attend_key_rows(s);
+static void attend_append_heads(ParallelPart part, const AttendShape *s, const float *k, const float *v,
+                                float *cache) {
+    const int64_t rows = attend_key_rows(s);
     const int64_t begin = s->past ? attend_high(s, -1) : 0; /* index of the call's first key */
     const int64_t from = s->first ? attend_high(s, s->first - 1) : begin,
                   end = attend_high(s, s->first + s->count - 1);
-#pragma omp parallel for schedule(static) if (parallel_threads() > 1)
-    for (int64_t i = 0; i < heads; i++)
+    for (int64_t i = part.begin; i < part.end; i++)
         for (int64_t a = from; a < end; a++) {
             const int64_t at = ((i / s->heads * rows + a - begin) * s->heads + i % s->heads) * s->width;
             attend_put(s, k + at, v + at, cache + i * attend_cache_floats(s), attend_ring(s, a));
         }
+}
+
+static void attend_append(const AttendShape *s, const float *k, const float *v, float *cache) {
+    const int64_t heads = s->batch * s->heads;
+    PARALLEL_PARTS(parallel_least(heads), heads, 1, attend_append_heads(part, s, k, v, cache));
 }
 
 /* ALiBi's bias of the scores that n queries from row t give to the block of sequence keys from index `at` on. */
@@ -134,26 +139,28 @@ static void attend_forward_block(const AttendShape *s, AttendScratch *a, const f
     rows_save(n, s->width, a->o, a->ld, y, stride);
 }
 
+/* Blocks of queries, those that see most first. */
+static void attend_forward_tasks(ParallelPart part, const AttendShape *s, const float *q, const float *cache,
+                                 float *y, float *statistics, float *workspace) {
+    const int64_t heads = s->batch * s->heads, blocks = attend_round(s->count) / ATTEND_BLOCK;
+    AttendScratch a;
+    attend_layout(s, &a, workspace + part.thread * attend_workspace_floats(s));
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t head = i % heads, block = (blocks - 1 - i / heads) * ATTEND_BLOCK;
+        const int64_t t = s->first + block;
+        a.slope = s->slopes ? s->slopes[head % s->heads] : 0.0f;
+        const int64_t at = (((head / s->heads) * s->tokens + t) * s->heads + head % s->heads) * s->width;
+        attend_forward_block(s, &a, q + at, cache + head * attend_cache_floats(s), y + at,
+                             statistics ? statistics + (head * s->tokens + t) * 2 : 0, t,
+                             s->count - block < ATTEND_BLOCK ? s->count - block : ATTEND_BLOCK);
+    }
+}
+
 static void attend_forward(const AttendShape *s, const float *q, const float *cache, float *y,
                            float *statistics, float *workspace) {
-    const int64_t heads = s->batch * s->heads, blocks = attend_round(s->count) / ATTEND_BLOCK;
-    const int64_t floats = attend_workspace_floats(s), head_floats = attend_cache_floats(s);
-    const int threads = heads * blocks < parallel_threads() ? (int)(heads * blocks) : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        AttendScratch a;
-        attend_layout(s, &a, workspace + parallel_index() * floats);
-#pragma omp for schedule(dynamic)
-        for (int64_t i = 0; i < heads * blocks; i++) {
-            const int64_t head = i % heads, block = (blocks - 1 - i / heads) * ATTEND_BLOCK;
-            const int64_t t = s->first + block;
-            a.slope = s->slopes ? s->slopes[head % s->heads] : 0.0f;
-            const int64_t at = (((head / s->heads) * s->tokens + t) * s->heads + head % s->heads) * s->width;
-            attend_forward_block(s, &a, q + at, cache + head * head_floats, y + at,
-                                 statistics ? statistics + (head * s->tokens + t) * 2 : 0, t,
-                                 s->count - block < ATTEND_BLOCK ? s->count - block : ATTEND_BLOCK);
-        }
-    }
+    const int64_t tasks = s->batch * s->heads * (attend_round(s->count) / ATTEND_BLOCK);
+    PARALLEL_TASKS(parallel_least(tasks), tasks,
+                   attend_forward_tasks(part, s, q, cache, y, statistics, workspace));
 }
 
 /* p = exp(s - m) / sum in a->p and dS = p (dP - delta) in a->dp, for queries t.. against keys at.. */
@@ -224,29 +231,32 @@ static void attend_backward_head(const AttendShape *s, AttendScratch *a, const f
     }
 }
 
+static void attend_backward_heads(ParallelPart part, const AttendShape *s, const float *q, const float *cache,
+                                  const float *y, const float *statistics, const float *dy, float *dq,
+                                  float *dk, float *dv, float *dkp, float *dvp, float *workspace) {
+    const int64_t floats = attend_workspace_floats(s), stride = s->heads * s->width;
+    float *mine = workspace + part.thread * floats;
+    AttendScratch a;
+    memset(mine, 0, (size_t)floats * sizeof(float));
+    attend_layout(s, &a, mine);
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
+        a.slope = s->slopes ? s->slopes[i % s->heads] : 0.0f;
+        memset(a.dq_all, 0, (size_t)(s->tokens * a.ld) * sizeof(float));
+        for (int64_t t = 0; t < s->tokens; t++)
+            a.delta[t] = flat_dot(s->width, dy + at + t * stride, y + at + t * stride);
+        attend_backward_head(s, &a, q, cache, statistics, dy, dk, dv, dkp, dvp, i);
+        rows_add_to(s->tokens, s->width, a.scale, a.dq_all, a.ld, dq + at, stride);
+    }
+}
+
 static void attend_backward(const AttendShape *s, const float *q, const float *cache, const float *y,
                             const float *statistics, const float *dy, float *dq, float *dk, float *dv,
                             float *dkp, float *dvp, float *workspace) {
-    const int64_t heads = s->batch * s->heads, floats = attend_workspace_floats(s),
-                  stride = s->heads * s->width;
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        AttendScratch a;
-        float *mine = workspace + parallel_index() * floats;
-        memset(mine, 0, (size_t)floats * sizeof(float));
-        attend_layout(s, &a, mine);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++) {
-            const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
-            a.slope = s->slopes ? s->slopes[i % s->heads] : 0.0f;
-            memset(a.dq_all, 0, (size_t)(s->tokens * a.ld) * sizeof(float));
-            for (int64_t t = 0; t < s->tokens; t++)
-                a.delta[t] = flat_dot(s->width, dy + at + t * stride, y + at + t * stride);
-            attend_backward_head(s, &a, q, cache, statistics, dy, dk, dv, dkp, dvp, i);
-            rows_add_to(s->tokens, s->width, a.scale, a.dq_all, a.ld, dq + at, stride);
-        }
-    }
+    const int64_t heads = s->batch * s->heads;
+    PARALLEL_PARTS(
+        parallel_least(heads), heads, 1,
+        attend_backward_heads(part, s, q, cache, y, statistics, dy, dq, dk, dv, dkp, dvp, workspace));
 }
 
 const struct attend_kernel KERNEL(attend_kernel) = {attend_cache_floats,  attend_workspace_floats,

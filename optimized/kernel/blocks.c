@@ -51,14 +51,18 @@ static void blocks_put(const BlocksShape *s, const float *k, const float *v, flo
     rows_load(1, s->width, v, s->width, values, padded(s->width));
 }
 
-static void blocks_append(const BlocksShape *s, const float *k, const float *v, float *cache) {
-    const int64_t heads = s->batch * s->heads;
-#pragma omp parallel for schedule(static) if (parallel_threads() > 1)
-    for (int64_t i = 0; i < heads; i++)
+static void blocks_append_heads(ParallelPart part, const BlocksShape *s, const float *k, const float *v,
+                                float *cache) {
+    for (int64_t i = part.begin; i < part.end; i++)
         for (int64_t t = 0; t < s->tokens; t++) {
             const int64_t from = ((i / s->heads * s->tokens + t) * s->heads + i % s->heads) * s->width;
             blocks_put(s, k + from, v + from, cache + i * blocks_cache_floats(s), s->past + t);
         }
+}
+
+static void blocks_append(const BlocksShape *s, const float *k, const float *v, float *cache) {
+    const int64_t heads = s->batch * s->heads;
+    PARALLEL_PARTS(parallel_least(heads), heads, 1, blocks_append_heads(part, s, k, v, cache));
 }
 
 /* ---- scratch ---- */
@@ -158,26 +162,29 @@ static int64_t blocks_forward_queries(const BlocksShape *s, BlocksScratch *a, co
     return tiles;
 }
 
+static void blocks_forward_tasks(ParallelPart part, const BlocksShape *s, const float *q, const float *cache,
+                                 float *y, float *statistics, float *workspace, int64_t *multiplied) {
+    const int64_t heads = s->batch * s->heads;
+    int64_t count = 0;
+    BlocksScratch a;
+    blocks_layout(s, &a, workspace + part.thread * blocks_workspace_floats(s));
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t head = i % heads;
+        const BlocksQueries x = blocks_queries(s, blocks_first_tile(s) + i / heads, head % s->heads);
+        const int64_t at = (((head / s->heads) * s->tokens + x.t) * s->heads + head % s->heads) * s->width;
+        count += blocks_forward_queries(s, &a, &x, q + at, cache + head * blocks_cache_floats(s), y + at,
+                                        statistics ? statistics + (head * s->tokens + x.t) * 2 : 0);
+    }
+#pragma omp atomic
+    *multiplied += count;
+}
+
 static int64_t blocks_forward(const BlocksShape *s, const float *q, const float *cache, float *y,
                               float *statistics, float *workspace) {
-    const int64_t heads = s->batch * s->heads, tiles = blocks_tiles(s);
-    const int64_t floats = blocks_workspace_floats(s), head_floats = blocks_cache_floats(s);
-    const int threads = heads * tiles < parallel_threads() ? (int)(heads * tiles) : parallel_threads();
+    const int64_t tasks = s->batch * s->heads * blocks_tiles(s);
     int64_t multiplied = 0;
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        BlocksScratch a;
-        blocks_layout(s, &a, workspace + parallel_index() * floats);
-#pragma omp for schedule(dynamic) reduction(+ : multiplied)
-        for (int64_t i = 0; i < heads * tiles; i++) {
-            const int64_t head = i % heads;
-            const BlocksQueries x = blocks_queries(s, blocks_first_tile(s) + i / heads, head % s->heads);
-            const int64_t at =
-                (((head / s->heads) * s->tokens + x.t) * s->heads + head % s->heads) * s->width;
-            multiplied += blocks_forward_queries(s, &a, &x, q + at, cache + head * head_floats, y + at,
-                                                 statistics ? statistics + (head * s->tokens + x.t) * 2 : 0);
-        }
-    }
+    PARALLEL_TASKS(parallel_least(tasks), tasks,
+                   blocks_forward_tasks(part, s, q, cache, y, statistics, workspace, &multiplied));
     return multiplied;
 }
 
@@ -215,32 +222,34 @@ static void blocks_backward_queries(const BlocksShape *s, BlocksScratch *a, cons
     rows_add_to(x->n, s->width, a->scale, a->o, a->ld, dq + from, stride);
 }
 
+static void blocks_backward_heads(ParallelPart part, const BlocksShape *s, const float *q, const float *cache,
+                                  const float *y, const float *statistics, const float *dy, float *dq,
+                                  float *dk, float *dv, float *workspace) {
+    const int64_t floats = blocks_workspace_floats(s), stride = s->heads * s->width;
+    float *mine = workspace + part.thread * floats;
+    BlocksScratch a;
+    memset(mine, 0, (size_t)floats * sizeof(float));
+    blocks_layout(s, &a, mine);
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
+        memset(a.dk_all, 0, (size_t)(s->tokens * a.ld) * sizeof(float));
+        memset(a.dv_all, 0, (size_t)(s->tokens * a.ld) * sizeof(float));
+        for (int64_t tile = 0; tile < blocks_tiles(s); tile++) {
+            const BlocksQueries x = blocks_queries(s, tile, i % s->heads);
+            blocks_backward_queries(s, &a, &x, q + at, cache + i * blocks_cache_floats(s), y + at,
+                                    statistics + i * s->tokens * 2, dy + at, dq + at);
+        }
+        rows_add_to(s->tokens, s->width, 1.0f, a.dk_all, a.ld, dk + at, stride);
+        rows_add_to(s->tokens, s->width, 1.0f, a.dv_all, a.ld, dv + at, stride);
+    }
+}
+
 static void blocks_backward(const BlocksShape *s, const float *q, const float *cache, const float *y,
                             const float *statistics, const float *dy, float *dq, float *dk, float *dv,
                             float *workspace) {
-    const int64_t heads = s->batch * s->heads, floats = blocks_workspace_floats(s),
-                  stride = s->heads * s->width;
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        BlocksScratch a;
-        float *mine = workspace + parallel_index() * floats;
-        memset(mine, 0, (size_t)floats * sizeof(float));
-        blocks_layout(s, &a, mine);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++) {
-            const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
-            memset(a.dk_all, 0, (size_t)(s->tokens * a.ld) * sizeof(float));
-            memset(a.dv_all, 0, (size_t)(s->tokens * a.ld) * sizeof(float));
-            for (int64_t tile = 0; tile < blocks_tiles(s); tile++) {
-                const BlocksQueries x = blocks_queries(s, tile, i % s->heads);
-                blocks_backward_queries(s, &a, &x, q + at, cache + i * blocks_cache_floats(s), y + at,
-                                        statistics + i * s->tokens * 2, dy + at, dq + at);
-            }
-            rows_add_to(s->tokens, s->width, 1.0f, a.dk_all, a.ld, dk + at, stride);
-            rows_add_to(s->tokens, s->width, 1.0f, a.dv_all, a.ld, dv + at, stride);
-        }
-    }
+    const int64_t heads = s->batch * s->heads;
+    PARALLEL_PARTS(parallel_least(heads), heads, 1,
+                   blocks_backward_heads(part, s, q, cache, y, statistics, dy, dq, dk, dv, workspace));
 }
 
 const struct blocks_kernel KERNEL(blocks_kernel) = {blocks_cache_floats, blocks_workspace_floats,

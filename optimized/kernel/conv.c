@@ -58,14 +58,23 @@ static void conv_forward_head(const ConvToken *k, int l2, float *y, int64_t firs
     if (c < end) vec_store_n(y + c, vec_mul(inverse, vec_load_n(y + c, end - c)), end - c);
 }
 
-static void conv_forward(const ConvShape *s, const float *x, const float *tail, const float *weight,
-                         const float *bias, float *y) {
-#pragma omp parallel for schedule(static) if (parallel_threads() > 1)
-    for (int64_t row = 0; row < s->batch * s->tokens; row++) {
+static void conv_forward_rows(ParallelPart part, const ConvShape *s, const float *x, const float *tail,
+                              const float *weight, const float *bias, float *y) {
+    for (int64_t row = part.begin; row < part.end; row++) {
         const ConvToken k = conv_token(s, x, tail, weight, bias, row);
         for (int64_t h = 0; h < s->heads; h++)
             conv_forward_head(&k, s->l2, y + row * k.D, h * s->width, (h + 1) * s->width);
     }
+}
+
+static int conv_threads(const ConvShape *s) {
+    return rows_threads(s->batch * s->tokens * s->heads * s->width);
+}
+
+static void conv_forward(const ConvShape *s, const float *x, const float *tail, const float *weight,
+                         const float *bias, float *y) {
+    PARALLEL_PARTS(conv_threads(s), s->batch * s->tokens, 1,
+                   conv_forward_rows(part, s, x, tail, weight, bias, y));
 }
 
 static void conv_shift(const ConvShape *s, const float *x, const float *tail, float *next_tail) {
@@ -189,28 +198,30 @@ static void conv_backward_bias(const ConvShape *s, const float *da, float *dbias
     vec_store_n(dbias + c, sum, lanes);
 }
 
+static void conv_backward_rows(ParallelPart part, const ConvShape *s, const float *x, const float *tail,
+                               const float *weight, const float *bias, const float *dy, float *da) {
+    const int64_t D = s->heads * s->width;
+    for (int64_t row = part.begin; row < part.end; row++) {
+        const ConvToken token = conv_token(s, x, tail, weight, bias, row);
+        for (int64_t h = 0; h < s->heads; h++)
+            conv_backward_head(&token, s->l2, dy + row * D, da + row * D, h * s->width, (h + 1) * s->width);
+    }
+}
+
+static void conv_backward_columns(ParallelPart part, const ConvAdjoint *k, float *dbias) {
+    for (int64_t c = part.begin; c < part.end; c += CONV_STRIP)
+        conv_backward_strip(k, c, c + CONV_STRIP < part.end ? c + CONV_STRIP : part.end);
+    for (int64_t c = part.begin; dbias && c < part.end; c += VEC_LANES)
+        conv_backward_bias(k->shape, k->da, dbias, c);
+}
+
 static void conv_backward(const ConvShape *s, const float *x, const float *tail, const float *weight,
                           const float *bias, const float *dy, float *dx, float *dtail, float *dweight,
                           float *dbias, float *workspace) {
     const ConvAdjoint k = {s, x, tail, weight, workspace, dx, dtail, dweight};
-    const int64_t D = s->heads * s->width;
-#pragma omp parallel if (parallel_threads() > 1)
-    {
-#pragma omp for schedule(static)
-        for (int64_t row = 0; row < s->batch * s->tokens; row++) {
-            const ConvToken token = conv_token(s, x, tail, weight, bias, row);
-            for (int64_t h = 0; h < s->heads; h++)
-                conv_backward_head(&token, s->l2, dy + row * D, workspace + row * D, h * s->width,
-                                   (h + 1) * s->width);
-        }
-#pragma omp for schedule(static)
-        for (int64_t c = 0; c < D; c += CONV_STRIP)
-            conv_backward_strip(&k, c, c + CONV_STRIP < D ? c + CONV_STRIP : D);
-        if (dbias) {
-#pragma omp for schedule(static)
-            for (int64_t c = 0; c < D; c += VEC_LANES) conv_backward_bias(s, workspace, dbias, c);
-        }
-    }
+    PARALLEL_PARTS(conv_threads(s), s->batch * s->tokens, 1,
+                   conv_backward_rows(part, s, x, tail, weight, bias, dy, workspace));
+    PARALLEL_PARTS(conv_threads(s), s->heads * s->width, CONV_STRIP, conv_backward_columns(part, &k, dbias));
 }
 
 const struct conv_kernel KERNEL(conv_kernel) = {conv_forward, conv_shift, conv_backward};

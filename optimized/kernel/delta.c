@@ -6,9 +6,8 @@ static int64_t delta_workspace(const DeltaShape *s) {
     return floats;
 }
 
-/* Where a thread's scratch begins. */
-static DeltaScratch delta_own(const DeltaShape *s, float *workspace) {
-    return delta_scratch(s, workspace + parallel_index() * delta_workspace(s), 0);
+static __attribute__((nonnull)) DeltaScratch delta_own(const DeltaShape *s, float *workspace, int thread) {
+    return delta_scratch(s, workspace + thread * delta_workspace(s), 0);
 }
 
 static void delta_forward_task(const DeltaTask *t, float *state, float *o, float *snapshots,
@@ -33,14 +32,19 @@ static void delta_forward_task(const DeltaTask *t, float *state, float *o, float
     delta_tile_save(t, x->dS, state + head * matrix);
 }
 
-static void delta_forward(const DeltaShape *s, const DeltaInput *in, float *state, float *o, float *snapshots,
-                          float *workspace) {
-#pragma omp parallel for schedule(static) if (parallel_threads() > 1)
-    for (int64_t i = 0; i < delta_tasks(s); i++) {
+static void delta_forward_part(ParallelPart part, const DeltaShape *s, const DeltaInput *in, float *state,
+                               float *o, float *snapshots, float *workspace) {
+    const DeltaScratch x = delta_own(s, workspace, part.thread);
+    for (int64_t i = part.begin; i < part.end; i++) {
         const DeltaTask t = delta_task(s, in, i);
-        const DeltaScratch x = delta_own(s, workspace);
         delta_forward_task(&t, state, o, snapshots, &x);
     }
+}
+
+static void delta_forward(const DeltaShape *s, const DeltaInput *in, float *state, float *o, float *snapshots,
+                          float *workspace) {
+    PARALLEL_PARTS(parallel_threads(), delta_tasks(s), 1,
+                   delta_forward_part(part, s, in, state, o, snapshots, workspace));
 }
 
 /* ---- backward ---- */
@@ -142,25 +146,32 @@ static void delta_gather_row(const DeltaShape *s, int64_t row, const DeltaPartia
     if (s->rates == 1) delta_gather(1, tiles, rows, p->rate + row, d->rate + row);
 }
 
+static void delta_back_part(ParallelPart part, const DeltaShape *s, const DeltaInput *in,
+                            const float *snapshots, const float *d_o, const DeltaGradient *d, float *dstate,
+                            float *partial, float *workspace) {
+    const DeltaPartial own = {d->q, d->k, d->decay, d->a, d->b, d->rate, 1};
+    const DeltaScratch x = delta_own(s, workspace, part.thread);
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const DeltaTask t = delta_task(s, in, i);
+        const DeltaPartial p = delta_whole(s) ? own : delta_partial(s, t.tile, partial, 0);
+        delta_back_task(&t, snapshots, d_o, d, dstate, &p, &x);
+    }
+}
+
+static void delta_gather_part(ParallelPart part, const DeltaShape *s, float *partial,
+                              const DeltaGradient *d) {
+    const DeltaPartial p = delta_partial(s, 0, partial, 0);
+    for (int64_t token = part.begin; token < part.end; token++)
+        for (int64_t h = 0; h < s->heads; h++) delta_gather_row(s, token * s->heads + h, &p, d);
+}
+
 static void delta_backward(const DeltaShape *s, const DeltaInput *in, const float *snapshots,
                            const float *d_o, const DeltaGradient *d, float *dstate, float *partial,
                            float *workspace) {
-    const int whole = delta_whole(s);
-    const DeltaPartial own = {d->q, d->k, d->decay, d->a, d->b, d->rate, 1};
-#pragma omp parallel if (parallel_threads() > 1)
-    {
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < delta_tasks(s); i++) {
-            const DeltaTask t = delta_task(s, in, i);
-            const DeltaScratch x = delta_own(s, workspace);
-            const DeltaPartial p = whole ? own : delta_partial(s, t.tile, partial, 0);
-            delta_back_task(&t, snapshots, d_o, d, dstate, &p, &x);
-        }
-        const DeltaPartial p = delta_partial(s, 0, partial, 0);
-#pragma omp for schedule(static)
-        for (int64_t token = 0; token < (whole ? 0 : s->batch * s->tokens); token++)
-            for (int64_t h = 0; h < s->heads; h++) delta_gather_row(s, token * s->heads + h, &p, d);
-    }
+    PARALLEL_PARTS(parallel_threads(), delta_tasks(s), 1,
+                   delta_back_part(part, s, in, snapshots, d_o, d, dstate, partial, workspace));
+    if (delta_whole(s)) return;
+    PARALLEL_PARTS(parallel_threads(), s->batch * s->tokens, 1, delta_gather_part(part, s, partial, d));
 }
 
 const struct delta_kernel KERNEL(delta_kernel) = {delta_workspace, delta_partial_floats, delta_forward,

@@ -7,10 +7,10 @@ static void embed_gather(int64_t rows, int64_t width, const int32_t *index, cons
         memcpy(y + r * width, table + index[r] * width, (size_t)width * sizeof(float));
 }
 
-static void embed_scatter(int64_t rows, int64_t width, const int32_t *index, const float *dy, float *dtable) {
-#pragma omp parallel for schedule(static) if (rows * width > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t c = 0; c < width; c += VEC_LANES) {
-        const int64_t lanes = vec_lanes(c, width);
+static void embed_scatter_part(ParallelPart part, int64_t rows, int64_t width, const int32_t *index,
+                               const float *dy, float *dtable) {
+    for (int64_t c = part.begin; c < part.end; c += VEC_LANES) {
+        const int64_t lanes = vec_lanes(c, part.end);
         for (int64_t r = 0; r < rows; r++) {
             float *to = dtable + index[r] * width + c;
             vec_store_n(to, vec_add(vec_load_n(to, lanes), vec_load_n(dy + r * width + c, lanes)), lanes);
@@ -18,12 +18,15 @@ static void embed_scatter(int64_t rows, int64_t width, const int32_t *index, con
     }
 }
 
-static void embed_rope(int64_t batch, int64_t tokens, int64_t heads, int64_t width, const float *angles,
-                       float direction, const float *x, float *y) {
+static void embed_scatter(int64_t rows, int64_t width, const int32_t *index, const float *dy, float *dtable) {
+    PARALLEL_PARTS(rows_threads(rows * width), width, VEC_LANES,
+                   embed_scatter_part(part, rows, width, index, dy, dtable));
+}
+
+static void embed_rope_part(ParallelPart part, int64_t tokens, int64_t heads, int64_t width,
+                            const float *angles, float direction, const float *x, float *y) {
     const int64_t half = width / 2;
-#pragma omp parallel for schedule(static) if (batch * tokens * heads * width > ROWS_SERIAL &&                \
-                                              parallel_threads() > 1)
-    for (int64_t i = 0; i < batch * tokens * heads; i++) {
+    for (int64_t i = part.begin; i < part.end; i++) {
         const float *angle = angles + (i / heads % tokens) * width;
         for (int64_t c = 0; c < half; c += VEC_LANES) {
             const int64_t lanes = vec_lanes(c, half);
@@ -35,6 +38,13 @@ static void embed_rope(int64_t batch, int64_t tokens, int64_t heads, int64_t wid
             vec_store_n(y + i * width + half + c, vec_fma(a, sine, vec_mul(b, cosine)), lanes);
         }
     }
+}
+
+static void embed_rope(int64_t batch, int64_t tokens, int64_t heads, int64_t width, const float *angles,
+                       float direction, const float *x, float *y) {
+    const int64_t rows = batch * tokens * heads;
+    PARALLEL_PARTS(rows_threads(rows * width), rows, 1,
+                   embed_rope_part(part, tokens, heads, width, angles, direction, x, y));
 }
 
 const struct embed_kernel KERNEL(embed_kernel) = {embed_gather, embed_scatter, embed_rope};

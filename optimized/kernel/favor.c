@@ -150,23 +150,32 @@ static void favor_forward_head(const FavorShape *s, FavorScratch *a, const float
     }
 }
 
+/* A thread's scratch, full of zeros. */
+static FavorScratch favor_own(const FavorShape *s, int backward, float *workspace, int thread) {
+    const int64_t floats = favor_workspace_floats(s, backward);
+    float *mine = workspace + thread * floats;
+    FavorScratch a;
+    memset(mine, 0, (size_t)floats * sizeof(float));
+    favor_layout(s, backward, &a, mine);
+    return a;
+}
+
+static void favor_forward_heads(ParallelPart part, const FavorShape *s, const float *q, const float *k,
+                                const float *v, const float *projection, float *state, float *y,
+                                float *workspace) {
+    FavorScratch a = favor_own(s, 0, workspace, part.thread);
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
+        favor_forward_head(s, &a, q + at, k + at, v + at, projection, state + i * favor_state_floats(s),
+                           y + at);
+    }
+}
+
 static void favor_forward(const FavorShape *s, const float *q, const float *k, const float *v,
                           const float *projection, float *state, float *y, float *workspace) {
-    const int64_t heads = s->batch * s->heads, floats = favor_workspace_floats(s, 0);
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        FavorScratch a;
-        float *mine = workspace + parallel_index() * floats;
-        memset(mine, 0, (size_t)floats * sizeof(float));
-        favor_layout(s, 0, &a, mine);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++) {
-            const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
-            favor_forward_head(s, &a, q + at, k + at, v + at, projection, state + i * favor_state_floats(s),
-                               y + at);
-        }
-    }
+    const int64_t heads = s->batch * s->heads;
+    PARALLEL_PARTS(parallel_least(heads), heads, 1,
+                   favor_forward_heads(part, s, q, k, v, projection, state, y, workspace));
 }
 
 /* With y = N / D, N = sum_m w_m S_m, D = sum_m w_m z_m: dN = dy / D (in place of dy), dD = -(dy.y) / D, and
@@ -257,24 +266,22 @@ static void favor_backward_head(const FavorShape *s, FavorScratch *a, const floa
     favor_backward_scores(s, a, k, P, dq, dk);
 }
 
+static void favor_backward_heads(ParallelPart part, const FavorShape *s, const float *q, const float *k,
+                                 const float *v, const float *projection, const float *dy, float *dq,
+                                 float *dk, float *dv, float *workspace) {
+    FavorScratch a = favor_own(s, 1, workspace, part.thread);
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
+        favor_backward_head(s, &a, q + at, k + at, v + at, projection, dy + at, dq + at, dk + at, dv + at);
+    }
+}
+
 static void favor_backward(const FavorShape *s, const float *q, const float *k, const float *v,
                            const float *projection, const float *dy, float *dq, float *dk, float *dv,
                            float *workspace) {
-    const int64_t heads = s->batch * s->heads, floats = favor_workspace_floats(s, 1);
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        FavorScratch a;
-        float *mine = workspace + parallel_index() * floats;
-        memset(mine, 0, (size_t)floats * sizeof(float));
-        favor_layout(s, 1, &a, mine);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++) {
-            const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
-            favor_backward_head(s, &a, q + at, k + at, v + at, projection, dy + at, dq + at, dk + at,
-                                dv + at);
-        }
-    }
+    const int64_t heads = s->batch * s->heads;
+    PARALLEL_PARTS(parallel_least(heads), heads, 1,
+                   favor_backward_heads(part, s, q, k, v, projection, dy, dq, dk, dv, workspace));
 }
 
 const struct favor_kernel KERNEL(favor_kernel) = {favor_state_floats, favor_workspace_floats, favor_forward,

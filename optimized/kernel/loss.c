@@ -39,10 +39,9 @@ static float loss_exp_sum(int64_t classes, const float *x, float top) {
     return vec_sum(sum);
 }
 
-static void loss_forward(int64_t rows, int64_t classes, const float *logits, const int32_t *target,
-                         double *loss, int32_t *best) {
-#pragma omp parallel for schedule(static) if (rows * classes > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t r = 0; r < rows; r++) {
+static void loss_forward_rows(ParallelPart part, int64_t classes, const float *logits, const int32_t *target,
+                              double *loss, int32_t *best) {
+    for (int64_t r = part.begin; r < part.end; r++) {
         const float *x = logits + r * classes, top = loss_top(classes, x, best + r);
         loss[r] = 0.0;
         if (target[r] >= 0)
@@ -51,10 +50,15 @@ static void loss_forward(int64_t rows, int64_t classes, const float *logits, con
     }
 }
 
-static void loss_backward(int64_t rows, int64_t classes, const float *logits, const int32_t *target,
-                          float scale, float *dlogits) {
-#pragma omp parallel for schedule(static) if (rows * classes > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t r = 0; r < rows; r++) {
+static void loss_forward(int64_t rows, int64_t classes, const float *logits, const int32_t *target,
+                         double *loss, int32_t *best) {
+    PARALLEL_PARTS(rows_threads(rows * classes), rows, 1,
+                   loss_forward_rows(part, classes, logits, target, loss, best));
+}
+
+static void loss_backward_rows(ParallelPart part, int64_t classes, const float *logits, const int32_t *target,
+                               float scale, float *dlogits) {
+    for (int64_t r = part.begin; r < part.end; r++) {
         if (target[r] < 0) continue;
         const float *x = logits + r * classes;
         float *d = dlogits + r * classes;
@@ -68,6 +72,12 @@ static void loss_backward(int64_t rows, int64_t classes, const float *logits, co
         }
         d[target[r]] -= scale;
     }
+}
+
+static void loss_backward(int64_t rows, int64_t classes, const float *logits, const int32_t *target,
+                          float scale, float *dlogits) {
+    PARALLEL_PARTS(rows_threads(rows * classes), rows, 1,
+                   loss_backward_rows(part, classes, logits, target, scale, dlogits));
 }
 
 const struct loss_kernel KERNEL(loss_kernel) = {loss_forward, loss_backward};

@@ -195,22 +195,23 @@ static void lsh_forward_head(const LshShape *s, LshScratch *a, const float *x, c
     }
 }
 
+static void lsh_forward_heads(ParallelPart part, const LshShape *s, const float *x, const float *v,
+                              const float *rotations, float *state, float *y, float *workspace) {
+    const int64_t turns = s->width * s->rounds * lsh_half(s);
+    LshScratch a;
+    lsh_layout(s, 0, &a, workspace + part.thread * lsh_workspace_floats(s, 0));
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
+        lsh_forward_head(s, &a, x + at, v + at, rotations + i % s->heads * turns,
+                         state + i * lsh_state_floats(s), y + at);
+    }
+}
+
 static void lsh_forward(const LshShape *s, const float *x, const float *v, const float *rotations,
                         float *state, float *y, float *workspace) {
-    const int64_t heads = s->batch * s->heads, floats = lsh_workspace_floats(s, 0);
-    const int64_t turns = s->width * s->rounds * lsh_half(s);
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        LshScratch a;
-        lsh_layout(s, 0, &a, workspace + parallel_index() * floats);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++) {
-            const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
-            lsh_forward_head(s, &a, x + at, v + at, rotations + i % s->heads * turns,
-                             state + i * lsh_state_floats(s), y + at);
-        }
-    }
+    const int64_t heads = s->batch * s->heads;
+    PARALLEL_PARTS(parallel_least(heads), heads, 1,
+                   lsh_forward_heads(part, s, x, v, rotations, state, y, workspace));
 }
 
 /* before (rounds x tokens): who came before every token in its bucket, or -1; last (rounds x buckets). */
@@ -303,23 +304,24 @@ static void lsh_backward_head(const LshShape *s, LshScratch *a, const float *x, 
     rows_add_to(T, s->width, 1.0f, a->dv, a->ld, dv, stride);
 }
 
+static void lsh_backward_heads(ParallelPart part, const LshShape *s, const float *x, const float *v,
+                               const float *rotations, const float *dy, float *dx, float *dv,
+                               float *workspace, int32_t *index) {
+    const int64_t turns = s->width * s->rounds * lsh_half(s);
+    LshScratch a;
+    lsh_layout(s, 1, &a, workspace + part.thread * lsh_workspace_floats(s, 1));
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
+        lsh_backward_head(s, &a, x + at, v + at, rotations + i % s->heads * turns, dy + at, dx + at, dv + at,
+                          index + part.thread * lsh_index_count(s));
+    }
+}
+
 static void lsh_backward(const LshShape *s, const float *x, const float *v, const float *rotations,
                          const float *dy, float *dx, float *dv, float *workspace, int32_t *index) {
-    const int64_t heads = s->batch * s->heads, floats = lsh_workspace_floats(s, 1),
-                  indices = lsh_index_count(s);
-    const int64_t turns = s->width * s->rounds * lsh_half(s);
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        LshScratch a;
-        lsh_layout(s, 1, &a, workspace + parallel_index() * floats);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++) {
-            const int64_t at = ((i / s->heads) * s->tokens * s->heads + i % s->heads) * s->width;
-            lsh_backward_head(s, &a, x + at, v + at, rotations + i % s->heads * turns, dy + at, dx + at,
-                              dv + at, index + parallel_index() * indices);
-        }
-    }
+    const int64_t heads = s->batch * s->heads;
+    PARALLEL_PARTS(parallel_least(heads), heads, 1,
+                   lsh_backward_heads(part, s, x, v, rotations, dy, dx, dv, workspace, index));
 }
 
 const struct lsh_kernel KERNEL(lsh_kernel) = {lsh_state_floats, lsh_workspace_floats, lsh_index_count,

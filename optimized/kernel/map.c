@@ -53,22 +53,28 @@ INLINE Vec map_slope(MapKind kind, Vec x) {
     }
 }
 
-static void map_forward(MapKind kind, int64_t n, const float *x, float *y) {
-#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, n);
+static void map_forward_part(ParallelPart part, MapKind kind, const float *x, float *y) {
+    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, part.end);
         vec_store_n(y + j, map_value(kind, vec_load_n(x + j, lanes)), lanes);
+    }
+}
+
+static void map_forward(MapKind kind, int64_t n, const float *x, float *y) {
+    PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, map_forward_part(part, kind, x, y));
+}
+
+static void map_backward_part(ParallelPart part, MapKind kind, const float *x, const float *dy, float *dx) {
+    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, part.end);
+        const Vec slope = map_slope(kind, vec_load_n(x + j, lanes));
+        vec_store_n(dx + j, vec_fma(vec_load_n(dy + j, lanes), slope, vec_load_n(dx + j, lanes)), lanes);
     }
 }
 
 static void map_backward(MapKind kind, int64_t n, const float *x, const float *dy, float *dx) {
     if (!dx) return;
-#pragma omp parallel for schedule(static) if (n > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t j = 0; j < n; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, n);
-        const Vec slope = map_slope(kind, vec_load_n(x + j, lanes));
-        vec_store_n(dx + j, vec_fma(vec_load_n(dy + j, lanes), slope, vec_load_n(dx + j, lanes)), lanes);
-    }
+    PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, map_backward_part(part, kind, x, dy, dx));
 }
 
 /* y = x b or y += x b over n numbers. */
@@ -80,12 +86,17 @@ INLINE void map_product(int64_t n, const float *x, const float *b, float *y, int
     }
 }
 
+static void map_multiply_part(ParallelPart part, int64_t step, int repeated, const float *x, const float *b,
+                              float *y) {
+    for (int64_t i = part.begin; i < part.end; i++)
+        map_product(step, x + i * step, repeated ? b : b + i * step, y + i * step, 0);
+}
+
 static void map_multiply(int64_t rows, int64_t cols, int64_t repeat, const float *x, const float *b,
                          float *y) {
     const int64_t step = repeat > 0 ? repeat : cols, parts = cols / step;
-#pragma omp parallel for schedule(static) if (rows * cols > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t i = 0; i < rows * parts; i++)
-        map_product(step, x + i * step, repeat > 0 ? b : b + i * step, y + i * step, 0);
+    PARALLEL_PARTS(rows_threads(rows * cols), rows * parts, 1,
+                   map_multiply_part(part, step, repeat > 0, x, b, y));
 }
 
 /* db of 16 repeated columns: the sum over all of them, from the first row on. */
@@ -98,28 +109,34 @@ static void map_repeat_backward(int64_t count, int64_t repeat, const float *x, c
     vec_store_n(db + c, sum, lanes);
 }
 
-static void map_multiply_backward(int64_t rows, int64_t cols, int64_t repeat, const float *x, const float *b,
-                                  const float *dy, float *dx, float *db) {
-    const int64_t step = repeat > 0 ? repeat : cols, parts = cols / step;
-#pragma omp parallel if (rows * cols > ROWS_SERIAL && parallel_threads() > 1)
-    {
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < rows * parts; i++) {
-            if (dx) map_product(step, dy + i * step, repeat > 0 ? b : b + i * step, dx + i * step, 1);
-            if (db && repeat <= 0) map_product(step, x + i * step, dy + i * step, db + i * step, 1);
-        }
-        if (db && repeat > 0) {
-#pragma omp for schedule(static)
-            for (int64_t c = 0; c < repeat; c += VEC_LANES)
-                map_repeat_backward(rows * parts, repeat, x, dy, db, c);
-        }
+static void map_repeat_backward_part(ParallelPart part, int64_t count, int64_t repeat, const float *x,
+                                     const float *dy, float *db) {
+    for (int64_t c = part.begin; c < part.end; c += VEC_LANES)
+        map_repeat_backward(count, repeat, x, dy, db, c);
+}
+
+static void map_multiply_backward_part(ParallelPart part, int64_t step, int repeated, const float *x,
+                                       const float *b, const float *dy, float *dx, float *db) {
+    for (int64_t i = part.begin; i < part.end; i++) {
+        if (dx) map_product(step, dy + i * step, repeated ? b : b + i * step, dx + i * step, 1);
+        if (db && !repeated) map_product(step, x + i * step, dy + i * step, db + i * step, 1);
     }
 }
 
-static void map_groups(int64_t n, int64_t width, int64_t period, int divide, const float *x, const float *d,
-                       float *y) {
-#pragma omp parallel for schedule(static) if (n * width > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t i = 0; i < n; i++) {
+static void map_multiply_backward(int64_t rows, int64_t cols, int64_t repeat, const float *x, const float *b,
+                                  const float *dy, float *dx, float *db) {
+    const int64_t step = repeat > 0 ? repeat : cols, parts = cols / step;
+    const int threads = rows_threads(rows * cols);
+    PARALLEL_PARTS(threads, rows * parts, 1,
+                   map_multiply_backward_part(part, step, repeat > 0, x, b, dy, dx, db));
+    if (db && repeat > 0)
+        PARALLEL_PARTS(threads, repeat, VEC_LANES,
+                       map_repeat_backward_part(part, rows * parts, repeat, x, dy, db));
+}
+
+static void map_groups_part(ParallelPart part, int64_t width, int64_t period, int divide, const float *x,
+                            const float *d, float *y) {
+    for (int64_t i = part.begin; i < part.end; i++) {
         const Vec by = vec_set1(d[i % period]);
         FOR_VECTORS (j, width) {
             const int64_t lanes = vec_lanes(j, width);
@@ -127,6 +144,11 @@ static void map_groups(int64_t n, int64_t width, int64_t period, int divide, con
             vec_store_n(y + i * width + j, divide ? vec_div(v, by) : vec_mul(v, by), lanes);
         }
     }
+}
+
+static void map_groups(int64_t n, int64_t width, int64_t period, int divide, const float *x, const float *d,
+                       float *y) {
+    PARALLEL_PARTS(rows_threads(n * width), n, 1, map_groups_part(part, width, period, divide, x, d, y));
 }
 
 /* dx of group i; what its number d gets is returned. */
@@ -143,13 +165,19 @@ INLINE float map_group_backward(int64_t width, int divide, const float *x, float
     return divide ? -vec_sum(sum) / d : vec_sum(sum);
 }
 
-static void map_groups_backward(int64_t n, int64_t width, int64_t period, int divide, const float *x,
-                                const float *d, const float *y, const float *dy, float *dx, float *dd) {
-#pragma omp parallel for schedule(static) if (n * width > ROWS_SERIAL && parallel_threads() > 1)
-    for (int64_t p = 0; p < period; p++)
+static void map_groups_backward_part(ParallelPart part, int64_t n, int64_t width, int64_t period, int divide,
+                                     const float *x, const float *d, const float *y, const float *dy,
+                                     float *dx, float *dd) {
+    for (int64_t p = part.begin; p < part.end; p++)
         for (int64_t i = p; i < n; i += period)
             dd[p] += map_group_backward(width, divide, x + i * width, d[p], y + i * width, dy + i * width,
                                         dx + i * width);
+}
+
+static void map_groups_backward(int64_t n, int64_t width, int64_t period, int divide, const float *x,
+                                const float *d, const float *y, const float *dy, float *dx, float *dd) {
+    PARALLEL_PARTS(rows_threads(n * width), period, 1,
+                   map_groups_backward_part(part, n, width, period, divide, x, d, y, dy, dx, dd));
 }
 
 static void map_sum(int64_t n, int64_t width, const float *x, float *y) {

@@ -22,24 +22,18 @@ static void memory_scratch(const MemoryShape *s, MemoryChunk *c, MemoryScratch s
     memset(mine, 0, (size_t)(scratch == SCRATCH_ALL ? floats : c->forward) * sizeof(float));
 }
 
-/* Every head of every batch member, shared among threads; scratch full of zeros. One thread needs no team, whose making costs
- * as much as a token of a small memory. */
+static void memory_heads(ParallelPart part, const MemoryShape *s, float *workspace, MemoryScratch scratch,
+                         MemoryWork work, const void *job) {
+    MemoryChunk c;
+    memory_scratch(s, &c, scratch, workspace + part.thread * memory_workspace_floats(s));
+    for (int64_t i = part.begin; i < part.end; i++) work(&c, i, job);
+}
+
+/* Every head of every batch member, shared among threads; scratch full of zeros. */
 static void memory_each_head(const MemoryShape *s, float *workspace, MemoryScratch scratch, MemoryWork work,
                              const void *job) {
-    const int64_t heads = s->batch * s->heads, floats = memory_workspace_floats(s);
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-    MemoryChunk c;
-    if (threads <= 1) {
-        memory_scratch(s, &c, scratch, workspace);
-        for (int64_t i = 0; i < heads; i++) work(&c, i, job);
-        return;
-    }
-#pragma omp parallel num_threads(threads) private(c)
-    {
-        memory_scratch(s, &c, scratch, workspace + parallel_index() * floats);
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++) work(&c, i, job);
-    }
+    const int64_t heads = s->batch * s->heads;
+    PARALLEL_PARTS(parallel_least(heads), heads, 1, memory_heads(part, s, workspace, scratch, work, job));
 }
 
 /* The chunk is full: its last state is the next chunk's start. */

@@ -124,8 +124,8 @@ static int64_t momentum_workspace(const DeltaShape *s) {
     return floats;
 }
 
-static MomentumScratch momentum_own(const DeltaShape *s, float *workspace) {
-    return momentum_scratch(s, workspace + parallel_index() * momentum_workspace(s), 0);
+static MomentumScratch momentum_own(const DeltaShape *s, float *workspace, int thread) {
+    return momentum_scratch(s, workspace + thread * momentum_workspace(s), 0);
 }
 
 /* Both states of a head, (2 x keys x values), as tiles and back. */
@@ -140,15 +140,14 @@ static void momentum_save(const DeltaTask *t, const float *tiles, float *states)
     delta_tile_save(t, tiles + matrix, states + t->shape->keys * t->shape->values);
 }
 
-static void momentum_forward(const DeltaShape *s, const MomentumInput *in, float *state, float *o,
-                             float *snapshots, float *workspace) {
+static void momentum_forward_part(ParallelPart part, const DeltaShape *s, const MomentumInput *in,
+                                  float *state, float *o, float *snapshots, float *workspace) {
     const int64_t matrix = momentum_matrix(s), both = 2 * s->keys * s->values;
     float *errors = snapshots ? snapshots + momentum_states(s) : 0;
-#pragma omp parallel for schedule(static) if (parallel_threads() > 1)
-    for (int64_t i = 0; i < delta_tasks(s); i++) {
+    float *tiles = momentum_own(s, workspace, part.thread).d;
+    for (int64_t i = part.begin; i < part.end; i++) {
         const DeltaTask t = delta_task(s, 0, i);
         const int64_t head = t.batch * s->heads + t.head;
-        float *tiles = momentum_own(s, workspace).d;
         momentum_load(&t, state + head * both, tiles);
         for (int64_t token = 0; token < s->tokens; token++) {
             if (snapshots && token % DELTA_CHUNK == 0)
@@ -158,6 +157,12 @@ static void momentum_forward(const DeltaShape *s, const MomentumInput *in, float
         }
         momentum_save(&t, tiles, state + head * both);
     }
+}
+
+static void momentum_forward(const DeltaShape *s, const MomentumInput *in, float *state, float *o,
+                             float *snapshots, float *workspace) {
+    PARALLEL_PARTS(parallel_threads(), delta_tasks(s), 1,
+                   momentum_forward_part(part, s, in, state, o, snapshots, workspace));
 }
 
 /* ---- backward ---- */
@@ -425,30 +430,36 @@ static void momentum_gather_row(const DeltaShape *s, int64_t row, const Momentum
         for (int64_t tile = 0; tile < tiles; tile++) sum[i][row] += number[i][tile * rows + row];
 }
 
+static void momentum_back_part(ParallelPart part, const DeltaShape *s, const MomentumInput *in,
+                               const float *snapshots, const float *d_o, const MomentumGradient *d,
+                               float *dstate, float *partial, float *workspace) {
+    const int64_t both = 2 * s->keys * s->values, chunks = delta_chunks(s);
+    const MomentumPartial own = {d->q, d->k, d->p, d->keep, d->carry, d->rate, d->step, 1};
+    const MomentumScratch x = momentum_own(s, workspace, part.thread);
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const DeltaTask t = delta_task(s, 0, i);
+        const int64_t head = t.batch * s->heads + t.head;
+        const MomentumPartial p = momentum_whole(s) ? own : momentum_partial(s, t.tile, partial, 0);
+        momentum_load(&t, dstate + head * both, x.d);
+        for (int64_t c = chunks - 1; c >= 0; c--) momentum_back_chunk(&t, in, c, snapshots, d_o, d, &p, &x);
+        momentum_save(&t, x.d, dstate + head * both);
+    }
+}
+
+static void momentum_gather_part(ParallelPart part, const DeltaShape *s, float *partial,
+                                 const MomentumGradient *d) {
+    const MomentumPartial p = momentum_partial(s, 0, partial, 0);
+    for (int64_t row = part.begin; row < part.end; row++) momentum_gather_row(s, row, &p, d);
+}
+
 static void momentum_backward(const DeltaShape *s, const MomentumInput *in, const float *snapshots,
                               const float *d_o, const MomentumGradient *d, float *dstate, float *partial,
                               float *workspace) {
-    const int64_t both = 2 * s->keys * s->values, chunks = delta_chunks(s);
-    const int whole = momentum_whole(s);
-    const MomentumPartial own = {d->q, d->k, d->p, d->keep, d->carry, d->rate, d->step, 1};
-#pragma omp parallel if (parallel_threads() > 1)
-    {
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < delta_tasks(s); i++) {
-            const DeltaTask t = delta_task(s, 0, i);
-            const int64_t head = t.batch * s->heads + t.head;
-            const MomentumScratch x = momentum_own(s, workspace);
-            const MomentumPartial p = whole ? own : momentum_partial(s, t.tile, partial, 0);
-            momentum_load(&t, dstate + head * both, x.d);
-            for (int64_t c = chunks - 1; c >= 0; c--)
-                momentum_back_chunk(&t, in, c, snapshots, d_o, d, &p, &x);
-            momentum_save(&t, x.d, dstate + head * both);
-        }
-        const MomentumPartial p = momentum_partial(s, 0, partial, 0);
-#pragma omp for schedule(static)
-        for (int64_t row = 0; row < (whole ? 0 : s->batch * s->tokens * s->heads); row++)
-            momentum_gather_row(s, row, &p, d);
-    }
+    PARALLEL_PARTS(parallel_threads(), delta_tasks(s), 1,
+                   momentum_back_part(part, s, in, snapshots, d_o, d, dstate, partial, workspace));
+    if (momentum_whole(s)) return;
+    PARALLEL_PARTS(parallel_threads(), s->batch * s->tokens * s->heads, 1,
+                   momentum_gather_part(part, s, partial, d));
 }
 
 const struct momentum_kernel KERNEL(momentum_kernel) = {momentum_workspace, momentum_partial_floats,

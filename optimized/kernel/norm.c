@@ -40,9 +40,9 @@ static const float *norm_gain(const NormShape *s, const float *gain, int64_t i) 
     return s->shared ? gain : gain + (i % s->groups) * s->width;
 }
 
-static void norm_forward(const NormShape *s, const float *x, const float *gain, const float *z, float *y) {
-#pragma omp parallel for schedule(static) if (parallel_threads() > 1)
-    for (int64_t i = 0; i < s->rows * s->groups; i++) {
+static void norm_forward_part(ParallelPart part, const NormShape *s, const float *x, const float *gain,
+                              const float *z, float *y) {
+    for (int64_t i = part.begin; i < part.end; i++) {
         const int64_t at = i * s->width;
         const float *g = norm_gain(s, gain, i);
         const Moments m = norm_moments(s, x + at);
@@ -56,6 +56,11 @@ static void norm_forward(const NormShape *s, const float *x, const float *gain, 
             vec_store_n(y + at + c, v, lanes);
         }
     }
+}
+
+static void norm_forward(const NormShape *s, const float *x, const float *gain, const float *z, float *y) {
+    PARALLEL_PARTS(rows_threads(s->rows * s->groups * s->width), s->rows * s->groups, 1,
+                   norm_forward_part(part, s, x, gain, z, y));
 }
 
 /* Numbers of a group: x, gain, z (NULL: no gate), dy; held: sigmoid(z) in between, NULL where it does not fit. */
@@ -113,7 +118,7 @@ static void norm_backward_group(const NormGroup *k, float *dx, float *dz) {
 typedef struct {
     const NormShape *shape;
     const float *x, *z, *dy;
-    const Moments *moments;
+    Moments *moments;
     float *dgain;
 } NormGains;
 
@@ -148,31 +153,38 @@ static void norm_backward_strip(const NormGains *k, int64_t group, int64_t c) {
     if (c < width) norm_backward_gain(k, group, c, 1, width - c);
 }
 
+static void norm_backward_rows(ParallelPart part, const NormGains *k, const float *gain, float *dx,
+                               float *dz) {
+    const NormShape *s = k->shape;
+    float held[NORM_HELD];
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t at = i * s->width;
+        k->moments[i] = norm_moments(s, k->x + at);
+        const NormGroup group = {s,
+                                 k->x + at,
+                                 norm_gain(s, gain, i),
+                                 k->z ? k->z + at : 0,
+                                 k->dy + at,
+                                 s->width <= NORM_HELD ? held : 0,
+                                 k->moments[i]};
+        norm_backward_group(&group, dx + at, k->z ? dz + at : 0);
+    }
+}
+
+static void norm_backward_strips(ParallelPart part, const NormGains *k, int64_t strips) {
+    for (int64_t i = part.begin; i < part.end; i++)
+        norm_backward_strip(k, i / strips, i % strips * NORM_STRIP * VEC_LANES);
+}
+
 static void norm_backward(const NormShape *s, const float *x, const float *gain, const float *z,
                           const float *dy, float *dx, float *dgain, float *dz, float *workspace) {
     const int64_t step = NORM_STRIP * VEC_LANES, strips = (s->width + step - 1) / step;
-    Moments *moments = (Moments *)(void *)workspace;
-    const NormGains gains = {s, x, z, dy, moments, dgain};
-#pragma omp parallel if (parallel_threads() > 1)
-    {
-        float held[NORM_HELD];
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < s->rows * s->groups; i++) {
-            const int64_t at = i * s->width;
-            moments[i] = norm_moments(s, x + at);
-            const NormGroup k = {s,
-                                 x + at,
-                                 norm_gain(s, gain, i),
-                                 z ? z + at : 0,
-                                 dy + at,
-                                 s->width <= NORM_HELD ? held : 0,
-                                 moments[i]};
-            norm_backward_group(&k, dx + at, z ? dz + at : 0);
-        }
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < (dgain ? (s->shared ? 1 : s->groups) * strips : 0); i++)
-            norm_backward_strip(&gains, i / strips, i % strips * step);
-    }
+    const NormGains k = {s, x, z, dy, (Moments *)(void *)workspace, dgain};
+    const int threads = rows_threads(s->rows * s->groups * s->width);
+    PARALLEL_PARTS(threads, s->rows * s->groups, 1, norm_backward_rows(part, &k, gain, dx, dz));
+    if (dgain)
+        PARALLEL_PARTS(threads, (s->shared ? 1 : s->groups) * strips, 1,
+                       norm_backward_strips(part, &k, strips));
 }
 
 const struct norm_kernel KERNEL(norm_kernel) = {norm_forward, norm_backward};

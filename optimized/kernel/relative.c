@@ -101,24 +101,29 @@ static void relative_forward_block(const RelativeShape *s, RelativeScratch *a, c
                 y + at->query + t * at->stride, at->stride, 0);
 }
 
+static int64_t relative_blocks(const RelativeShape *s) {
+    return (s->tokens + RELATIVE_BLOCK - 1) / RELATIVE_BLOCK;
+}
+
+/* Blocks of queries, those that see most first. */
+static void relative_forward_tasks(ParallelPart part, const RelativeShape *s, const RelativeInput *in,
+                                   float *y, float *statistics, float *workspace) {
+    const int64_t heads = s->batch * s->heads, blocks = relative_blocks(s);
+    RelativeScratch a;
+    relative_layout(s, &a, workspace + part.thread * relative_workspace_floats(s));
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t head = i % heads, t = (blocks - 1 - i / heads) * RELATIVE_BLOCK;
+        const int64_t n = s->tokens - t < RELATIVE_BLOCK ? s->tokens - t : RELATIVE_BLOCK;
+        const RelativePlace at = relative_place(s, head / s->heads, head % s->heads);
+        relative_forward_block(s, &a, in, &at, y, statistics ? statistics + head * s->tokens * 2 : 0, t, n);
+    }
+}
+
 static void relative_forward(const RelativeShape *s, const RelativeInput *in, float *y, float *statistics,
                              float *workspace) {
-    const int64_t heads = s->batch * s->heads, blocks = (s->tokens + RELATIVE_BLOCK - 1) / RELATIVE_BLOCK;
-    const int64_t floats = relative_workspace_floats(s);
-    const int threads = heads * blocks < parallel_threads() ? (int)(heads * blocks) : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        RelativeScratch a;
-        relative_layout(s, &a, workspace + parallel_index() * floats);
-#pragma omp for schedule(dynamic)
-        for (int64_t i = 0; i < heads * blocks; i++) {
-            const int64_t head = i % heads, t = (blocks - 1 - i / heads) * RELATIVE_BLOCK;
-            const int64_t n = s->tokens - t < RELATIVE_BLOCK ? s->tokens - t : RELATIVE_BLOCK;
-            const RelativePlace at = relative_place(s, head / s->heads, head % s->heads);
-            relative_forward_block(s, &a, in, &at, y, statistics ? statistics + head * s->tokens * 2 : 0, t,
-                                   n);
-        }
-    }
+    const int64_t tasks = s->batch * s->heads * relative_blocks(s);
+    PARALLEL_TASKS(parallel_least(tasks), tasks,
+                   relative_forward_tasks(part, s, in, y, statistics, workspace));
 }
 
 /* Weights in a->p; dS = p (dP - delta) scale in a->dp, and the same shifted to the columns of distances. */
@@ -162,26 +167,27 @@ static void relative_backward_block(const RelativeShape *s, RelativeScratch *a, 
                 1);
 }
 
+static void relative_backward_heads(ParallelPart part, const RelativeShape *s, const RelativeInput *in,
+                                    const float *y, const float *statistics, const float *dy,
+                                    const RelativeGradient *g, float *workspace) {
+    RelativeScratch a;
+    relative_layout(s, &a, workspace + part.thread * relative_workspace_floats(s));
+    for (int64_t h = part.begin; h < part.end; h++)
+        for (int64_t b = 0; b < s->batch; b++) {
+            const RelativePlace at = relative_place(s, b, h);
+            const float *of_head = statistics + (b * s->heads + h) * s->tokens * 2;
+            for (int64_t t = 0; t < s->tokens; t += RELATIVE_BLOCK)
+                relative_backward_block(s, &a, in, y, of_head, dy, g, &at, t,
+                                        s->tokens - t < RELATIVE_BLOCK ? s->tokens - t : RELATIVE_BLOCK);
+        }
+}
+
 /* Heads are shared out; r belongs to all sequences, which therefore follow each other. */
 static void relative_backward(const RelativeShape *s, const RelativeInput *in, const float *y,
                               const float *statistics, const float *dy, const RelativeGradient *g,
                               float *workspace) {
-    const int64_t floats = relative_workspace_floats(s);
-    const int threads = s->heads < parallel_threads() ? (int)s->heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        RelativeScratch a;
-        relative_layout(s, &a, workspace + parallel_index() * floats);
-#pragma omp for schedule(static)
-        for (int64_t h = 0; h < s->heads; h++)
-            for (int64_t b = 0; b < s->batch; b++) {
-                const RelativePlace at = relative_place(s, b, h);
-                const float *of_head = statistics + (b * s->heads + h) * s->tokens * 2;
-                for (int64_t t = 0; t < s->tokens; t += RELATIVE_BLOCK)
-                    relative_backward_block(s, &a, in, y, of_head, dy, g, &at, t,
-                                            s->tokens - t < RELATIVE_BLOCK ? s->tokens - t : RELATIVE_BLOCK);
-            }
-    }
+    PARALLEL_PARTS(parallel_least(s->heads), s->heads, 1,
+                   relative_backward_heads(part, s, in, y, statistics, dy, g, workspace));
 }
 
 const struct relative_kernel KERNEL(relative_kernel) = {relative_workspace_floats, relative_forward,

@@ -96,14 +96,16 @@ INLINE void scan_tile_run(const ScanKind kind, const ScanTile *x, float *state, 
 
 static int64_t scan_tile_floats(const ScanShape *s) { return 2 * SCAN_TILE * s->states * VEC_LANES; }
 
-static void scan_forward(const ScanShape *s, const ScanInput *in, float *state, float *y, float *snapshots,
-                         float *workspace) {
-    const int64_t wide = SCAN_TILE * VEC_LANES, tiles = (s->channels + wide - 1) / wide;
-#pragma omp parallel for schedule(static) if (parallel_threads() > 1)
-    for (int64_t i = 0; i < s->batch * tiles; i++) {
-        const int64_t first = i % tiles * wide,
-                      left = s->channels - first < wide ? s->channels - first : wide;
-        float *own = workspace + parallel_index() * scan_tile_floats(s);
+enum { SCAN_WIDE = SCAN_TILE * VEC_LANES };
+static int64_t scan_tiles(const ScanShape *s) { return (s->channels + SCAN_WIDE - 1) / SCAN_WIDE; }
+
+static void scan_forward_part(ParallelPart part, const ScanShape *s, const ScanInput *in, float *state,
+                              float *y, float *snapshots, float *workspace) {
+    const int64_t tiles = scan_tiles(s);
+    float *own = workspace + part.thread * scan_tile_floats(s);
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t first = i % tiles * SCAN_WIDE,
+                      left = s->channels - first < SCAN_WIDE ? s->channels - first : SCAN_WIDE;
         const ScanTile tile = {
             s, in, i / tiles, first, (left + VEC_LANES - 1) / VEC_LANES, own, own + scan_tile_floats(s) / 2};
         if (s->kind == SCAN_LONGHORN)
@@ -113,6 +115,12 @@ static void scan_forward(const ScanShape *s, const ScanInput *in, float *state, 
     }
 }
 
+static void scan_forward(const ScanShape *s, const ScanInput *in, float *state, float *y, float *snapshots,
+                         float *workspace) {
+    PARALLEL_PARTS(parallel_threads(), s->batch * scan_tiles(s), 1,
+                   scan_forward_part(part, s, in, state, y, snapshots, workspace));
+}
+
 static int64_t scan_workspace_floats(const ScanShape *s, int backward) {
     ScanScratch scratch;
     ScanSums sums;
@@ -120,25 +128,33 @@ static int64_t scan_workspace_floats(const ScanShape *s, int backward) {
     return scan_sums(s, 0, &sums) + parallel_threads() * scan_scratch(s, 0, &scratch);
 }
 
+static void scan_backward_groups(ParallelPart part, const ScanShape *s, const ScanInput *in,
+                                 const float *snapshots, const float *dy, const ScanGradient *d,
+                                 const ScanSums *sums, float *dstate, float *scratch) {
+    const int64_t groups = scan_groups(s), floats = s->states * s->channels;
+    ScanScratch own;
+    scan_scratch(s, scratch + part.thread * scan_scratch(s, 0, &own), &own);
+    for (int64_t i = part.begin; i < part.end; i++) {
+        ScanGroup g = {s, in, snapshots, dy, d, i / groups, i % groups, .x = own};
+        g.first = g.group * SCAN_GROUP * VEC_LANES;
+        g.dskip = sums->channels + g.batch * (floats + s->channels) + floats + g.first;
+        scan_group(&g, sums, dstate);
+    }
+}
+
+static void scan_add_rows(ParallelPart part, const ScanShape *s, const ScanSums *sums,
+                          const ScanGradient *d) {
+    for (int64_t row = part.begin; row < part.end; row++) scan_add_row(s, sums, row, d);
+}
+
 static void scan_backward(const ScanShape *s, const ScanInput *in, const float *snapshots, const float *dy,
                           const ScanGradient *d, float *dstate, float *workspace) {
     ScanSums sums;
-    ScanScratch none;
     float *scratch = workspace + scan_sums(s, workspace, &sums);
-    const int64_t groups = scan_groups(s), floats = s->states * s->channels, own = scan_scratch(s, 0, &none);
-#pragma omp parallel if (parallel_threads() > 1)
-    {
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < s->batch * groups; i++) {
-            ScanGroup g = {s, in, snapshots, dy, d, i / groups, i % groups};
-            g.first = g.group * SCAN_GROUP * VEC_LANES;
-            g.dskip = sums.channels + g.batch * (floats + s->channels) + floats + g.first;
-            scan_scratch(s, scratch + parallel_index() * own, &g.x);
-            scan_group(&g, &sums, dstate);
-        }
-#pragma omp for schedule(static)
-        for (int64_t row = 0; row < s->batch * s->tokens; row++) scan_add_row(s, &sums, row, d);
-    }
+    const int64_t floats = s->states * s->channels;
+    PARALLEL_PARTS(parallel_threads(), s->batch * scan_groups(s), 1,
+                   scan_backward_groups(part, s, in, snapshots, dy, d, &sums, dstate, scratch));
+    PARALLEL_PARTS(parallel_threads(), s->batch * s->tokens, 1, scan_add_rows(part, s, &sums, d));
     for (int64_t b = 0; b < s->batch; b++) {
         const float *from = sums.channels + b * (floats + s->channels);
         if (s->kind == SCAN_SELECTIVE) scan_add(floats, from, d->a);

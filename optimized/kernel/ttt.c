@@ -11,19 +11,20 @@ static int64_t ttt_workspace_floats(const TttShape *s) {
 /* What a pass does with head i (batch x heads + head), and what it needs to know. */
 typedef void (*TttWork)(TttChunk *c, int64_t i, const void *job);
 
+static void ttt_heads(ParallelPart part, const TttShape *s, float *workspace, int forward, TttWork work,
+                      const void *job) {
+    const int64_t floats = ttt_workspace_floats(s);
+    float *mine = workspace + part.thread * floats;
+    TttChunk c;
+    ttt_layout(s, &c, mine);
+    memset(mine, 0, (size_t)(forward ? c.forward : floats) * sizeof(float));
+    for (int64_t i = part.begin; i < part.end; i++) work(&c, i, job);
+}
+
 /* Every head of every batch member, shared among threads; the scratch (forward: its first part) full of zeros. */
 static void ttt_each_head(const TttShape *s, float *workspace, int forward, TttWork work, const void *job) {
-    const int64_t heads = s->batch * s->heads, floats = ttt_workspace_floats(s);
-    const int threads = heads < parallel_threads() ? (int)heads : parallel_threads();
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        TttChunk c;
-        float *mine = workspace + parallel_index() * floats;
-        ttt_layout(s, &c, mine);
-        memset(mine, 0, (size_t)(forward ? c.forward : floats) * sizeof(float));
-#pragma omp for schedule(static)
-        for (int64_t i = 0; i < heads; i++) work(&c, i, job);
-    }
+    const int64_t heads = s->batch * s->heads;
+    PARALLEL_PARTS(parallel_least(heads), heads, 1, ttt_heads(part, s, workspace, forward, work, job));
 }
 
 typedef struct {

@@ -41,26 +41,38 @@ static inline void bf16_no_terms(const Bf16Product *p) {
         memset(p->C + m * p->ldc, 0, (size_t)p->N * sizeof(float));
 }
 
-/* Threads share C as a grid of blocks, of whole tiles of rows x columns. */
+/* C as a grid of blocks, of whole tiles of rows x columns. */
+typedef struct {
+    int64_t rows, columns, row_parts, column_parts;
+} Bf16Grid;
+
+static inline void bf16_blocks(ParallelPart part, const Bf16Product *p, Bf16Grid g, Bf16Serial serial) {
+    const int64_t down = (p->M + g.rows - 1) / g.rows, across = (p->N + g.columns - 1) / g.columns;
+    for (int64_t i = part.begin; i < part.end; i++) {
+        const int64_t row = i / g.column_parts, column = i % g.column_parts;
+        const int64_t m = bf16_part(down, g.row_parts, row) * g.rows;
+        const int64_t m_end = bf16_least(bf16_part(down, g.row_parts, row + 1) * g.rows, p->M);
+        const int64_t n = bf16_part(across, g.column_parts, column) * g.columns;
+        const int64_t n_end = bf16_least(bf16_part(across, g.column_parts, column + 1) * g.columns, p->N);
+        const Bf16View a =
+            p->form == GEMM_TN ? (Bf16View){p->A + m, 1, p->lda} : (Bf16View){p->A + m * p->lda, p->lda, 1};
+        const Bf16View b =
+            p->form == GEMM_NT ? (Bf16View){p->B + n * p->ldb, p->ldb, 1} : (Bf16View){p->B + n, 1, p->ldb};
+        serial(m_end - m, n_end - n, p->K, a, b, p->C + m * p->ldc + n, p->ldc, p->accumulate);
+    }
+}
+
+/* Threads share the blocks. */
 static inline void bf16_share(Bf16Product p, int64_t rows, int64_t columns, Bf16Serial serial) {
     const int before = work_begin();
-    const int64_t threads = (double)p.M * (double)p.N * (double)p.K < 5e5 ? 1 : parallel_threads();
-    const int64_t down = (p.M + rows - 1) / rows, across = (p.N + columns - 1) / columns;
+    const int threads = (double)p.M * (double)p.N * (double)p.K < 5e5 ? 1 : parallel_threads();
     const int64_t row_parts = bf16_least(threads, (p.M + 8 * rows - 1) / (8 * rows));
+    const int64_t across = (p.N + columns - 1) / columns;
     const int64_t column_parts = row_parts ? bf16_least((threads + row_parts - 1) / row_parts, across) : 0;
-    if (p.K == 0) bf16_no_terms(&p);
-#pragma omp parallel for num_threads((int)threads) if (threads > 1) schedule(static)
-    for (int64_t i = 0; i < (p.K ? row_parts * column_parts : 0); i++) {
-        const int64_t m = bf16_part(down, row_parts, i / column_parts) * rows;
-        const int64_t m_end = bf16_least(bf16_part(down, row_parts, i / column_parts + 1) * rows, p.M);
-        const int64_t n = bf16_part(across, column_parts, i % column_parts) * columns;
-        const int64_t n_end =
-            bf16_least(bf16_part(across, column_parts, i % column_parts + 1) * columns, p.N);
-        const Bf16View a =
-            p.form == GEMM_TN ? (Bf16View){p.A + m, 1, p.lda} : (Bf16View){p.A + m * p.lda, p.lda, 1};
-        const Bf16View b =
-            p.form == GEMM_NT ? (Bf16View){p.B + n * p.ldb, p.ldb, 1} : (Bf16View){p.B + n, 1, p.ldb};
-        serial(m_end - m, n_end - n, p.K, a, b, p.C + m * p.ldc + n, p.ldc, p.accumulate);
-    }
+    const Bf16Grid grid = {rows, columns, row_parts, column_parts};
+    if (p.K == 0)
+        bf16_no_terms(&p);
+    else
+        PARALLEL_PARTS(threads, row_parts * column_parts, 1, bf16_blocks(part, &p, grid, serial));
     work_end(before);
 }
