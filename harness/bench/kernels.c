@@ -18,6 +18,7 @@ typedef struct {
     TableOptions table;
     int64_t rounds;
     const char *only; /* names, or NULL: all */
+    int wrong;        /* rows whose result is not the reference's */
 } KernelOptions;
 
 enum { OPTION_ONLY = 256, NAME = 32 };
@@ -67,10 +68,10 @@ static error_t parse(int key, char *arg, struct argp_state *state) {
 }
 
 static int measure(void *options, Tsv *table, char *message, size_t size) {
-    const KernelOptions *o = options;
+    (void)message, (void)size;
+    KernelOptions *o = options;
     KernelReport report = {.file = table->file, .rounds = (int)o->rounds};
     const int threads = omp_get_max_threads();
-    (void)message, (void)size;
     for (int i = 0; kernel_benches[i] && !interrupt_requested(); i++) {
         if (o->only && !listed(o->only, kernel_benches[i]->name)) continue;
         omp_set_num_threads(kernel_benches[i]->one_thread ? 1 : threads);
@@ -80,13 +81,15 @@ static int measure(void *options, Tsv *table, char *message, size_t size) {
     }
     fprintf(table->file, "# largest distance of the FMA peak's quartiles within one measurement: %.1f %%\n",
             100.0 * report.drift);
+    o->wrong = report.wrong;
     return interrupt_requested();
 }
 
 static int run(int argc, char **argv) {
-    static const TableWork work = {
-        "kernels", "kernel\tisa\tthreads\tshape\tgflops\tpercent_of_peak\tbar_name\tratio_to_bar\tgoal\tmet",
-        measure};
+    static const TableWork work = {"kernels",
+                                   "kernel\tisa\tthreads\tshape\tgflops\tpercent_of_peak\tbar_name\tratio_to_"
+                                   "bar\tgoal\tmet\terror\tbound\tvalid",
+                                   measure};
     const struct argp argp = {options,
                               parse,
                               0,
@@ -99,7 +102,10 @@ static int run(int argc, char **argv) {
     KernelOptions o = {.table = {.out = "kernels.tsv"}, .rounds = 7};
     argp_err_exit_status = 2;
     argp_parse(&argp, argc, argv, 0, 0, &o);
-    return table_run(&work, &o, &o.table, argc, argv);
+    const int status = table_run(&work, &o, &o.table, argc, argv);
+    if (!o.wrong) return status;
+    fprintf(stderr, "titans bench kernels: %d results are wrong: column valid of %s\n", o.wrong, o.table.out);
+    return 1;
 }
 
 const Bench bench_kernels = {"kernels", "kernels against FMA peak, bandwidth, OpenBLAS and naive C", run};

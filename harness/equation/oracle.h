@@ -10,6 +10,9 @@ const Equation *oracle_mixer(const char *name);
  * themselves, are left out. */
 const Equation *oracle_at(int i);
 
+/* What a float32 kernel may miss where no running bound is taken: units of 2^-24 of the largest number of an array. */
+enum { NORMWISE_FORWARD = 64, NORMWISE_GRADIENT = 256 };
+
 /* n zeros, to be given to free(); stops the program without memory. */
 double *oracle_zeros(int64_t n);
 

@@ -9,7 +9,6 @@
 #include <stdio.h>
 
 enum { SEEDS = 2 };
-enum { NORMWISE_FORWARD = 64, NORMWISE_GRADIENT = 256 }; /* units of 2^-24 of the largest value */
 
 static const char *dims_text(const Case *c) {
     static char text[512];

@@ -3,6 +3,7 @@
 #include "base/dispatch.h"
 #include "bench/shared/memory_case.h"
 
+#include <inttypes.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,6 +41,8 @@ static void attend_backward_run(void *context) {
                              c->workspace);
 }
 
+#define ATTEND_DIMS "tokens=%" PRId64 " keys=%" PRId64 " head_width=64"
+
 static void attend_rows(KernelReport *r, int64_t tokens) {
     char shape[32];
     AttendCase c = attend_case(tokens, 64);
@@ -55,10 +58,12 @@ static void attend_rows(KernelReport *r, int64_t tokens) {
                            0.0,
                            tokens >= 1024 ? "11: >= 68 % of peak" : "-",
                            tokens >= 1024 ? percent >= 68.0 : -1};
+    report_judge(r, "attend", 0, 0, ATTEND_DIMS, tokens, tokens);
     report_row(r, &row, &t);
     if (tokens <= 1024) {
         t = timing_measure((Work){attend_backward_run, &c}, KERNEL_NO_BAR, 1, r->rounds, KERNEL_LEAST);
         const KernelRow back = {"attend.backward", shape, "-", 1, 2.5 * flop, 0.0, "-", -1};
+        report_judge(r, "attend", 1, 0, ATTEND_DIMS, tokens, tokens);
         report_row(r, &back, &t);
     }
     attend_case_free(&c);

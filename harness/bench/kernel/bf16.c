@@ -6,6 +6,7 @@
 #include "bench/shared/step.h"
 #include "terminal/interrupt.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,9 +15,6 @@ typedef struct {
     int64_t M, N, K;
     float *a, *b, *c;
 } ProductCase;
-
-typedef void (*Product)(GemmForm form, int64_t M, int64_t N, int64_t K, const float *A, int64_t lda,
-                        const float *B, int64_t ldb, float *C, int64_t ldc, int accumulate);
 
 static void product_run(const ProductCase *p, Product run) {
     const int64_t lda = p->form == GEMM_TN ? p->M : p->K, ldb = p->form == GEMM_NT ? p->K : p->N;
@@ -44,11 +42,22 @@ static const struct {
                 {GEMM_NN, 16, 256, 256, 0, "-"}};
 enum { PRODUCTS = sizeof products / sizeof *products };
 
+/* n numbers that bf16 holds, so that sums in double say what is right. */
+static float *random_bf16(int64_t n) {
+    float *x = random_floats(n, 1);
+    for (int64_t i = 0; i < n; i++) {
+        int exponent;
+        const float fraction = frexpf(x[i], &exponent);
+        x[i] = ldexpf(rintf(ldexpf(fraction, 8)), exponent - 8);
+    }
+    return x;
+}
+
 static void product_row(KernelReport *r, int i, int unit) {
     static const char *const names[] = {"bf16.nn", "bf16.nt", "bf16.tn+="};
     const int64_t M = products[i].M, N = products[i].N, K = products[i].K;
     char shape[48];
-    ProductCase p = {products[i].form,       M, N, K, random_floats(M * K, 1), random_floats(K * N, 1),
+    ProductCase p = {products[i].form,       M, N, K, random_bf16(M * K), random_bf16(K * N),
                      random_floats(M * N, 1)};
     const Timing t =
         timing_measure((Work){product_bf16, &p}, (Work){product_float32, &p}, 1, r->rounds, KERNEL_LEAST);
@@ -63,6 +72,7 @@ static void product_row(KernelReport *r, int i, int unit) {
                            t.bar_seconds / t.seconds,
                            judged ? products[i].goal : "-",
                            judged ? flop / t.seconds >= 1e9 * products[i].least : -1};
+    r->judged = judge_product(kernel->bf16->run, p.form, M, N, K, p.a, p.b);
     report_row(r, &row, &t);
     free(p.a);
     free(p.b);
@@ -100,7 +110,8 @@ static void bf16_rows(KernelReport *r) {
     for (int i = 0; i < PRODUCTS && !interrupt_requested(); i++) {
         product_row(r, i, unit);
         if (!unit && products[i].least > 0.0)
-            fprintf(r->file, "bf16.nn\tamx\t1\t%lldx%lldx%lld\t-\t-\tfloat32\t-\t%s\tnot measured here\n",
+            fprintf(r->file,
+                    "bf16.nn\tamx\t1\t%lldx%lldx%lld\t-\t-\tfloat32\t-\t%s\tnot measured here\t-\t-\t-\n",
                     (long long)products[i].M, (long long)products[i].N, (long long)products[i].K,
                     products[i].goal);
     }

@@ -11,6 +11,7 @@
 #include "bench/kernel/kernel.h"
 #include "base/dispatch.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -93,6 +94,22 @@ static void delta_backward_run(void *context) {
     delta_case_run(c, 1, c->snapshots);
 }
 
+static void delta_judge(KernelReport *r, const DeltaCase *c, int backward) {
+    static const char *const rules[] = {"removal=none decay=head rate=head",
+                                        "removal=key decay=channel rate=head",
+                                        "removal=pair decay=channel rate=head"};
+    const DeltaShape *s = &c->shape;
+    if (c->rule == MOMENTUM)
+        report_judge(r, "momentum", backward, 4,
+                     "tokens=%" PRId64 " heads=%" PRId64 " key_width=%" PRId64 " value_width=%" PRId64,
+                     s->tokens, s->heads, s->keys, s->values);
+    else
+        report_judge(r, "delta", backward, 4,
+                     "tokens=%" PRId64 " heads=%" PRId64 " key_heads=%" PRId64 " key_width=%" PRId64
+                     " value_width=%" PRId64 " %s",
+                     s->tokens, s->heads, s->heads, s->keys, s->values, rules[c->rule]);
+}
+
 /* Instructions of the floor; flop count a multiply-add as two, a product as one. */
 static void delta_row(KernelReport *r, DeltaCase *c, int backward) {
     static const char *const names[2][4] = {
@@ -110,6 +127,7 @@ static void delta_row(KernelReport *r, DeltaCase *c, int backward) {
     const double floor = 2.0 * instructions[backward][c->rule] * numbers / t.peak;
     const KernelRow row = {names[backward][c->rule], shape, "floor", 1, flop[backward][c->rule] * numbers,
                            floor / t.seconds,        "-",   -1};
+    delta_judge(r, c, backward);
     report_row(r, &row, &t);
 }
 

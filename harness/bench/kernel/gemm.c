@@ -57,6 +57,7 @@ static double gemm_case(KernelReport *r, GemmForm form, int64_t M, int64_t N, in
     *ratio = t.bar_seconds > 0.0 ? t.bar_seconds / t.seconds : 0.0;
     const KernelRow row = {
         names[form], shape, openblas() ? "openblas" : "-", 1, 2.0 * (double)(M * N * depth), *ratio, "-", -1};
+    r->judged = judge_product(kernel->gemm->run, form, M, N, depth, g.a, g.b);
     report_row(r, &row, &t);
     free(g.a);
     free(g.b);

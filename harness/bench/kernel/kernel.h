@@ -1,4 +1,5 @@
 #pragma once
+#include "bench/shared/judge.h"
 #include "bench/shared/numbers.h"
 #include "bench/shared/timing.h"
 
@@ -10,6 +11,8 @@ typedef struct {
     FILE *file;
     int rounds;
     double drift;
+    int wrong;     /* rows whose result was not valid */
+    Judged judged; /* of the next row; bound 0: it is not judged */
 } KernelReport;
 
 typedef struct {
@@ -20,6 +23,10 @@ typedef struct {
     const char *goal; /* "-" or the goal's text */
     int met;          /* 1, 0, or -1 without goal */
 } KernelRow;
+
+/* Judges what the next row times: judge_kernel with dimensions as by printf. */
+void report_judge(KernelReport *report, const char *kernel, int gradient, int shrink, const char *dims, ...)
+    __attribute__((format(printf, 5, 6)));
 
 void report_row(KernelReport *report, const KernelRow *row, const Timing *timing);
 

@@ -3,6 +3,7 @@
 #include "bench/naive/memory_naive.h"
 #include "bench/shared/memory_case.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static void memory_dual_run(void *context) {
@@ -51,6 +52,19 @@ static double dual_flop(const MemoryCase *c, int backward) {
     return chunks * flop * (double)s->heads;
 }
 
+/* Inputs are scaled, for the memory would diverge. */
+static void memory_judge(KernelReport *r, const char *kernel, int gradient, int i, int64_t tokens) {
+    const int64_t outer = memories[i].outer, hidden = memories[i].hidden;
+    if (memories[i].layers == 1)
+        report_judge(r, kernel, gradient, 4,
+                     "tokens=%" PRId64 " chunk=64 memory_layers=1 n0=%" PRId64 " n1=%" PRId64, tokens, outer,
+                     outer);
+    else
+        report_judge(r, kernel, gradient, hidden > 128 ? 3 : 2,
+                     "tokens=%" PRId64 " chunk=64 memory_layers=2 n0=%" PRId64 " n1=%" PRId64 " n2=%" PRId64,
+                     tokens, outer, hidden, outer);
+}
+
 static void memory_forward_rows(KernelReport *r, int i, double scan_percent[2]) {
     const char *name = memories[i].name;
     MemoryCase c = memory_case(1, 64, 1024, memories[i].layers, memories[i].outer, memories[i].hidden);
@@ -66,6 +80,7 @@ static void memory_forward_rows(KernelReport *r, int i, double scan_percent[2]) 
                             t.bar_seconds / t.seconds,
                             counted ? "3: >= 80 % of its floor" : "-",
                             counted ? percent >= 80.0 : -1};
+    memory_judge(r, "memory.scan", 0, i, 1024);
     report_row(r, &scan, &t);
     if (counted && percent < scan_percent[0]) scan_percent[0] = percent;
     t = timing_measure((Work){memory_dual_run, &c}, KERNEL_NO_BAR, 1, r->rounds, KERNEL_LEAST);
@@ -79,6 +94,7 @@ static void memory_forward_rows(KernelReport *r, int i, double scan_percent[2]) 
                            0.0,
                            wanted == 70.0 ? "5: >= 70 % of peak" : "5: >= 78 % of peak",
                            dual >= wanted};
+    memory_judge(r, "memory.dual", 0, i, 1024);
     report_row(r, &row, &t);
     memory_case_free(&c);
 }
@@ -97,6 +113,7 @@ static void memory_naive_rows(KernelReport *r, int i) {
                              ratio,
                              counted ? "6: >= 12x naive -O2" : "-",
                              counted ? ratio >= 12.0 : -1};
+    memory_judge(r, "memory.scan", 0, i, 256);
     report_row(r, &plain, &t);
     t = timing_measure((Work){memory_scan_run, &c}, (Work){naive_tuned_run, &c}, 1, r->rounds, KERNEL_LEAST);
     ratio = t.bar_seconds / t.seconds;
@@ -108,6 +125,7 @@ static void memory_naive_rows(KernelReport *r, int i) {
                              ratio,
                              counted ? "6: >= 2.1x naive tuned" : "-",
                              counted ? ratio >= 2.1 : -1};
+    memory_judge(r, "memory.scan", 0, i, 256);
     report_row(r, &tuned, &t);
     memory_case_free(&c);
 }
@@ -123,6 +141,7 @@ static void memory_backward_rows(KernelReport *r, int i) {
     const KernelRow row = {
         "memory.backward", memories[i].name,          "memory.dual",        1,
         dual_flop(&c, 1),  t.bar_seconds / t.seconds, "9: >= 65 % of peak", percent >= 65.0};
+    memory_judge(r, "memory.dual", 1, i, 1024);
     report_row(r, &row, &t);
     report_goal(r, "memory.backward", memories[i].name, times, "9: <= 2.4 x dual forward", times <= 2.4);
     memory_case_free(&c);

@@ -201,10 +201,29 @@ static void relatives_case_free(RelativesCase *c) {
     free(c->list);
 }
 
+/* The kernels' equations at these shapes: one segment, a pattern of its own. Performer and Reformer have none but whole
+ * mixers. */
+static const struct {
+    const char *kernel, *dims;
+} relatives_judged[] = {{"relative", "tokens=256 keys=512 heads=4 head_width=64"},
+                        {"blocks", "tokens=2048 heads=4 head_width=64 block=64 random=3"},
+                        {"ttt.linear", "tokens=2048 heads=4 head_width=64 mini_batch=16"},
+                        {"ttt.mlp", "tokens=2048 heads=4 head_width=64 mini_batch=16"}};
+
+static void relatives_judge(KernelReport *r, const char *name) {
+    for (size_t i = 0; i < sizeof relatives_judged / sizeof *relatives_judged; i++) {
+        const char *kernel = relatives_judged[i].kernel;
+        const size_t n = strlen(kernel);
+        if (!strncmp(name, kernel, n) && (!name[n] || !strcmp(name + n, ".backward")))
+            report_judge(r, kernel, name[n] != 0, 3, "%s", relatives_judged[i].dims);
+    }
+}
+
 static void relatives_row(KernelReport *r, const char *name, Work ours, Work bar, double flop) {
     const Timing t = timing_measure(ours, bar, 1, r->rounds, KERNEL_LEAST);
     const KernelRow row = {name, "T=2K H=4 d=64", "attention T=2K", 1, flop, t.bar_seconds / t.seconds, "-",
                            -1};
+    relatives_judge(r, name);
     report_row(r, &row, &t);
 }
 

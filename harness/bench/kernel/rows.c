@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 typedef struct {
     int64_t rows, width;
@@ -79,17 +80,18 @@ static const struct {
     const char *name;
     void (*run)(void *);
     double flop, arrays;
-} cases[] = {{"conv+silu+l2", conv_run, 40, 2},
-             {"conv+silu+l2.backward", conv_backward_run, 80, 4},
-             {"norm", norm_run, 5, 2},
-             {"norm.backward", norm_backward_run, 14, 4},
-             {"norm+gate", norm_gate_run, 28, 3},
-             {"norm+gate.backward", norm_gate_backward_run, 44, 7},
-             {"swiglu", swiglu_run, 24, 3},
-             {"swiglu.backward", swiglu_backward_run, 32, 7},
-             {"loss", loss_run, 22, 1},
-             {"loss.backward", loss_backward_run, 24, 3},
-             {"adamw", adamw_run, 15, 7}};
+    const char *kernel, *dims; /* of an adapter; the name says whether it is the gradient */
+} cases[] = {{"conv+silu+l2", conv_run, 40, 2, "conv+l2", "heads=4 head_width=64 taps=4"},
+             {"conv+silu+l2.backward", conv_backward_run, 80, 4, "conv+l2", "heads=4 head_width=64 taps=4"},
+             {"norm", norm_run, 5, 2, "norm", "width=256"},
+             {"norm.backward", norm_backward_run, 14, 4, "norm", "width=256"},
+             {"norm+gate", norm_gate_run, 28, 3, "norm+gate", "heads=4 head_width=64"},
+             {"norm+gate.backward", norm_gate_backward_run, 44, 7, "norm+gate", "heads=4 head_width=64"},
+             {"swiglu", swiglu_run, 24, 3, "act", "ffn=256"},
+             {"swiglu.backward", swiglu_backward_run, 32, 7, "act", "ffn=256"},
+             {"loss", loss_run, 22, 1, "loss", "vocab=256"},
+             {"loss.backward", loss_backward_run, 24, 3, "loss", "vocab=256"},
+             {"adamw", adamw_run, 15, 7, 0, 0}};
 
 static void rows_rows(KernelReport *r) {
     const int64_t rows = 2048, width = 256, n = rows * width;
@@ -106,6 +108,9 @@ static void rows_rows(KernelReport *r) {
             timing_measure((Work){cases[i].run, &c}, (Work){copy_run, &c}, 1, r->rounds, KERNEL_LEAST);
         const double roof = fmax(cases[i].arrays / 2.0 * t.bar_seconds, flop / t.peak);
         const KernelRow row = {cases[i].name, "2048x256", "roofline", 1, flop, roof / t.seconds, "-", -1};
+        if (cases[i].kernel)
+            report_judge(r, cases[i].kernel, !!strstr(cases[i].name, "backward"), 0, "tokens=2048 %s",
+                         cases[i].dims);
         report_row(r, &row, &t);
     }
     for (int i = 0; i < ARRAYS; i++) free(*all[i]);

@@ -9,6 +9,7 @@
 #include "bench/kernel/kernel.h"
 #include "base/dispatch.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,6 +72,8 @@ static void scan_row(KernelReport *r, ScanCase *c, int backward) {
     const Timing t = timing_measure((Work){backward ? scan_backward_run : scan_forward_run, c}, KERNEL_NO_BAR,
                                     1, r->rounds, KERNEL_LEAST);
     const KernelRow row = {names[longhorn][backward], shape, "-", 1, flop, 0.0, "-", -1};
+    report_judge(r, longhorn ? "scan.longhorn" : "scan", backward, longhorn ? 1 : 4,
+                 "tokens=%" PRId64 " channels=%" PRId64 " state=%" PRId64, s->tokens, s->channels, s->states);
     report_row(r, &row, &t);
 }
 
