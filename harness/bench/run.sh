@@ -48,7 +48,7 @@ finish() {
 case $mode in
 1) say "four committed models are asked, speed and kernels measured: half a minute" ;;
 full) say "every committed model is trained again: many hours" ;;
-*) say "the committed models are asked and measured: about 40 minutes on two cores" ;;
+*) say "the committed models are asked and measured: about a quarter of an hour on two cores" ;;
 esac
 
 mkdir -p "$out/figures"
@@ -89,7 +89,7 @@ fi
 # Prose and words that everybody has, and that none of the models was trained on.
 everybody="--haystack bible --words wordnet --side test"
 say "what the memories write"
-$titans bench writes --force $everybody $(ls $models/*-niah?*-s?.safetensors | grep -v /attention-) -o $out/writes.tsv
+$titans bench writes --force $everybody $(ls $models/*-niah?*-s?.safetensors | grep -E "/(lmm|ma[cgl])-") -o $out/writes.tsv
 if [ "$mode" = full ]; then
     say "what the paper's gates do"
     $titans bench gates --force $trained/sigmoid-*-passkey-s?.safetensors -o $out/gates.tsv
@@ -98,11 +98,9 @@ if [ "$mode" = full ]; then
 fi
 say "speed and memory against length"
 $titans bench scaling --force --mixers $family $recipe/speed.json -o $out/scaling.tsv
-say "threads beside another process"
-$titans bench contention --force -c $recipe/speed.json --mixers attention,lmm,mac --rounds 3 -o $out/contention.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
-$titans bench training --force -c $recipe/speed.json --mixers $family --repeats 3 -o $out/throughput-train.tsv
-$titans bench training --force -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --repeats 3 -o $out/throughput-depth.tsv
+$titans bench training --force -c $recipe/speed.json --mixers $family --lengths 2K,8K,32K --repeats 1 -o $out/throughput-train.tsv
+$titans bench training --force -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --lengths 2K,8K,32K --repeats 1 -o $out/throughput-depth.tsv
 say "surprise along a sequence"
 $titans bench surprise --force $models/lmm-passkey-s0.safetensors --length 512 -o $out/surprise.tsv
 say "drift from double over a million tokens"
@@ -111,8 +109,12 @@ say "kernels"
 $titans bench kernels --force --only gemm,attend,memory,rows,step,stream -o $out/kernels.tsv
 $titans bench kernels --force --only decode -o $out/decode.tsv
 $titans bench kernels --force --only wave -o $out/wave.tsv
-$titans bench kernels --force --only bf16 -o $out/bf16.tsv
 if [ "$mode" = full ]; then
+    say "threads beside another process"
+    $titans bench contention --force -c $recipe/speed.json --mixers $family --rounds 3 -o $out/contention.tsv
+    say "products in bf16, kernels of AVX2"
+    $titans bench kernels --force --only bf16 -o $out/bf16.tsv
+    [ "$(uname -m)" != x86_64 ] || TITANS_ISA=avx2 $titans bench kernels --force --only gemm,attend,memory,step -o $out/kernels-avx2.tsv
     say "every mixer, one thread: streaming, training, kernels, what denormal numbers cost"
     $titans bench scaling --force --threads 1 --lengths 2K,8K $recipe/speed.json -o $out/scaling-relatives.tsv
     $titans bench training --force -c $recipe/speed.json --lengths 512,2K,8K --tokens 8K --repeats 2 --threads 1 -o $out/throughput-relatives.tsv
