@@ -5,10 +5,11 @@ with asked as (
     union all select mixer, task, depth, length, train_seed, correct from niah_lengths
     union all select mixer, task, depth, length, train_seed, correct from niah_500 where mixer in ('lmm', 'mal')),
 half as (
-    select substr(run, 1, instr(run, '_niah2_s') - 1) as mixer, substr(run, -1) as seed, min(step) as step
-    from training where run like '%\_niah2\_s_' escape '\' and exact_match >= 0.5 group by run)
+    select substr(run, 1, instr(run, '_niah2_s') - 1) as mixer, substr(run, -1) as seed,
+           coalesce(min(case when exact_match >= 0.5 then step end), 'not') as step
+    from training where run like '%\_niah2\_s_' escape '\' group by run)
 select '`' || mixer || '`' as mixer,
-       coalesce((select each(seed, step) from half where half.mixer = asked.mixer), 'not') as "half right at step",
+       (select each(seed, step) from half where half.mixer = asked.mixer) as "half right at step",
        each(train_seed, correct) filter (where length = 1024) as "1K",
        each(train_seed, correct) filter (where length = 2048) as "2K",
        each(train_seed, correct) filter (where length = 16384) as "16K"
