@@ -23,12 +23,17 @@ typedef struct {
     int64_t begin, end;
 } ParallelPart;
 
+/* Where the i-th of `parts` nearly equal parts of n numbers begins, and the one before it ends: tiles of 6,6,6,5,5,5 rows waste
+ * nothing, 6,6,6,6,6,3 do. */
+static inline int64_t part_begin(int64_t n, int64_t parts, int64_t i) {
+    const int64_t base = n / parts, extra = n % parts;
+    return i * base + (i < extra ? i : extra);
+}
+
 /* This thread's share of n numbers, a multiple of `unit` but for the last. */
 static inline ParallelPart parallel_part(int64_t n, int64_t unit) {
     const int64_t team = parallel_team(), i = parallel_index(), units = (n + unit - 1) / unit;
-    const int64_t most = units / team + 1, more = units % team; /* the first `more` threads have the most */
-    const int64_t begin = (i < more ? i * most : i * (most - 1) + more) * unit;
-    const int64_t end = begin + (i < more ? most : most - 1) * unit;
+    const int64_t begin = part_begin(units, team, i) * unit, end = part_begin(units, team, i + 1) * unit;
     return (ParallelPart){(int)i, begin < n ? begin : n, end < n ? end : n};
 }
 

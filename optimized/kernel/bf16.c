@@ -95,8 +95,8 @@ static __attribute__((noinline)) void bf16_panel(int64_t M, int64_t n, int64_t K
                                                  float *c, int64_t ldc, int begin) {
     const int64_t tiles = (M + BF16_ROWS - 1) / BF16_ROWS;
     for (int64_t i = 0; i < tiles; i++) {
-        const int64_t m = bf16_part(M, tiles, i);
-        const int rows = (int)(bf16_part(M, tiles, i + 1) - m);
+        const int64_t m = part_begin(M, tiles, i);
+        const int rows = (int)(part_begin(M, tiles, i + 1) - m);
         const float *at = a + m * BF16_A_ROW;
         float *ct = c + m * ldc;
         if (n == BF16_NR) {

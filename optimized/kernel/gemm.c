@@ -111,13 +111,6 @@ static void gemm_pack_b(int64_t K, int64_t n, GemmView b, float *pack) {
         }
 }
 
-/* The i-th of `blocks` nearly equal parts of [0, n): tiles of 6,6,6,5,5,5 rows waste nothing, 6,6,6,6,6,3 do.
- */
-static int64_t part_begin(int64_t n, int64_t blocks, int64_t i) {
-    const int64_t base = n / blocks, extra = n % blocks;
-    return i * base + (i < extra ? i : extra);
-}
-
 /* A panel of at most GEMM_NR columns of C for all rows; b has row stride ldb and whole vectors. */
 INLINE void gemm_panel_as(const int down, int64_t M, int64_t n, int64_t K, GemmView a, const float *b,
                           int64_t ldb, float *c, int64_t ldc, int accumulate) {

@@ -28,11 +28,6 @@ typedef struct {
 typedef void (*Bf16Serial)(int64_t M, int64_t N, int64_t K, Bf16View a, Bf16View b, float *C, int64_t ldc,
                            int accumulate);
 
-/* The i-th of `parts` nearly equal parts of [0, n) begins here. */
-static inline int64_t bf16_part(int64_t n, int64_t parts, int64_t i) {
-    return i * (n / parts) + (i < n % parts ? i : n % parts);
-}
-
 static inline int64_t bf16_least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* A sum of no terms: 0, or C as it is. */
@@ -50,10 +45,10 @@ static inline void bf16_blocks(ParallelPart part, const Bf16Product *p, Bf16Grid
     const int64_t down = (p->M + g.rows - 1) / g.rows, across = (p->N + g.columns - 1) / g.columns;
     for (int64_t i = part.begin; i < part.end; i++) {
         const int64_t row = i / g.column_parts, column = i % g.column_parts;
-        const int64_t m = bf16_part(down, g.row_parts, row) * g.rows;
-        const int64_t m_end = bf16_least(bf16_part(down, g.row_parts, row + 1) * g.rows, p->M);
-        const int64_t n = bf16_part(across, g.column_parts, column) * g.columns;
-        const int64_t n_end = bf16_least(bf16_part(across, g.column_parts, column + 1) * g.columns, p->N);
+        const int64_t m = part_begin(down, g.row_parts, row) * g.rows;
+        const int64_t m_end = bf16_least(part_begin(down, g.row_parts, row + 1) * g.rows, p->M);
+        const int64_t n = part_begin(across, g.column_parts, column) * g.columns;
+        const int64_t n_end = bf16_least(part_begin(across, g.column_parts, column + 1) * g.columns, p->N);
         const Bf16View a =
             p->form == GEMM_TN ? (Bf16View){p->A + m, 1, p->lda} : (Bf16View){p->A + m * p->lda, p->lda, 1};
         const Bf16View b =
