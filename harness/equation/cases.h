@@ -8,6 +8,7 @@
  *   exact      inputs for which float32 is exact      gauge      the bound against a derived number of roundings
  *   arithmetic every arithmetic of the reference      oracle     the second reference
  *   wiring     mixers against their equations composed by hand
+ *   reverse    gradients by reverse mode, with a normwise tolerance: too many inputs for a complex step each
  *   bf16       a normwise tolerance of models whose products are bf16
  *   detached   something is held constant, so that derivatives are not limits of differences (with arithmetic) */
 typedef struct {

@@ -1,9 +1,20 @@
 #include "kernel/delta/adjoint.h"
+#include "kernel/delta/chunk_adjoint.h"
+
+#include <string.h>
+
+/* Whether the way back takes chunks: their products pay where the state is large beside what a pair of tokens costs. The
+ * shape alone decides, so that every instruction set does the same. */
+static int delta_by_chunks(const DeltaShape *s) {
+    const int64_t columns = s->values < DELTA_TILE ? s->values : DELTA_TILE;
+    return s->keys * columns >= (s->removal == DELTA_PAIR ? 8192 : 2048);
+}
 
 static int64_t delta_workspace(const DeltaShape *s) {
-    int64_t floats;
-    delta_scratch(s, 0, &floats);
-    return floats;
+    int64_t tokens, chunk;
+    delta_scratch(s, 0, &tokens);
+    delta_chunk(s, 0, &chunk);
+    return delta_by_chunks(s) && chunk > tokens ? chunk : tokens;
 }
 
 static __attribute__((nonnull)) DeltaScratch delta_own(const DeltaShape *s, float *workspace, int thread) {
@@ -24,7 +35,7 @@ static void delta_forward_task(const DeltaTask *t, float *state, float *o, float
             delta_tile_save(t, x->dS, snapshots + (head * delta_chunks(s) + i / DELTA_CHUNK) * matrix);
         delta_token_soon(t, i + 4);
         if (i + 1 < s->tokens) next = delta_token(t, i + 1, x->token + (i + 1) % 2 * own);
-        delta_written(t, &token, x->u, x->w);
+        delta_written(t, token.row, x->u, x->w);
         delta_token_step(t,
                          &(DeltaStep){s->keys, &token, &next, x->dS, x->w, x->u, x->dS, x->u, x->cotangent});
         delta_output(t, &token, x->cotangent, o);
@@ -97,9 +108,9 @@ static void delta_back_token(const DeltaTask *t, const DeltaToken *x, int64_t pl
     delta_back_out_all(&y, p);
 }
 
-/* The chunk's states, u and w again, then its tokens from the last to the first. */
-static void delta_back_chunk(const DeltaTask *t, int64_t chunk, const float *snapshot, const float *d_o,
-                             const DeltaGradient *d, const DeltaPartial *p, const DeltaScratch *x) {
+/* The states, u and w of a chunk's tokens again, then the tokens from the last to the first. */
+static void delta_back_by_tokens(const DeltaTask *t, int64_t chunk, const float *snapshot, const float *d_o,
+                                 const DeltaGradient *d, const DeltaPartial *p, const DeltaScratch *x) {
     const DeltaShape *s = t->shape;
     const int64_t from = chunk * DELTA_CHUNK, left = s->tokens - from, ld = delta_ld(s),
                   matrix = ld * DELTA_TILE;
@@ -110,7 +121,7 @@ static void delta_back_chunk(const DeltaTask *t, int64_t chunk, const float *sna
     delta_read(t, token, x->states, x->u);
     for (int64_t i = 0; i < count; i++) {
         float *u = x->u + i * DELTA_TILE, *w = x->w + i * DELTA_TILE, *S = x->states + i * matrix;
-        delta_written(t, &token[i], u, w);
+        delta_written(t, token[i].row, u, w);
         if (i + 1 < count)
             delta_token_step(
                 t, &(DeltaStep){s->keys, &token[i], &token[i + 1], S, w, u, S + matrix, u + DELTA_TILE, 0});
@@ -119,15 +130,24 @@ static void delta_back_chunk(const DeltaTask *t, int64_t chunk, const float *sna
 }
 
 static void delta_back_task(const DeltaTask *t, const float *snapshots, const float *d_o,
-                            const DeltaGradient *d, float *dstate, const DeltaPartial *p,
-                            const DeltaScratch *x) {
+                            const DeltaGradient *d, float *dstate, const DeltaPartial *p, float *own) {
     const DeltaShape *s = t->shape;
     const int64_t matrix = s->keys * s->values, head = t->batch * s->heads + t->head,
-                  chunks = delta_chunks(s);
-    delta_tile_load(t, dstate + head * matrix, x->dS);
-    for (int64_t c = chunks - 1; c >= 0; c--)
-        delta_back_chunk(t, c, snapshots + (head * chunks + c) * matrix, d_o, d, p, x);
-    delta_tile_save(t, x->dS, dstate + head * matrix);
+                  chunks = delta_chunks(s), by_chunks = delta_by_chunks(s);
+    const DeltaScratch x = delta_scratch(s, own, 0);
+    DeltaChunk c = delta_chunk(s, own, 0);
+    float *dS = by_chunks ? c.dS : x.dS;
+    memset(own, 0, (size_t)delta_workspace(s) * sizeof(float));
+    c.task = t;
+    delta_tile_load(t, dstate + head * matrix, dS);
+    for (int64_t i = chunks - 1; i >= 0; i--) {
+        const float *snapshot = snapshots + (head * chunks + i) * matrix;
+        if (by_chunks)
+            delta_chunk_back(&c, i, snapshot, d_o, d, p);
+        else
+            delta_back_by_tokens(t, i, snapshot, d_o, d, p, &x);
+    }
+    delta_tile_save(t, dS, dstate + head * matrix);
 }
 
 /* What the tiles found, added to the gradients of one token and head; a key head takes that of all its heads. */
@@ -150,11 +170,11 @@ static void delta_back_part(ParallelPart part, const DeltaShape *s, const DeltaI
                             const float *snapshots, const float *d_o, const DeltaGradient *d, float *dstate,
                             float *partial, float *workspace) {
     const DeltaPartial own = {d->q, d->k, d->decay, d->a, d->b, d->rate, 1};
-    const DeltaScratch x = delta_own(s, workspace, part.thread);
+    float *scratch = workspace + part.thread * delta_workspace(s);
     for (int64_t i = part.begin; i < part.end; i++) {
         const DeltaTask t = delta_task(s, in, i);
         const DeltaPartial p = delta_whole(s) ? own : delta_partial(s, t.tile, partial, 0);
-        delta_back_task(&t, snapshots, d_o, d, dstate, &p, &x);
+        delta_back_task(&t, snapshots, d_o, d, dstate, &p, scratch);
     }
 }
 

@@ -21,9 +21,10 @@
  *   partial     partial_floats(shape), of backward: sums by tile of columns
  *
  * backward adds to the gradients; dstate holds the gradient of the last state on entry and that of the first at the end.
- * It computes the states of a chunk again from its snapshot and walks back through them, so a decay is never divided by.
- * Heads and tiles of DELTA_TILE columns are independent: they are what threads share. Every token is a step of its own, so
- * splitting a call changes no bit.
+ * Forward goes token by token. Backward computes the states of 16 tokens again from a snapshot and walks back through them,
+ * or, where the state is large, takes the 16 tokens at once by matrix products; a decay is never divided by.
+ * Heads and tiles of DELTA_TILE columns are independent: they are what threads share. Forward, every token is a step of
+ * its own, so splitting a call changes no bit.
  *
  * Flop per token and head: DELTA_NONE 5 K V, DELTA_KEY 7 K V, DELTA_PAIR 9 K V; backward about 3 times that. Reference:
  * general_delta_rule. */

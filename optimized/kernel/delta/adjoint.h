@@ -1,4 +1,4 @@
-/* One token backwards: into the gradient of the state, v and its rate, out of the gradient of the state. */
+/* The way back token by token: into the gradient of the state, v and its rate, out of the gradient of the state. */
 #pragma once
 #include "kernel/delta/step.h"
 
@@ -28,17 +28,6 @@ static DeltaScratch delta_scratch(const DeltaShape *s, float *base, int64_t *flo
     x.out = rows_part(base, &used, OUTS * VEC_LANES * VEC_LANES);
     if (floats) *floats = used;
     return x;
-}
-
-/* The gradients that are sums over columns, by tile: batch x tokens x heads rows each; or, where nobody else adds to them,
- * the gradients themselves. */
-typedef struct {
-    float *q, *k, *decay, *a, *b, *rate;
-    int whole;
-} DeltaPartial;
-
-INLINE void delta_put(const DeltaPartial *p, float *to, Vec x, int64_t lanes) {
-    vec_store_n(to, p->whole ? vec_add(vec_load_n(to, lanes), x) : x, lanes);
 }
 
 /* What one token's way back needs of its tile. on_w, on_u: its cotangent times w and u. */

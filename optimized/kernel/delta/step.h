@@ -3,14 +3,17 @@
 #include "kernel/delta/token.h"
 
 /* w of the token's columns, from the u that it has read; zero behind them. */
-static void delta_written(const DeltaTask *t, const DeltaToken *x, const float *u, float *w) {
+INLINE void delta_written_at(const DeltaTask *t, int64_t row, int64_t j, int64_t lanes, const float *u,
+                             float *w) {
     const DeltaShape *s = t->shape;
-    for (int64_t j = 0; j < t->columns; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, t->columns);
-        Vec v = vec_load_n(t->in->v + x->row * s->values + t->c + j, lanes);
-        if (s->removal == DELTA_KEY) v = vec_sub(v, vec_load(u + j));
-        vec_store(w + j, vec_first(vec_mul(delta_rate(t, x->row, t->c + j, lanes), v), lanes));
-    }
+    Vec v = vec_load_n(t->in->v + row * s->values + t->c + j, lanes);
+    if (s->removal == DELTA_KEY) v = vec_sub(v, vec_load(u + j));
+    vec_store(w + j, vec_first(vec_mul(delta_rate(t, row, t->c + j, lanes), v), lanes));
+}
+static void delta_written(const DeltaTask *t, int64_t row, const float *u, float *w) {
+#define WRITTEN(j, lanes) delta_written_at(t, row, j, lanes, u, w)
+    DELTA_VECTORS(t->columns, WRITTEN);
+#undef WRITTEN
 }
 
 /* The u of a token that no other has read for. */

@@ -4,6 +4,14 @@
 #include "base/parallel.h"
 #include "vec/rows.h"
 
+/* Work on 16 numbers at a time, of n: what(at, lanes), the compiler knows when lanes are all of them. */
+#define DELTA_VECTORS(n, what)                                                                               \
+    do {                                                                                                     \
+        int64_t at_ = 0;                                                                                     \
+        for (; at_ + VEC_LANES <= (n); at_ += VEC_LANES) what(at_, VEC_LANES);                               \
+        if (at_ < (n)) what(at_, (n)-at_);                                                                   \
+    } while (0)
+
 /* One (sequence, head, tile of columns from c to end). */
 typedef struct {
     const DeltaShape *shape;
@@ -71,4 +79,15 @@ INLINE void delta_gather(int64_t n, int64_t tiles, int64_t stride, const float *
             sum = vec_add(sum, vec_load_n(from + tile * stride + i, lanes));
         vec_store_n(to + i, sum, lanes);
     }
+}
+
+/* The gradients that are sums over columns, by tile: batch x tokens x heads rows each; or, where nobody else adds to them,
+ * the gradients themselves. */
+typedef struct {
+    float *q, *k, *decay, *a, *b, *rate;
+    int whole;
+} DeltaPartial;
+
+INLINE void delta_put(const DeltaPartial *p, float *to, Vec x, int64_t lanes) {
+    vec_store_n(to, p->whole ? vec_add(vec_load_n(to, lanes), x) : x, lanes);
 }

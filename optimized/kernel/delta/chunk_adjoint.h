@@ -1,0 +1,158 @@
+/* The way back of a chunk: from the gradient of the state behind it and of what its tokens read to that of the state
+ * before it and of all that its tokens brought. */
+#pragma once
+#include "kernel/delta/pairs.h"
+
+/* dv, drate and, with DELTA_KEY, du of 16 columns of token i from dw; returns drate of each column. */
+INLINE Vec delta_chunk_back_value(const DeltaChunk *c, int64_t i, int64_t j, int64_t lanes,
+                                  const DeltaGradient *d) {
+    const DeltaTask *t = c->task;
+    const DeltaShape *s = t->shape;
+    const int64_t row = delta_row(t, c->from + i), at = row * s->values + t->c + j,
+                  second = (DELTA_CHUNK + i) * DELTA_TILE + j;
+    const Vec dw = vec_load(c->on_values + i * DELTA_TILE + j),
+              dv = vec_mul(delta_rate(t, row, t->c + j, lanes), dw);
+    Vec written = vec_load_n(t->in->v + at, lanes);
+    if (s->removal == DELTA_KEY) {
+        written = vec_sub(written, vec_load(c->values + second));
+        vec_store(c->cotangents + second, vec_first(vec_sub(vec_zero(), dv), lanes));
+    }
+    written = vec_first(vec_mul(written, dw), lanes);
+    vec_store_n(d->v + at, vec_add(vec_load_n(d->v + at, lanes), dv), lanes);
+    if (s->rates > 1) vec_store_n(d->rate + at, vec_add(vec_load_n(d->rate + at, lanes), written), lanes);
+    return written;
+}
+static void delta_chunk_back_values(const DeltaChunk *c, int64_t i, const DeltaGradient *d,
+                                    const DeltaPartial *p) {
+    Vec rate = vec_zero();
+#define VALUES(j, lanes) rate = vec_add(rate, delta_chunk_back_value(c, i, j, lanes, d))
+    DELTA_VECTORS(c->task->columns, VALUES);
+#undef VALUES
+    if (c->task->shape->rates == 1)
+        delta_put(p, p->rate + delta_row(c->task, c->from + i), vec_set1(vec_sum(rate)), 1);
+}
+
+/* The gradient of what one writer writes at token i: its share of dS, and of what later readers ask. */
+static void delta_on_value(const DeltaChunk *c, int64_t writer, int64_t i, float *to) {
+    const int64_t C = DELTA_CHUNK;
+    const float *pairs = c->pairs + writer * DELTA_PAIRS;
+    delta_sum(c, c->count - i, pairs + i, 1, c->cotangents + i * DELTA_TILE, to);
+    if (c->readers > C)
+        delta_sum(c, c->count - i - 1, pairs + C + i + 1, 1, c->cotangents + (C + i + 1) * DELTA_TILE, to);
+}
+
+/* dw and du of every token, the last one first: du is asked of all before it. */
+static void delta_chunk_back_solve(const DeltaChunk *c, const DeltaGradient *d, const DeltaPartial *p) {
+    const int64_t C = DELTA_CHUNK;
+    gemm_serial(GEMM_NN, c->writers, c->task->columns, c->ld, c->left, c->ld, c->dS, DELTA_TILE, c->on_values,
+                DELTA_TILE, 0);
+    for (int64_t i = c->count - 1; i >= 0; i--) {
+        delta_on_value(c, i, i, c->on_values + i * DELTA_TILE);
+        if (c->writers > C) {
+            float *du = c->on_values + (C + i) * DELTA_TILE;
+            delta_on_value(c, C + i, i, du);
+            rows_save(1, c->task->columns, du, DELTA_TILE, c->cotangents + (C + i) * DELTA_TILE, DELTA_TILE);
+        }
+        delta_chunk_back_values(c, i, d, p);
+    }
+}
+
+/* Sums over columns of S dS, by key. */
+static void delta_chunk_back_ends(const DeltaChunk *c) {
+    const int64_t keys = c->task->shape->keys, values = c->task->shape->values;
+    for (int64_t i = 0; i < keys; i++) {
+        const float *S = c->S + i * values, *dS = c->dS + i * DELTA_TILE;
+        Vec sum = vec_zero();
+#define ENDS(j, lanes) sum = vec_fma(vec_load_n(S + (j), lanes), vec_load(dS + (j)), sum)
+        DELTA_VECTORS(c->task->columns, ENDS);
+#undef ENDS
+        vec_store(c->sums + i % VEC_LANES * VEC_LANES, sum);
+        if (i % VEC_LANES == VEC_LANES - 1 || i + 1 == keys)
+            vec_store_n(c->ends + i / VEC_LANES * VEC_LANES, vec_sums(c->sums), i % VEC_LANES + 1);
+    }
+}
+
+/* The gradients of the rows' 16 keys from j on to where they belong. With DELTA_KEY `reading` is decay times k; its share
+ * of a decay for all keys is added to sums. */
+INLINE void delta_chunk_back_put(const DeltaChunk *c, int64_t j, int64_t lanes, DeltaRule rule,
+                                 const DeltaPartial *p) {
+    const DeltaShape *s = c->task->shape;
+    const int64_t second = DELTA_CHUNK * c->ld, step = s->heads * s->keys;
+    int64_t to = delta_row(c->task, c->from) * s->keys + j;
+    for (int64_t i = 0; i < c->count; i++, to += step) {
+        const int64_t at = i * c->ld + j;
+        float *one = c->sums + i * VEC_LANES;
+        Vec on_k = vec_load(c->on_write + at),
+            on_decay = rule.by_key ? vec_load(c->on_decay + at) : vec_zero();
+        if (rule.removal == DELTA_KEY) {
+            const Vec reading = vec_load(c->on_read + second + at), k = vec_load(c->write + at);
+            on_k = vec_fma(delta_decay(c, rule, i, j), reading, on_k);
+            if (rule.by_key) on_decay = vec_fma(k, reading, on_decay);
+            if (!rule.by_key) vec_store(one, vec_fma(k, reading, vec_load(one)));
+        }
+        delta_put(p, p->q + to, vec_load(c->on_read + at), lanes);
+        delta_put(p, p->k + to, on_k, lanes);
+        if (rule.by_key) delta_put(p, p->decay + to, on_decay, lanes);
+        if (rule.removal != DELTA_PAIR) continue;
+        delta_put(p, p->a + to, vec_load(c->on_read + second + at), lanes);
+        delta_put(p, p->b + to, vec_load(c->on_write + second + at), lanes);
+    }
+}
+INLINE void delta_chunk_back_put_all(const DeltaChunk *c, DeltaRule rule, const DeltaPartial *p) {
+    const DeltaShape *s = c->task->shape;
+    FOR_VECTORS (at, DELTA_CHUNK * VEC_LANES) vec_store(c->sums + at, vec_zero());
+#define PUT(j, lanes) delta_chunk_back_put(c, j, lanes, rule, p)
+    DELTA_VECTORS(s->keys, PUT);
+#undef PUT
+    for (int64_t i = 0; i < c->count && s->decays == 1; i++)
+        delta_put(p, p->decay + delta_row(c->task, c->from + i),
+                  vec_set1(c->on_decay[i * c->ld] + vec_sum(vec_load(c->sums + i * VEC_LANES))), 1);
+}
+
+/* dS becomes the gradient of the state before the chunk. */
+static void delta_chunk_back_state(const DeltaChunk *c) {
+    for (int64_t k = 0; k < c->ld; k++)
+        rows_scale(1, c->task->columns, 0, c->whole + k, c->dS + k * DELTA_TILE, c->dS + k * DELTA_TILE);
+    gemm_serial(GEMM_TN, c->ld, c->task->columns, c->readers, c->reached, c->ld, c->cotangents, DELTA_TILE,
+                c->dS, DELTA_TILE, 1);
+}
+
+INLINE void delta_chunk_back_tokens(DeltaChunk *c, DeltaRule rule, const DeltaGradient *d,
+                                    const DeltaPartial *p) {
+    const DeltaTask *t = c->task;
+    const DeltaShape *s = t->shape;
+    delta_chunk_rows(c, rule);
+    delta_pairs(c, rule);
+    delta_chunk_values(c);
+    delta_chunk_back_solve(c, d, p);
+    delta_weights(c);
+    gemm_serial(GEMM_NT, c->readers, s->keys, t->columns, c->cotangents, DELTA_TILE, c->S, s->values,
+                c->on_read, c->ld, 0);
+    gemm_serial(GEMM_NT, c->writers, s->keys, t->columns, c->values, DELTA_TILE, c->dS, DELTA_TILE,
+                c->on_write, c->ld, 0);
+    if (s->decays) delta_chunk_back_ends(c);
+    delta_on_rows(c, rule);
+    delta_chunk_back_put_all(c, rule, p);
+    delta_chunk_back_state(c);
+}
+
+static void delta_chunk_back(DeltaChunk *c, int64_t chunk, const float *snapshot, const float *d_o,
+                             const DeltaGradient *d, const DeltaPartial *p) {
+    const DeltaTask *t = c->task;
+    const DeltaShape *s = t->shape;
+    const int64_t left = s->tokens - chunk * DELTA_CHUNK;
+    c->from = chunk * DELTA_CHUNK, c->count = left < DELTA_CHUNK ? left : DELTA_CHUNK;
+    c->S = snapshot + t->c;
+    for (int64_t i = 0; i < c->count; i++)
+        delta_cotangent(t, delta_row(t, c->from + i), d_o, c->cotangents + i * DELTA_TILE);
+#define DELTA_RULE(rule, by_key)                                                                             \
+    if (s->removal == rule && (s->decays > 1) == by_key)                                                     \
+        delta_chunk_back_tokens(c, (DeltaRule){rule, by_key}, d, p);
+    DELTA_RULE(DELTA_NONE, 0)
+    DELTA_RULE(DELTA_NONE, 1)
+    DELTA_RULE(DELTA_KEY, 0)
+    DELTA_RULE(DELTA_KEY, 1)
+    DELTA_RULE(DELTA_PAIR, 0)
+    DELTA_RULE(DELTA_PAIR, 1)
+#undef DELTA_RULE
+}
