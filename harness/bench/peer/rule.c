@@ -111,7 +111,8 @@ static void rule_arrays(RuleSubject *r, Subject *s) {
                   partial = r->momentum ? kernel->momentum->partial_floats(shape)
                                         : kernel->delta->partial_floats(shape);
     r->state = random_between(states, 0, 0), r->dstate = random_between(states, 0, 0);
-    r->snapshots = random_between(states * delta_chunks(shape), 0, 0);
+    r->snapshots =
+        random_between(r->momentum ? momentum_snapshot_floats(shape) : states * delta_chunks(shape), 0, 0);
     r->o = random_between(rows * shape->values, 0, 0), r->d_o = random_between(rows * shape->values, 1, 1);
     r->partial = random_between(partial, 0, 0),
     r->workspace = random_between(omp_get_max_threads() * workspace, 0, 0);
