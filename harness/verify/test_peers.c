@@ -1,10 +1,12 @@
 /* How published tensors become ours: expressions over a case's sizes, views, and a verdict that finds what is wrong. */
+#include "bench/peer/subject.h"
 #include "ledger.h"
 #include "peer/shared/judge.h"
 #include "peer/shared/view.h"
 
 #include <cjson/cJSON.h>
 #include <criterion/criterion.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,4 +87,42 @@ Test(peers, views_choose_rows_and_turn_them) {
         cr_assert(places(&m, bad[i], &m.tensor[0], &place) < 0, "'%s' was taken", bad[i]);
     cJSON_Delete(m.vectors.json);
     ledger_record("peers", "views", sizeof good / sizeof *good + sizeof bad / sizeof *bad, 0);
+}
+
+/* What `bench peers` times of ours: forward and backward stay within their arrays (which a sanitizer sees), and read what
+ * forward alone reads. */
+static void expect_same_reading(const char *spec) {
+    enum { TOKENS = 80 };
+    char message[256] = "";
+    Subject s;
+    cr_assert(!subject_open(spec, 1, TOKENS, &s, message, sizeof message), "%s: %s", spec, message);
+    s.forward(s.self);
+    const int64_t n = s.out.data ? subject_tensor_count(&s.out) : 0;
+    float *once = malloc((size_t)(n + 1) * sizeof *once), largest = 0;
+    cr_assert(once);
+    if (n) memcpy(once, s.out.data, (size_t)n * sizeof *once);
+    s.both(s.self);
+    for (int64_t i = 0; i < n; i++) {
+        largest = fmaxf(largest, fabsf(once[i]));
+        cr_assert(isfinite(once[i]));
+    }
+    if (n) cr_assert(largest > 0 && !memcmp(once, s.out.data, (size_t)n * sizeof *once), "%s", spec);
+    free(once);
+    s.close(s.self);
+}
+
+Test(peers, subjects_of_the_bench_read_the_same_twice) {
+    static const char *const specs[] = {"rule none",
+                                        "rule none decays=1",
+                                        "rule none decays=64",
+                                        "rule key decays=64 rates=1",
+                                        "rule pair decays=64",
+                                        "rule momentum",
+                                        "attention",
+                                        "mixer lmm memory_layers=2 chunk=64",
+                                        "mixer mamba2 key_width=64 value_width=64",
+                                        "mixer longformer window=257 globals=4",
+                                        "mixer bigbird block=64 random=3"};
+    for (size_t i = 0; i < sizeof specs / sizeof *specs; i++) expect_same_reading(specs[i]);
+    ledger_record("peers", "subjects", sizeof specs / sizeof *specs, 0);
 }
