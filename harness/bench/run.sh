@@ -100,16 +100,17 @@ say "speed and memory against length"
 $titans bench scaling --force --mixers $family $recipe/speed.json -o $out/scaling.tsv
 say "training throughput (Figures 8 and 9 of the paper)"
 $titans bench training --force -c $recipe/speed.json --mixers $family --lengths 2K,8K,32K --repeats 1 -o $out/throughput-train.tsv
-$titans bench training --force -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --lengths 2K,8K,32K --repeats 1 -o $out/throughput-depth.tsv
+$titans bench training --force -c $recipe/speed.json --mixers lmm --depths 1,2,3,4 --lengths 2K,$([ "$mode" = full ] && echo 8K,)32K --repeats 1 -o $out/throughput-depth.tsv
 say "surprise along a sequence"
 $titans bench surprise --force $models/lmm-passkey-s0.safetensors --length 512 -o $out/surprise.tsv
-say "drift from double over a million tokens"
-$titans bench drift --force -o $out/drift.tsv
+say "drift from double"
+$titans bench drift --force $([ "$mode" = full ] || echo --tokens 64K) -o $out/drift.tsv
 say "kernels"
 $titans bench kernels --force --only gemm,attend,memory,rows,step,stream -o $out/kernels.tsv
 $titans bench kernels --force --only decode -o $out/decode.tsv
-$titans bench kernels --force --only wave -o $out/wave.tsv
 if [ "$mode" = full ]; then
+    say "two threads on different layers"
+    $titans bench kernels --force --only wave -o $out/wave.tsv
     say "threads beside another process"
     $titans bench contention --force -c $recipe/speed.json --mixers $family --rounds 3 -o $out/contention.tsv
     say "products in bf16, kernels of AVX2"

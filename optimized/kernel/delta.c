@@ -134,10 +134,11 @@ static void delta_back_task(const DeltaTask *t, const float *snapshots, const fl
     const DeltaShape *s = t->shape;
     const int64_t matrix = s->keys * s->values, head = t->batch * s->heads + t->head,
                   chunks = delta_chunks(s), by_chunks = delta_by_chunks(s);
+    int64_t floats;
     const DeltaScratch x = delta_scratch(s, own, 0);
-    DeltaChunk c = delta_chunk(s, own, 0);
+    DeltaChunk c = delta_chunk(s, own, &floats);
     float *dS = by_chunks ? c.dS : x.dS;
-    memset(own, 0, (size_t)delta_workspace(s) * sizeof(float));
+    if (by_chunks) memset(own, 0, (size_t)floats * sizeof(float));
     c.task = t;
     delta_tile_load(t, dstate + head * matrix, dS);
     for (int64_t i = chunks - 1; i >= 0; i--) {
