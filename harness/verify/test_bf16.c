@@ -51,7 +51,7 @@ static Product product_inputs(int kind, GemmForm form, int64_t M, int64_t N, int
     const int64_t count[] = {M * K, K * N, M * N};
     for (int i = 0; i < 3; i++) {
         p.in[i] = oracle_zeros(count[i]);
-        for (int64_t j = 0; j < count[i] && (i < 2 || accumulate); j++)
+        for (int64_t j = 0; (i < 2 || accumulate) && j < count[i]; j++)
             p.in[i][j] = number_of(kind, i, &state);
     }
     p.a = float_rows(GEMM_TN, form, M, K, p.in[0]);
