@@ -116,7 +116,8 @@ static void delta_back_by_tokens(const DeltaTask *t, int64_t chunk, const float 
                   matrix = ld * DELTA_TILE;
     const int64_t count = left < DELTA_CHUNK ? left : DELTA_CHUNK;
     DeltaToken token[DELTA_CHUNK];
-    for (int64_t i = 0; i < count; i++) token[i] = delta_token(t, from + i, x->token + i * DELTA_ROWS * ld);
+    token[0] = delta_token(t, from, x->token);
+    for (int64_t i = 1; i < count; i++) token[i] = delta_token(t, from + i, x->token + i * DELTA_ROWS * ld);
     delta_tile_load(t, snapshot, x->states);
     delta_read(t, token, x->states, x->u);
     for (int64_t i = 0; i < count; i++) {
@@ -129,8 +130,9 @@ static void delta_back_by_tokens(const DeltaTask *t, int64_t chunk, const float 
     for (int64_t i = count - 1; i >= 0; i--) delta_back_token(t, &token[i], i, d_o, d, p, x);
 }
 
-static void delta_back_task(const DeltaTask *t, const float *snapshots, const float *d_o,
-                            const DeltaGradient *d, float *dstate, const DeltaPartial *p, float *own) {
+static __attribute__((nonnull)) void delta_back_task(const DeltaTask *t, const float *snapshots,
+                                                     const float *d_o, const DeltaGradient *d, float *dstate,
+                                                     const DeltaPartial *p, float *own) {
     const DeltaShape *s = t->shape;
     const int64_t matrix = s->keys * s->values, head = t->batch * s->heads + t->head,
                   chunks = delta_chunks(s), by_chunks = delta_by_chunks(s);

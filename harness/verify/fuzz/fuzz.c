@@ -114,7 +114,8 @@ static void read_words(void) {
         return;
     }
     NeedleText text;
-    for (uint64_t i = 0; i < 4; i++) needle_text(&words, 1, i, i % 2 ? NEEDLE_UUID : NEEDLE_NUMBER, &text);
+    for (uint64_t i = 0; i < 4; i++)
+        needle_text(&words, 1, i, &(NeedleKind){i % 2 ? NEEDLE_UUID : NEEDLE_NUMBER, 1, 1, 1}, 0, &text);
     words_close(&words);
 }
 

@@ -67,7 +67,7 @@ static inline void bf16_share(Bf16Product p, int64_t rows, int64_t columns, Bf16
     const Bf16Grid grid = {rows, columns, row_parts, column_parts};
     if (p.K == 0)
         bf16_no_terms(&p);
-    else
+    else if (row_parts && column_parts)
         PARALLEL_PARTS(threads, row_parts * column_parts, 1, bf16_blocks(part, &p, grid, serial));
     work_end(before);
 }
