@@ -140,6 +140,7 @@ static __attribute__((nonnull)) void delta_back_task(const DeltaTask *t, const f
     const DeltaScratch x = delta_scratch(s, own, 0);
     DeltaChunk c = delta_chunk(s, own, &floats);
     float *dS = by_chunks ? c.dS : x.dS;
+    /* Pads, and rows behind the last token, are read and never written. */
     if (by_chunks) memset(own, 0, (size_t)floats * sizeof(float));
     c.task = t;
     delta_tile_load(t, dstate + head * matrix, dS);

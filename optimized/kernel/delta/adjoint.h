@@ -30,6 +30,35 @@ static DeltaScratch delta_scratch(const DeltaShape *s, float *base, int64_t *flo
     return x;
 }
 
+/* The gradients that are sums over columns, by tile: batch x tokens x heads rows each; or, where nobody else adds to them,
+ * the gradients themselves. */
+typedef struct {
+    float *q, *k, *decay, *a, *b, *rate;
+    int whole;
+} DeltaPartial;
+
+INLINE void delta_put(const DeltaPartial *p, float *to, Vec x, int64_t lanes) {
+    vec_store_n(to, p->whole ? vec_add(vec_load_n(to, lanes), x) : x, lanes);
+}
+
+/* dv, drate and, with DELTA_KEY, du of 16 columns of a token from its dw, from column j of the tile on; returns drate of each
+ * column. u, dw, du: of those columns. */
+INLINE Vec delta_back_value(const DeltaTask *t, int64_t row, int64_t j, int64_t lanes, const float *u,
+                            const float *dw, float *du, const DeltaGradient *d) {
+    const DeltaShape *s = t->shape;
+    const int64_t at = row * s->values + t->c + j;
+    const Vec dv = vec_mul(delta_rate(t, row, t->c + j, lanes), vec_load(dw));
+    Vec written = vec_load_n(t->in->v + at, lanes);
+    if (s->removal == DELTA_KEY) {
+        written = vec_sub(written, vec_load(u));
+        vec_store(du, vec_first(vec_sub(vec_zero(), dv), lanes));
+    }
+    written = vec_first(vec_mul(written, vec_load(dw)), lanes);
+    vec_store_n(d->v + at, vec_add(vec_load_n(d->v + at, lanes), dv), lanes);
+    if (s->rates > 1) vec_store_n(d->rate + at, vec_add(vec_load_n(d->rate + at, lanes), written), lanes);
+    return written;
+}
+
 /* What one token's way back needs of its tile. on_w, on_u: its cotangent times w and u. */
 typedef struct {
     const DeltaTask *task;
@@ -179,25 +208,16 @@ static void delta_back_out_all(const DeltaBack *y, const DeltaPartial *p) {
     if (s->decays == 1) delta_put(p, p->decay + y->x->row, vec_set1(vec_sum(one)), 1);
 }
 
-/* dv, drate and, with DELTA_KEY, du of the token's columns. */
+/* The gradients of the token's columns, and its cotangent times w and u. */
 static void delta_back_values(DeltaBack *y, const DeltaGradient *d, const DeltaPartial *p) {
     const DeltaTask *t = y->task;
     const DeltaShape *s = t->shape;
     const int64_t row = y->x->row;
     Vec on_rate = vec_zero(), on_w = vec_zero(), on_u = vec_zero();
     for (int64_t j = 0; j < t->columns; j += VEC_LANES) {
-        const int64_t at = row * s->values + t->c + j, lanes = vec_lanes(j, t->columns);
-        const Vec dw = vec_load(y->dw + j), rate = delta_rate(t, row, t->c + j, lanes),
-                  dv = vec_mul(rate, dw), o = vec_load(y->d_o + j);
-        Vec written = vec_load_n(t->in->v + at, lanes);
-        if (s->removal == DELTA_KEY) {
-            written = vec_sub(written, vec_load(y->u + j));
-            vec_store(y->du + j, vec_first(vec_sub(vec_zero(), dv), lanes));
-        }
-        written = vec_first(vec_mul(written, dw), lanes);
-        vec_store_n(d->v + at, vec_add(vec_load_n(d->v + at, lanes), dv), lanes);
-        if (s->rates > 1) vec_store_n(d->rate + at, vec_add(vec_load_n(d->rate + at, lanes), written), lanes);
-        on_rate = vec_add(on_rate, written);
+        const Vec o = vec_load(y->d_o + j);
+        on_rate = vec_add(on_rate, delta_back_value(t, row, j, vec_lanes(j, t->columns), y->u + j, y->dw + j,
+                                                    y->du + j, d));
         on_w = vec_fma(o, vec_load(y->w + j), on_w);
         if (s->removal == DELTA_PAIR) on_u = vec_fma(o, vec_load(y->u + j), on_u);
     }

@@ -1,35 +1,20 @@
 /* The way back of a chunk: from the gradient of the state behind it and of what its tokens read to that of the state
  * before it and of all that its tokens brought. */
 #pragma once
+#include "kernel/delta/adjoint.h"
 #include "kernel/delta/pairs.h"
 
-/* dv, drate and, with DELTA_KEY, du of 16 columns of token i from dw; returns drate of each column. */
-INLINE Vec delta_chunk_back_value(const DeltaChunk *c, int64_t i, int64_t j, int64_t lanes,
-                                  const DeltaGradient *d) {
-    const DeltaTask *t = c->task;
-    const DeltaShape *s = t->shape;
-    const int64_t row = delta_row(t, c->from + i), at = row * s->values + t->c + j,
-                  second = (DELTA_CHUNK + i) * DELTA_TILE + j;
-    const Vec dw = vec_load(c->on_values + i * DELTA_TILE + j),
-              dv = vec_mul(delta_rate(t, row, t->c + j, lanes), dw);
-    Vec written = vec_load_n(t->in->v + at, lanes);
-    if (s->removal == DELTA_KEY) {
-        written = vec_sub(written, vec_load(c->values + second));
-        vec_store(c->cotangents + second, vec_first(vec_sub(vec_zero(), dv), lanes));
-    }
-    written = vec_first(vec_mul(written, dw), lanes);
-    vec_store_n(d->v + at, vec_add(vec_load_n(d->v + at, lanes), dv), lanes);
-    if (s->rates > 1) vec_store_n(d->rate + at, vec_add(vec_load_n(d->rate + at, lanes), written), lanes);
-    return written;
-}
 static void delta_chunk_back_values(const DeltaChunk *c, int64_t i, const DeltaGradient *d,
                                     const DeltaPartial *p) {
+    const int64_t row = delta_row(c->task, c->from + i), at = i * DELTA_TILE,
+                  second = (DELTA_CHUNK + i) * DELTA_TILE;
     Vec rate = vec_zero();
-#define VALUES(j, lanes) rate = vec_add(rate, delta_chunk_back_value(c, i, j, lanes, d))
+#define VALUES(j, lanes)                                                                                     \
+    rate = vec_add(rate, delta_back_value(c->task, row, j, lanes, c->values + second + (j),                  \
+                                          c->on_values + at + (j), c->cotangents + second + (j), d))
     DELTA_VECTORS(c->task->columns, VALUES);
 #undef VALUES
-    if (c->task->shape->rates == 1)
-        delta_put(p, p->rate + delta_row(c->task, c->from + i), vec_set1(vec_sum(rate)), 1);
+    if (c->task->shape->rates == 1) delta_put(p, p->rate + row, vec_set1(vec_sum(rate)), 1);
 }
 
 /* The gradient of what one writer writes at token i: its share of dS, and of what later readers ask. */
@@ -111,8 +96,7 @@ INLINE void delta_chunk_back_put_all(const DeltaChunk *c, DeltaRule rule, const 
 
 /* dS becomes the gradient of the state before the chunk. */
 static void delta_chunk_back_state(const DeltaChunk *c) {
-    for (int64_t k = 0; k < c->ld; k++)
-        rows_scale(1, c->task->columns, 0, c->whole + k, c->dS + k * DELTA_TILE, c->dS + k * DELTA_TILE);
+    rows_scale(c->ld, c->task->columns, DELTA_TILE, c->whole, c->dS, c->dS);
     gemm_serial(GEMM_TN, c->ld, c->task->columns, c->readers, c->reached, c->ld, c->cotangents, DELTA_TILE,
                 c->dS, DELTA_TILE, 1);
 }
@@ -125,7 +109,7 @@ INLINE void delta_chunk_back_tokens(DeltaChunk *c, DeltaRule rule, const DeltaGr
     delta_pairs(c, rule);
     delta_chunk_values(c);
     delta_chunk_back_solve(c, d, p);
-    delta_weights(c);
+    delta_weights(c, rule);
     gemm_serial(GEMM_NT, c->readers, s->keys, t->columns, c->cotangents, DELTA_TILE, c->S, s->values,
                 c->on_read, c->ld, 0);
     gemm_serial(GEMM_NT, c->writers, s->keys, t->columns, c->values, DELTA_TILE, c->dS, DELTA_TILE,

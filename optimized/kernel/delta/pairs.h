@@ -46,12 +46,9 @@ INLINE void delta_pairs_all(const DeltaPairing *y, int64_t writers, float *to, i
 }
 
 /* Cotangents of readers times values of writers. */
-static void delta_weights(const DeltaChunk *c) {
+INLINE void delta_weights(const DeltaChunk *c, DeltaRule rule) {
     const DeltaPairing y = {c->cotangents, c->values, 0, DELTA_TILE, c->task->columns, c->sums};
-    if (c->readers > DELTA_CHUNK)
-        delta_pairs_all(&y, c->writers, c->weights, 1, 0);
-    else
-        delta_pairs_all(&y, c->writers, c->weights, 0, 0);
+    delta_pairs_all(&y, c->writers, c->weights, rule.removal != DELTA_NONE, 0);
 }
 
 /* ---- a decay for every key ---- */
@@ -136,7 +133,7 @@ INLINE void delta_on_decay_by_key(const DeltaChunk *c, int64_t j, int reads, int
     }
 }
 
-/* As delta_on_rows; readers take S from behind the decays before them by themselves. */
+/* As delta_on_rows; on the way from S to a reader its gradient passes every decay between. */
 INLINE void delta_on_rows_by_key(const DeltaChunk *c, int reads, int pair) {
     FOR_VECTORS (j, c->ld) {
         delta_on_decay_by_key(c, j, reads, pair);
@@ -203,19 +200,18 @@ static void delta_on_decay_by_head(const DeltaChunk *c) {
 
 static void delta_on_rows_by_head(const DeltaChunk *c) {
     const int64_t C = DELTA_CHUNK, ld = c->ld;
-    float before = 1.0f, behind = 1.0f;
-    if (c->task->shape->decays) delta_on_decay_by_head(c);
+    float before[2 * DELTA_CHUNK],
+        behind[2 * DELTA_CHUNK]; /* decays that each reader, each writer has on that side */
+    before[C] = behind[C - 1] = 1.0f;
     for (int64_t i = 0; i < C; i++) {
-        float *q = c->on_read + i * ld, *reading = q + C * ld;
-        if (c->readers > C) rows_scale(1, ld, ld, &before, reading, reading);
-        before *= c->factor[i];
-        rows_scale(1, ld, ld, &before, q, q);
+        before[i] = before[C + i] * c->factor[i];
+        if (i + 1 < C) before[C + i + 1] = before[i];
     }
-    for (int64_t i = C - 1; i >= 0; i--) {
-        for (int64_t l = i; l < c->writers; l += C)
-            rows_scale(1, ld, ld, &behind, c->on_write + l * ld, c->on_write + l * ld);
-        behind *= c->factor[i];
-    }
+    for (int64_t i = C - 1; i > 0; i--) behind[i - 1] = behind[i] * c->factor[i];
+    for (int64_t i = 0; i < C; i++) behind[C + i] = behind[i];
+    if (c->task->shape->decays) delta_on_decay_by_head(c);
+    rows_scale(c->readers, ld, ld, before, c->on_read, c->on_read);
+    rows_scale(c->writers, ld, ld, behind, c->on_write, c->on_write);
     delta_decayed(c, c->weights, c->weights);
     gemm_serial(GEMM_TN, c->readers, ld, c->writers, c->weights, DELTA_PAIRS, c->write, ld, c->on_read, ld,
                 1);

@@ -80,14 +80,3 @@ INLINE void delta_gather(int64_t n, int64_t tiles, int64_t stride, const float *
         vec_store_n(to + i, sum, lanes);
     }
 }
-
-/* The gradients that are sums over columns, by tile: batch x tokens x heads rows each; or, where nobody else adds to them,
- * the gradients themselves. */
-typedef struct {
-    float *q, *k, *decay, *a, *b, *rate;
-    int whole;
-} DeltaPartial;
-
-INLINE void delta_put(const DeltaPartial *p, float *to, Vec x, int64_t lanes) {
-    vec_store_n(to, p->whole ? vec_add(vec_load_n(to, lanes), x) : x, lanes);
-}
