@@ -1,12 +1,44 @@
 #include "kernel/momentum.h"
 #include "kernel/delta/tile.h"
 
-/* M lies half a page behind S: a load waits for a store before it whose last twelve bits of address are the same. Larger
- * states do not stay in the first cache, and are faster without. */
-enum { MOMENTUM_APART = 512, MOMENTUM_NEAR = 64 };
+/* A tile's states lie in bands of as many columns as a token passes at a time: a band stays in the first cache for all tokens.
+ * Of a key a band has a row of S and behind it one of M. */
+enum {
+    MOMENTUM_VECS = DELTA_VECS > 1 ? DELTA_VECS / 2 : 1,
+    MOMENTUM_BAND = MOMENTUM_VECS * VEC_LANES,
+    MOMENTUM_KEY_ROWS = 2 * MOMENTUM_BAND
+};
 
-static int64_t momentum_matrix(const DeltaShape *s) {
-    return padded(s->keys) * DELTA_TILE + (s->keys <= MOMENTUM_NEAR ? MOMENTUM_APART : 0);
+static int64_t momentum_tile(const DeltaShape *s) {
+    return (DELTA_TILE + MOMENTUM_BAND - 1) / MOMENTUM_BAND * s->keys * MOMENTUM_KEY_ROWS;
+}
+
+/* S of the first key at column j of the tile. */
+INLINE int64_t momentum_at(const DeltaShape *s, int64_t j) {
+    return j / MOMENTUM_BAND * s->keys * MOMENTUM_KEY_ROWS + j % MOMENTUM_BAND;
+}
+
+/* Columns j to `end` of both states of a head, (2 x keys x values), into their bands and back; zero behind the last. */
+static void momentum_load(const DeltaTask *t, const float *states, int64_t j, int64_t end, float *tile) {
+    const DeltaShape *s = t->shape;
+    for (; j < end; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, t->columns);
+        float *to = tile + momentum_at(s, j);
+        for (int64_t i = 0; i < 2 * s->keys; i++)
+            vec_store(to + i % s->keys * MOMENTUM_KEY_ROWS + i / s->keys * MOMENTUM_BAND,
+                      vec_load_n(states + i * s->values + t->c + j, lanes));
+    }
+}
+static void momentum_save(const DeltaTask *t, const float *tile, int64_t j, int64_t end, float *states) {
+    const DeltaShape *s = t->shape;
+    for (; j < end; j += VEC_LANES) {
+        const int64_t lanes = vec_lanes(j, t->columns);
+        const float *from = tile + momentum_at(s, j);
+        for (int64_t i = 0; i < 2 * s->keys; i++)
+            vec_store_n(states + i * s->values + t->c + j,
+                        vec_load(from + i % s->keys * MOMENTUM_KEY_ROWS + i / s->keys * MOMENTUM_BAND),
+                        lanes);
+    }
 }
 
 /* A token's row of every head, and its numbers. */
@@ -35,55 +67,14 @@ static MomentumToken momentum_token(const DeltaTask *t, const MomentumInput *in,
 
 /* 16 numbers of the token's row of values from column c of the tile on, zero behind them. */
 INLINE Vec momentum_row(const MomentumToken *x, const float *rows, int64_t c) {
-    const int64_t lanes = vec_lanes(c, x->task->columns);
-    return lanes > 0 ? vec_load_n(rows + x->row * x->task->shape->values + x->task->c + c, lanes)
-                     : vec_zero();
+    return vec_load_n(rows + x->row * x->task->shape->values + x->task->c + c,
+                      vec_lanes(c, x->task->columns));
 }
 
 /* 16 numbers times `factor` into the token's row of values. */
 INLINE void momentum_give(const MomentumToken *x, Vec factor, Vec values, float *rows, int64_t c) {
-    const int64_t lanes = vec_lanes(c, x->task->columns);
-    if (lanes > 0)
-        vec_store_n(rows + x->row * x->task->shape->values + x->task->c + c, vec_mul(factor, values), lanes);
-}
-
-/* N vectors of columns of S, and of M `matrix` behind it; errors: rows that keep e, or NULL. */
-INLINE void momentum_step(const MomentumToken *x, int64_t j, int N, int64_t matrix, float *S, float *o,
-                          float *errors) {
-    const int64_t keys = x->task->shape->keys;
-    const float *p = x->p, *q = x->q, *k = x->k;
-    float *state_at = S + j;
-    const Vec keep = x->keep, carry = x->carry, rate = x->rate;
-    Vec read[4], e[4];
-    for (int n = 0; n < N; n++) read[n] = e[n] = vec_zero();
-    for (int64_t i = 0; i < keys; i++) {
-        const Vec reads = vec_set1(p[i]);
-        for (int n = 0; n < N; n++) e[n] = vec_fma(reads, vec_load(state_at + i * DELTA_TILE + 16 * n), e[n]);
-    }
-    for (int n = 0; n < N; n++) {
-        const int64_t lanes = vec_lanes(j + 16 * n, x->task->columns);
-        e[n] = vec_first(vec_sub(e[n], momentum_row(x, x->in->v, j + 16 * n)), lanes > 0 ? lanes : 0);
-        if (errors) momentum_give(x, vec_set1(1.0f), e[n], errors, j + 16 * n);
-    }
-    for (int64_t i = 0; i < keys; i++) {
-        const Vec writes = vec_mul(x->step, vec_set1(k[i])), asks = vec_set1(q[i]);
-        for (int n = 0; n < N; n++) {
-            float *at = state_at + i * DELTA_TILE + 16 * n;
-            const Vec momentum = vec_fma(writes, e[n], vec_mul(carry, vec_load(at + matrix)));
-            const Vec state = vec_fnma(rate, momentum, vec_mul(keep, vec_load(at)));
-            read[n] = vec_fma(asks, state, read[n]);
-            vec_store(at + matrix, momentum);
-            vec_store(at, state);
-        }
-    }
-    for (int n = 0; n < N; n++) momentum_give(x, vec_set1(x->task->shape->scale), read[n], o, j + 16 * n);
-}
-
-static void momentum_token_step(const MomentumToken *x, int64_t matrix, float *S, float *o, float *errors) {
-    int64_t j = 0;
-    for (; j + DELTA_VECS <= x->vectors; j += DELTA_VECS)
-        momentum_step(x, 16 * j, DELTA_VECS, matrix, S, o, errors);
-    for (; j < x->vectors; j++) momentum_step(x, 16 * j, 1, matrix, S, o, errors);
+    vec_store_n(rows + x->row * x->task->shape->values + x->task->c + c, vec_mul(factor, values),
+                vec_lanes(c, x->task->columns));
 }
 
 /* ---- scratch ---- */
@@ -93,7 +84,7 @@ enum { SUM_Q, SUM_K, SUM_P, SUMS };
 enum { ON_KEEP, ON_CARRY, ON_RATE, ONS };
 
 /* Vectors of one key at the tokens of a chunk; of one key's row of the tile before and after them. */
-enum { MOMENTUM_KEY = DELTA_CHUNK * VEC_LANES, MOMENTUM_ROW = DELTA_CHUNK * DELTA_TILE + MOMENTUM_APART };
+enum { MOMENTUM_KEY = DELTA_CHUNK * VEC_LANES, MOMENTUM_ROW = (DELTA_CHUNK + 1) * DELTA_TILE };
 
 /* Of a chunk, the last four token by token: walk: gradients of the states on their way back; d: those at its ends; S, M: one
  * key's rows of the states; sums: of one key, a vector of lanes each; keys: the sums, 16 tokens for every key; ons. */
@@ -102,11 +93,11 @@ typedef struct {
 } MomentumScratch;
 
 static MomentumScratch momentum_scratch(const DeltaShape *s, float *base, int64_t *floats) {
-    const int64_t ld = padded(s->keys), matrix = momentum_matrix(s);
+    const int64_t ld = padded(s->keys), tile = momentum_tile(s);
     int64_t used = 0;
     MomentumScratch x = {0};
-    x.d = rows_part(base, &used, 2 * matrix);
-    x.walk = rows_part(base, &used, 2 * matrix);
+    x.d = rows_part(base, &used, tile);
+    x.walk = rows_part(base, &used, tile);
     x.S = rows_part(base, &used, MOMENTUM_ROW);
     x.M = rows_part(base, &used, MOMENTUM_ROW);
     x.sums = rows_part(base, &used, SUMS * MOMENTUM_KEY);
@@ -128,34 +119,88 @@ static MomentumScratch momentum_own(const DeltaShape *s, float *workspace, int t
     return momentum_scratch(s, workspace + thread * momentum_workspace(s), 0);
 }
 
-/* Both states of a head, (2 x keys x values), as tiles and back. */
-static void momentum_load(const DeltaTask *t, const float *states, float *tiles) {
-    const int64_t matrix = momentum_matrix(t->shape);
-    delta_tile_load(t, states, tiles);
-    delta_tile_load(t, states + t->shape->keys * t->shape->values, tiles + matrix);
+/* ---- forward ---- */
+
+/* Where a tile's outputs go; states: its bands; errors: rows that keep e, or NULL with the snapshots. */
+typedef struct {
+    const DeltaTask *task;
+    const MomentumInput *in;
+    float *states, *o, *snapshots, *errors;
+} MomentumForward;
+
+/* e of the token from what it has read. */
+INLINE Vec momentum_error(const MomentumToken *x, Vec read, int64_t j) {
+    return vec_first(vec_sub(read, momentum_row(x, x->in->v, j)), vec_lanes(j, x->task->columns));
 }
-static void momentum_save(const DeltaTask *t, const float *tiles, float *states) {
-    const int64_t matrix = momentum_matrix(t->shape);
-    delta_tile_save(t, tiles, states);
-    delta_tile_save(t, tiles + matrix, states + t->shape->keys * t->shape->values);
+
+/* N vectors of columns from column j on: the token writes its e, reads its output, and p reads what the next one has for its
+ * own error: one load and one store of both states for all of that. */
+INLINE void momentum_step(const MomentumToken *x, const float *p, int N, float *states, const Vec *e,
+                          Vec *output, Vec *read) {
+    const int64_t keys = x->task->shape->keys;
+    const float *q = x->q, *k = x->k;
+    const Vec keep = x->keep, carry = x->carry, rate = x->rate, step = x->step;
+    for (int n = 0; n < N; n++) output[n] = read[n] = vec_zero();
+    for (int64_t i = 0; i < keys; i++) {
+        const Vec writes = vec_mul(step, vec_set1(k[i])), asks = vec_set1(q[i]), reads = vec_set1(p[i]);
+        float *at = states + i * MOMENTUM_KEY_ROWS;
+        for (int n = 0; n < N; n++, at += VEC_LANES) {
+            const Vec momentum = vec_fma(writes, e[n], vec_mul(carry, vec_load(at + MOMENTUM_BAND)));
+            const Vec state = vec_fnma(rate, momentum, vec_mul(keep, vec_load(at)));
+            output[n] = vec_fma(asks, state, output[n]);
+            read[n] = vec_fma(reads, state, read[n]);
+            vec_store(at + MOMENTUM_BAND, momentum);
+            vec_store(at, state);
+        }
+    }
+}
+
+/* What the first token reads. */
+INLINE void momentum_read(const MomentumToken *x, int N, const float *states, Vec *read) {
+    for (int n = 0; n < N; n++) read[n] = vec_zero();
+    for (int64_t i = 0; i < x->task->shape->keys; i++)
+        for (int n = 0; n < N; n++)
+            read[n] =
+                vec_fma(vec_set1(x->p[i]), vec_load(states + i * MOMENTUM_KEY_ROWS + n * VEC_LANES), read[n]);
+}
+
+/* All tokens, N vectors of columns from column j on. */
+INLINE void momentum_forward_columns(const MomentumForward *y, int64_t j, int N) {
+    const DeltaTask *t = y->task;
+    const DeltaShape *s = t->shape;
+    const int64_t head = t->batch * s->heads + t->head, both = 2 * s->keys * s->values;
+    float *states = y->states + momentum_at(s, j);
+    MomentumToken next = momentum_token(t, y->in, 0);
+    Vec e[4], output[4], read[4];
+    momentum_read(&next, N, states, read);
+    for (int64_t i = 0; i < s->tokens; i++) {
+        const MomentumToken x = next;
+        if (y->snapshots && i % DELTA_CHUNK == 0)
+            momentum_save(t, y->states, j, j + N * VEC_LANES,
+                          y->snapshots + (head * delta_chunks(s) + i / DELTA_CHUNK) * both);
+        if (i + 1 < s->tokens) next = momentum_token(t, y->in, i + 1);
+        for (int n = 0; n < N; n++) {
+            e[n] = momentum_error(&x, read[n], j + n * VEC_LANES);
+            if (y->errors) momentum_give(&x, vec_set1(1.0f), e[n], y->errors, j + n * VEC_LANES);
+        }
+        momentum_step(&x, next.p, N, states, e, output, read);
+        for (int n = 0; n < N; n++) momentum_give(&x, vec_set1(s->scale), output[n], y->o, j + n * VEC_LANES);
+    }
 }
 
 static void momentum_forward_part(ParallelPart part, const DeltaShape *s, const MomentumInput *in,
                                   float *state, float *o, float *snapshots, float *workspace) {
-    const int64_t matrix = momentum_matrix(s), both = 2 * s->keys * s->values;
     float *errors = snapshots ? snapshots + momentum_states(s) : 0;
-    float *tiles = momentum_own(s, workspace, part.thread).d;
     for (int64_t i = part.begin; i < part.end; i++) {
         const DeltaTask t = delta_task(s, 0, i);
-        const int64_t head = t.batch * s->heads + t.head;
-        momentum_load(&t, state + head * both, tiles);
-        for (int64_t token = 0; token < s->tokens; token++) {
-            if (snapshots && token % DELTA_CHUNK == 0)
-                momentum_save(&t, tiles, snapshots + (head * delta_chunks(s) + token / DELTA_CHUNK) * both);
-            const MomentumToken x = momentum_token(&t, in, token);
-            momentum_token_step(&x, matrix, tiles, o, errors);
-        }
-        momentum_save(&t, tiles, state + head * both);
+        const MomentumForward y = {&t, in, momentum_own(s, workspace, part.thread).d, o, snapshots, errors};
+        float *states = state + (t.batch * s->heads + t.head) * 2 * s->keys * s->values;
+        int64_t j = 0;
+        momentum_load(&t, states, 0, t.columns, y.states);
+        for (; j + MOMENTUM_BAND - VEC_LANES < t.columns; j += MOMENTUM_BAND)
+            momentum_forward_columns(&y, j, MOMENTUM_VECS);
+        for (; j < t.columns; j += VEC_LANES) momentum_forward_columns(&y, j, 1);
+        momentum_save(&t, y.states, 0, t.columns, states);
     }
 }
 
@@ -215,10 +260,10 @@ typedef struct {
  * that the gradients come out of the token behind it: dS = keep dS + p de, dM = carry dM. */
 INLINE void momentum_walk(const MomentumBack *y, int64_t i, int64_t j, int N, int last) {
     const MomentumToken *x = y->token + i, *behind = last ? x : x + 1;
-    const int64_t keys = y->task->shape->keys, matrix = momentum_matrix(y->task->shape),
+    const int64_t keys = y->task->shape->keys, band = momentum_at(y->task->shape, j),
                   row = i * DELTA_TILE + j;
-    const float *q = x->q, *k = x->k, *p = behind->p, *from = (last ? y->x.d : y->x.walk) + j;
-    float *to = y->x.walk + j;
+    const float *q = x->q, *k = x->k, *p = behind->p, *from = (last ? y->x.d : y->x.walk) + band;
+    float *to = y->x.walk + band;
     const Vec rate = x->rate, keep = behind->keep, carry = behind->carry;
     Vec o[4], de[4], error[4];
     for (int n = 0; n < N; n++) {
@@ -229,14 +274,14 @@ INLINE void momentum_walk(const MomentumBack *y, int64_t i, int64_t j, int N, in
     for (int64_t r = 0; r < keys; r++) {
         const Vec asks = vec_set1(q[r]), writes = vec_set1(k[r]), reads = vec_set1(p[r]);
         for (int n = 0; n < N; n++) {
-            const int64_t at = r * DELTA_TILE + 16 * n;
-            Vec ds = vec_load(from + at), dm = vec_load(from + matrix + at);
+            const int64_t at = r * MOMENTUM_KEY_ROWS + 16 * n;
+            Vec ds = vec_load(from + at), dm = vec_load(from + MOMENTUM_BAND + at);
             if (!last) ds = vec_fma(reads, error[n], vec_mul(keep, ds)), dm = vec_mul(carry, dm);
             ds = vec_fma(asks, o[n], ds);
             dm = vec_fnma(rate, ds, dm);
             de[n] = vec_fma(writes, dm, de[n]);
             vec_store(to + at, ds);
-            vec_store(to + matrix + at, dm);
+            vec_store(to + MOMENTUM_BAND + at, dm);
         }
     }
     for (int n = 0; n < N; n++) {
@@ -244,9 +289,6 @@ INLINE void momentum_walk(const MomentumBack *y, int64_t i, int64_t j, int N, in
         vec_store(y->x.derror + row + 16 * n, vec_mul(x->step, de[n]));
     }
 }
-
-/* Columns are apart: a few at a time, whose gradients stay close to the CPU. */
-enum { MOMENTUM_VECS = DELTA_VECS < 2 ? DELTA_VECS : 2 };
 
 static void momentum_walk_all(const MomentumBack *y) {
     const int64_t vectors = (y->task->columns + 15) / 16, last = y->count - 1;
@@ -317,15 +359,24 @@ INLINE void momentum_row_token(const MomentumBack *y, int64_t r, int64_t i, int 
     vec_store(ons + ON_RATE * MOMENTUM_KEY, rate);
 }
 
+/* Row r of the gradient of S at the chunk's ends, vector n of columns; that of M lies MOMENTUM_BAND behind it. */
+INLINE float *momentum_d(const MomentumBack *y, int64_t r, int n) {
+    return y->x.d + momentum_at(y->task->shape, 16 * n) + r * MOMENTUM_KEY_ROWS;
+}
+
 INLINE void momentum_rows(const MomentumBack *y, int N, const float *snapshot) {
-    const int64_t matrix = momentum_matrix(y->task->shape);
     for (int64_t r = 0; r < y->task->shape->keys; r++) {
-        float *d = y->x.d + r * DELTA_TILE;
         Vec dS[4], dM[4];
         momentum_row_again(y, r, N, snapshot);
-        for (int n = 0; n < N; n++) dS[n] = vec_load(d + 16 * n), dM[n] = vec_load(d + matrix + 16 * n);
+        for (int n = 0; n < N; n++) {
+            const float *d = momentum_d(y, r, n);
+            dS[n] = vec_load(d), dM[n] = vec_load(d + MOMENTUM_BAND);
+        }
         for (int64_t i = y->count - 1; i >= 0; i--) momentum_row_token(y, r, i, N, dS, dM);
-        for (int n = 0; n < N; n++) vec_store(d + 16 * n, dS[n]), vec_store(d + matrix + 16 * n, dM[n]);
+        for (int n = 0; n < N; n++) {
+            float *d = momentum_d(y, r, n);
+            vec_store(d, dS[n]), vec_store(d + MOMENTUM_BAND, dM[n]);
+        }
         for (int sum = 0; sum < SUMS; sum++)
             vec_store(y->x.keys + (sum * y->ld + r) * DELTA_CHUNK, vec_sums(y->x.sums + sum * MOMENTUM_KEY));
     }
@@ -440,9 +491,9 @@ static void momentum_back_part(ParallelPart part, const DeltaShape *s, const Mom
         const DeltaTask t = delta_task(s, 0, i);
         const int64_t head = t.batch * s->heads + t.head;
         const MomentumPartial p = momentum_whole(s) ? own : momentum_partial(s, t.tile, partial, 0);
-        momentum_load(&t, dstate + head * both, x.d);
+        momentum_load(&t, dstate + head * both, 0, t.columns, x.d);
         for (int64_t c = chunks - 1; c >= 0; c--) momentum_back_chunk(&t, in, c, snapshots, d_o, d, &p, &x);
-        momentum_save(&t, x.d, dstate + head * both);
+        momentum_save(&t, x.d, 0, t.columns, dstate + head * both);
     }
 }
 
