@@ -1,5 +1,6 @@
 #include "kernel/delta/adjoint.h"
 #include "kernel/delta/chunk_adjoint.h"
+#include "kernel/delta/forward.h"
 
 #include <string.h>
 
@@ -24,23 +25,9 @@ static __attribute__((nonnull)) DeltaScratch delta_own(const DeltaShape *s, floa
 static void delta_forward_task(const DeltaTask *t, float *state, float *o, float *snapshots,
                                const DeltaScratch *x) {
     const DeltaShape *s = t->shape;
-    const int64_t matrix = s->keys * s->values, head = t->batch * s->heads + t->head,
-                  own = DELTA_ROWS * delta_ld(s);
-    DeltaToken next = delta_token(t, 0, x->token);
-    delta_tile_load(t, state + head * matrix, x->dS);
-    delta_read(t, &next, x->dS, x->u);
-    for (int64_t i = 0; i < s->tokens; i++) {
-        const DeltaToken token = next;
-        if (snapshots && i % DELTA_CHUNK == 0)
-            delta_tile_save(t, x->dS, snapshots + (head * delta_chunks(s) + i / DELTA_CHUNK) * matrix);
-        delta_token_soon(t, i + 4);
-        if (i + 1 < s->tokens) next = delta_token(t, i + 1, x->token + (i + 1) % 2 * own);
-        delta_written(t, token.row, x->u, x->w);
-        delta_token_step(t,
-                         &(DeltaStep){s->keys, &token, &next, x->dS, x->w, x->u, x->dS, x->u, x->cotangent});
-        delta_output(t, &token, x->cotangent, o);
-    }
-    delta_tile_save(t, x->dS, state + head * matrix);
+    const int64_t matrix = s->keys * s->values, head = t->batch * s->heads + t->head;
+    delta_forward_tile(&(DeltaForward){t, x->token, x->dS, o, state + head * matrix,
+                                       snapshots ? snapshots + head * delta_chunks(s) * matrix : 0});
 }
 
 static void delta_forward_part(ParallelPart part, const DeltaShape *s, const DeltaInput *in, float *state,
@@ -119,13 +106,15 @@ static void delta_back_by_tokens(const DeltaTask *t, int64_t chunk, const float 
     token[0] = delta_token(t, from, x->token);
     for (int64_t i = 1; i < count; i++) token[i] = delta_token(t, from + i, x->token + i * DELTA_ROWS * ld);
     delta_tile_load(t, snapshot, x->states);
-    delta_read(t, token, x->states, x->u);
+    for (int64_t j = 0; j < t->columns; j += VEC_LANES) {
+        Vec u;
+        delta_read(t, token->reading, x->states + j, DELTA_TILE, 1, &u);
+        vec_store(x->u + j, u);
+    }
     for (int64_t i = 0; i < count; i++) {
         float *u = x->u + i * DELTA_TILE, *w = x->w + i * DELTA_TILE, *S = x->states + i * matrix;
         delta_written(t, token[i].row, u, w);
-        if (i + 1 < count)
-            delta_token_step(
-                t, &(DeltaStep){s->keys, &token[i], &token[i + 1], S, w, u, S + matrix, u + DELTA_TILE, 0});
+        if (i + 1 < count) delta_token_apart(t, &token[i], S, w, u, S + matrix, u + DELTA_TILE);
     }
     for (int64_t i = count - 1; i >= 0; i--) delta_back_token(t, &token[i], i, d_o, d, p, x);
 }

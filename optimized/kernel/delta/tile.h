@@ -4,6 +4,12 @@
 #include "base/parallel.h"
 #include "vec/rows.h"
 
+enum { DELTA_BLOCK = 64 }; /* tokens, whose rows stay in the second cache while bands of columns take turns */
+
+INLINE int64_t delta_block_end(const DeltaShape *s, int64_t from) {
+    return from + DELTA_BLOCK < s->tokens ? from + DELTA_BLOCK : s->tokens;
+}
+
 /* Work on 16 numbers at a time, of n: what(at, lanes), the compiler knows when lanes are all of them. */
 #define DELTA_VECTORS(n, what)                                                                               \
     do {                                                                                                     \
