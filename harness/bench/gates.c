@@ -2,60 +2,14 @@
  * the mean over the middle half of a sample, and theta's largest value where the needle stands: gates.tsv. It stands at
  * the beginning, so the middle is all haystack. */
 #include "bench/bench.h"
+#include "bench/shared/inside.h"
 #include "bench/shared/shown.h"
-#include "bench/shared/table.h"
 #include "learn/evaluate.h"
-#include "terminal/files.h"
-#include "terminal/options.h"
 
-#include <argp.h>
 #include <math.h>
 #include <stdio.h>
 
-enum { MOST = 64, MOST_ROWS = 4096 };
-
-typedef struct {
-    TableOptions table;
-    const char *files[MOST];
-    Asked asked;
-    int64_t length, samples, seed;
-    int count;
-} GatesOptions;
-
-enum { OPTION_SAMPLES = 256 };
-static const struct argp_option options[] = {{"length", 'l', "N", 0, "tokens of a sample (default 4K)", 0},
-                                             {"samples", OPTION_SAMPLES, "N", 0, "samples (default 4)", 0},
-                                             {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
-                                             {0}};
-
-static error_t parse(int key, char *arg, struct argp_state *state) {
-    GatesOptions *o = state->input;
-    switch (key) {
-    case 'l':
-        o->length = option_integer("length", arg, 64, 1 << 24);
-        break;
-    case OPTION_SAMPLES:
-        o->samples = option_integer("samples", arg, 1, 100000);
-        break;
-    case 's':
-        o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53);
-        break;
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->table;
-        state->child_inputs[1] = &o->asked;
-        break;
-    case ARGP_KEY_ARG:
-        if (o->count == MOST) argp_error(state, "more than %d checkpoints", MOST);
-        o->files[o->count++] = arg;
-        break;
-    case ARGP_KEY_END:
-        if (!o->count) argp_error(state, "which checkpoint?");
-        break;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-    return 0;
-}
+enum { MOST_ROWS = 4096 };
 
 /* Of one head of one memory, sums over samples. kept: -log of the share that (1 - alpha) leaves of what was written. */
 typedef struct {
@@ -80,7 +34,7 @@ static void add_sample(const Shown *s, int64_t memory, int64_t head, Means *sum)
     sum->needle += most;
 }
 
-static int add_samples(const Trained *t, const GatesOptions *o, Means *sums, char *message, size_t size) {
+static int add_samples(const Trained *t, const InsideOptions *o, Means *sums, char *message, size_t size) {
     int status = 0;
     for (int64_t i = 0; !status && i < o->samples; i++) {
         static Sample sample;
@@ -94,7 +48,7 @@ static int add_samples(const Trained *t, const GatesOptions *o, Means *sums, cha
     return status;
 }
 
-static void report(const GatesOptions *o, const Trained *t, const char *file, const Means *sums, FILE *to) {
+static void report(const InsideOptions *o, const Trained *t, const char *file, const Means *sums, FILE *to) {
     const int64_t heads = t->model.config.heads, every = t->model.mixer->memory_every;
     const double n = (double)o->samples;
     for (int64_t layer = 0, r = 0; layer < t->model.config.layers; layer += every)
@@ -114,53 +68,28 @@ static void report(const GatesOptions *o, const Trained *t, const char *file, co
         }
 }
 
-static int measure_file(const GatesOptions *o, const char *file, Tsv *table, char *message, size_t size) {
+static int look(const InsideOptions *o, Trained *t, const char *file, FILE *to, char *message, size_t size) {
     Means sums[MOST_ROWS] = {0};
-    static Trained t;
-    int status = -1;
-    if (trained_open(&t, file, &o->asked, o->length, message, size)) return -1;
-    if (!t.model.mixer->memory_every)
-        snprintf(message, size, "%s has no memory to look into", file);
-    else if (t.model.config.layers * t.model.config.heads > MOST_ROWS)
-        snprintf(message, size, "%s has more than %d heads in all layers", file, MOST_ROWS);
-    else {
-        table_sources(table, file, &t.task);
-        status = add_samples(&t, o, sums, message, size);
-        if (!status) report(o, &t, file, sums, table->file);
-    }
-    trained_close(&t);
-    return status;
-}
-
-static int measure(void *options, Tsv *table, char *message, size_t size) {
-    const GatesOptions *o = options;
-    int status = 0;
-    for (int i = 0; !status && i < o->count; i++) status = files_reads(o->files[i], message, size);
-    for (int i = 0; !status && i < o->count; i++) status = measure_file(o, o->files[i], table, message, size);
+    if (t->model.config.layers * t->model.config.heads > MOST_ROWS)
+        return snprintf(message, size, "%s has more than %d heads in all layers", file, MOST_ROWS), -1;
+    const int status = add_samples(t, o, sums, message, size);
+    if (!status) report(o, t, file, sums, to);
     return status;
 }
 
 static int run(int argc, char **argv) {
-    static const TableWork work = {
+    static const InsideBench bench = {
         "gates",
         "mixer\ttask\ttrain_seed\tlayer\thead\thead_width\tlength\tsamples\talpha\tkeeps\ttheta\t"
         "theta_needle\tcheckpoint",
-        measure};
-    const struct argp argp = {
-        options,
-        parse,
-        "CHECKPOINT ...",
         "Gates of a trained memory where there is nothing to keep, and at the needle."
-        "\vkeeps: tokens after which forgetting alone leaves 1/e of what was written.\n\n"
+        "\vDefault: 4K tokens, 4 samples. keeps: tokens after which forgetting alone leaves 1/e of what was "
+        "written.\n\n"
         "Examples:\n  titans bench gates a.safetensors b.safetensors -o gates.tsv",
-        asked_children,
-        0,
-        0};
-    GatesOptions o = {
+        1 << 24, look};
+    InsideOptions o = {
         .table = {.out = "gates.tsv"}, .asked = {.several = 1}, .length = 4 << 10, .samples = 4, .seed = 1};
-    argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, 0, &o);
-    return table_run(&work, &o, &o.table, argc, argv);
+    return inside_run(&bench, &o, argc, argv);
 }
 
 const Bench bench_gates = {"gates", "gates of trained memories on the haystack and at the needle", run};

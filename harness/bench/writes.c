@@ -2,60 +2,13 @@
  * layer, in the mean over samples: writes.tsv. What is written after the needle can overwrite it. */
 #include "base/check.h"
 #include "bench/bench.h"
-#include "bench/shared/table.h"
-#include "terminal/interrupt.h"
+#include "bench/shared/inside.h"
 #include "learn/evaluate.h"
-#include "terminal/files.h"
-#include "terminal/options.h"
+#include "terminal/interrupt.h"
 
-#include <argp.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { MOST = 64, SEGMENT = 512, MOST_LAYERS = 1024 };
-
-typedef struct {
-    TableOptions table;
-    const char *files[MOST];
-    Asked asked;
-    int64_t length, samples, seed;
-    int count;
-} WritesOptions;
-
-enum { OPTION_SAMPLES = 256 };
-static const struct argp_option options[] = {{"length", 'l', "N", 0, "tokens of a sample (default 16K)", 0},
-                                             {"samples", OPTION_SAMPLES, "N", 0, "samples (default 8)", 0},
-                                             {"seed", 's', "S", 0, "seed of the samples (default 1)", 0},
-                                             {0}};
-
-static error_t parse(int key, char *arg, struct argp_state *state) {
-    WritesOptions *o = state->input;
-    switch (key) {
-    case 'l':
-        o->length = option_integer("length", arg, 64, (int64_t)1 << 40);
-        break;
-    case OPTION_SAMPLES:
-        o->samples = option_integer("samples", arg, 1, 100000);
-        break;
-    case 's':
-        o->seed = option_integer("seed", arg, 0, (int64_t)1 << 53);
-        break;
-    case ARGP_KEY_INIT:
-        state->child_inputs[0] = &o->table;
-        state->child_inputs[1] = &o->asked;
-        break;
-    case ARGP_KEY_ARG:
-        if (o->count == MOST) argp_error(state, "more than %d checkpoints", MOST);
-        o->files[o->count++] = arg;
-        break;
-    case ARGP_KEY_END:
-        if (!o->count) argp_error(state, "which checkpoint?");
-        break;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-    return 0;
-}
+enum { SEGMENT = 512, MOST_LAYERS = 1024 };
 
 typedef struct {
     int64_t written, forgotten;
@@ -80,7 +33,7 @@ static int count_segment(Trained *t, titans_stream *stream, const Sample *s, Cou
     return status ? -1 : 0;
 }
 
-static int count_samples(Trained *t, const WritesOptions *o, Count *layers, char *message, size_t size) {
+static int count_samples(Trained *t, const InsideOptions *o, Count *layers, char *message, size_t size) {
     titans_error error;
     int status = 0;
     for (int64_t i = 0; !status && i < o->samples; i++) {
@@ -98,7 +51,7 @@ static int count_samples(Trained *t, const WritesOptions *o, Count *layers, char
     return status;
 }
 
-static void report(const WritesOptions *o, const Trained *t, const char *file, const Count *layers,
+static void report(const InsideOptions *o, const Trained *t, const char *file, const Count *layers,
                    FILE *to) {
     const double n = (double)o->samples;
     for (int64_t i = 0, layer = 0; layer < t->model.config.layers;
@@ -116,47 +69,23 @@ static void report(const WritesOptions *o, const Trained *t, const char *file, c
     }
 }
 
-static int count_file(const WritesOptions *o, const char *file, Tsv *table, char *message, size_t size) {
+static int look(const InsideOptions *o, Trained *t, const char *file, FILE *to, char *message, size_t size) {
     Count layers[MOST_LAYERS] = {0};
-    static Trained t;
-    int status = 0;
-    if (trained_open(&t, file, &o->asked, o->length, message, size)) return -1;
-    if (t.model.mixer->memory_every) {
-        table_sources(table, file, &t.task);
-        status = count_samples(&t, o, layers, message, size);
-        if (!status) report(o, &t, file, layers, table->file);
-    } else {
-        snprintf(message, size, "%s has no memory to look into", file);
-        status = -1;
-    }
-    trained_close(&t);
-    return status;
-}
-
-static int measure(void *options, Tsv *table, char *message, size_t size) {
-    const WritesOptions *o = options;
-    int status = 0;
-    for (int i = 0; !status && i < o->count; i++) status = files_reads(o->files[i], message, size);
-    for (int i = 0; !status && i < o->count; i++) status = count_file(o, o->files[i], table, message, size);
+    const int status = count_samples(t, o, layers, message, size);
+    if (!status) report(o, t, file, layers, to);
     return status;
 }
 
 static int run(int argc, char **argv) {
-    static const TableWork work = {
-        "writes", "mixer\ttask\ttrain_seed\tlayer\tlength\tsamples\twritten\tforgotten\tcheckpoint", measure};
-    const struct argp argp = {options,
-                              parse,
-                              "CHECKPOINT ...",
-                              "Tokens at which a trained memory writes and forgets."
-                              "\vExamples:\n  titans bench writes a.safetensors b.safetensors -o writes.tsv",
-                              asked_children,
-                              0,
-                              0};
-    WritesOptions o = {
+    static const InsideBench bench = {
+        "writes", "mixer\ttask\ttrain_seed\tlayer\tlength\tsamples\twritten\tforgotten\tcheckpoint",
+        "Tokens at which a trained memory writes and forgets."
+        "\vDefault: 16K tokens, 8 samples.\n\nExamples:\n  titans bench writes a.safetensors b.safetensors "
+        "-o writes.tsv",
+        (int64_t)1 << 40, look};
+    InsideOptions o = {
         .table = {.out = "writes.tsv"}, .asked = {.several = 1}, .length = 16 << 10, .samples = 8, .seed = 1};
-    argp_err_exit_status = 2;
-    argp_parse(&argp, argc, argv, 0, 0, &o);
-    return table_run(&work, &o, &o.table, argc, argv);
+    return inside_run(&bench, &o, argc, argv);
 }
 
 const Bench bench_writes = {"writes", "tokens at which trained memories write and forget", run};
