@@ -7,7 +7,7 @@
  *   momentum  forward   the error 1, M 2, S 2, the output 1
  *             backward  M and S again 4 (the error is kept), gradients of S and M 5, of q, k, p, v 4, of keep, carry and rate 3
  * Loads, stores, what is done once per token, and the sums of lanes of q, k, decay, a, b, p are not in it; forward rows keep
- * no snapshots. Rule `none` has one decay per head, the others one per key. */
+ * no snapshots. A rule has one decay per head, or (`channel`) one per key. */
 #include "bench/kernel/kernel.h"
 #include "base/dispatch.h"
 
@@ -17,6 +17,20 @@
 #include <string.h>
 
 enum { MOMENTUM = 3, KEYED = 5, WIDE = 2, NUMBERS = 4 };
+
+/* Instructions of the floor, and flop, a multiply-add as two, a product as one: forward and backward, per number of the
+ * state and token. */
+typedef struct {
+    const char *name;
+    int rule, channel;
+    double instructions[2], flop[2];
+} DeltaRow;
+static const DeltaRow delta_cases[] = {{"delta.none", DELTA_NONE, 0, {3, 8}, {5, 14}},
+                                       {"delta.none.channel", DELTA_NONE, 1, {3, 8}, {5, 14}},
+                                       {"delta.key", DELTA_KEY, 0, {4, 11}, {7, 20}},
+                                       {"delta.key.channel", DELTA_KEY, 1, {4, 11}, {7, 20}},
+                                       {"delta.pair.channel", DELTA_PAIR, 1, {5, 14}, {9, 26}},
+                                       {"momentum", MOMENTUM, 0, {6, 16}, {10, 28}}};
 
 /* Inputs of keys, of values and single numbers, as many as the largest rule has, and their gradients. */
 typedef struct {
@@ -30,9 +44,10 @@ static int64_t delta_case_state(const DeltaCase *c) {
     return (c->rule == MOMENTUM ? 2 : 1) * c->shape.heads * c->shape.keys * c->shape.values;
 }
 
-static DeltaCase delta_case(int rule, int64_t tokens, int64_t width) {
-    const int64_t heads = 4, rows = tokens * heads, one = rule == DELTA_NONE || rule == MOMENTUM;
-    DeltaCase c = {.shape = {1, tokens, heads, heads, width, width, one ? 1 : width, 1,
+static DeltaCase delta_case(const DeltaRow *row, int64_t tokens, int64_t width) {
+    const int64_t heads = 4, rows = tokens * heads;
+    const int rule = row->rule;
+    DeltaCase c = {.shape = {1, tokens, heads, heads, width, width, row->channel ? width : 1, 1,
                              rule == MOMENTUM ? DELTA_KEY : (DeltaRemoval)rule, 1.0f},
                    .rule = rule};
     const double small = 1.0 / (double)width;
@@ -95,9 +110,7 @@ static void delta_backward_run(void *context) {
 }
 
 static void delta_judge(KernelReport *r, const DeltaCase *c, int backward) {
-    static const char *const rules[] = {"removal=none decay=head rate=head",
-                                        "removal=key decay=channel rate=head",
-                                        "removal=pair decay=channel rate=head"};
+    static const char *const removals[] = {"none", "key", "pair"};
     const DeltaShape *s = &c->shape;
     if (c->rule == MOMENTUM)
         report_judge(r, "momentum", backward, 4,
@@ -106,39 +119,35 @@ static void delta_judge(KernelReport *r, const DeltaCase *c, int backward) {
     else
         report_judge(r, "delta", backward, 4,
                      "tokens=%" PRId64 " heads=%" PRId64 " key_heads=%" PRId64 " key_width=%" PRId64
-                     " value_width=%" PRId64 " %s",
-                     s->tokens, s->heads, s->heads, s->keys, s->values, rules[c->rule]);
+                     " value_width=%" PRId64 " removal=%s decay=%s rate=head",
+                     s->tokens, s->heads, s->heads, s->keys, s->values, removals[c->rule],
+                     s->decays == 1 ? "head" : "channel");
 }
 
-/* Instructions of the floor; flop count a multiply-add as two, a product as one. */
-static void delta_row(KernelReport *r, DeltaCase *c, int backward) {
-    static const char *const names[2][4] = {
-        {"delta.none", "delta.key", "delta.pair", "momentum"},
-        {"delta.none.backward", "delta.key.backward", "delta.pair.backward", "momentum.backward"}};
-    static const double instructions[2][4] = {{3.0, 4.0, 5.0, 6.0}, {8.0, 11.0, 14.0, 16.0}};
-    static const double flop[2][4] = {{5.0, 7.0, 9.0, 10.0}, {14.0, 20.0, 26.0, 28.0}};
+static void delta_row(KernelReport *r, const DeltaRow *row, DeltaCase *c, int backward) {
     const DeltaShape *s = &c->shape;
     const double numbers = (double)(s->tokens * s->heads * s->keys * s->values);
-    char shape[48];
+    char name[32], shape[48];
+    snprintf(name, sizeof name, "%s%s", row->name, backward ? ".backward" : "");
     snprintf(shape, sizeof shape, "K=%lld V=%lld H=%lld T=%lld", (long long)s->keys, (long long)s->values,
              (long long)s->heads, (long long)s->tokens);
     const Timing t = timing_measure((Work){backward ? delta_backward_run : delta_forward_run, c},
                                     KERNEL_NO_BAR, 1, r->rounds, KERNEL_LEAST);
-    const double floor = 2.0 * instructions[backward][c->rule] * numbers / t.peak;
-    const KernelRow row = {names[backward][c->rule], shape, "floor", 1, flop[backward][c->rule] * numbers,
-                           floor / t.seconds,        "-",   -1};
+    const double floor = 2.0 * row->instructions[backward] * numbers / t.peak;
+    const KernelRow out = {name, shape, "floor", 1, row->flop[backward] * numbers, floor / t.seconds,
+                           "-",  -1};
     delta_judge(r, c, backward);
-    report_row(r, &row, &t);
+    report_row(r, &out, &t);
 }
 
 static void delta_rows(KernelReport *r) {
     static const int64_t widths[] = {32, 64, 128};
-    for (int rule = DELTA_NONE; rule <= MOMENTUM; rule++)
+    for (size_t row = 0; row < sizeof delta_cases / sizeof *delta_cases; row++)
         for (int i = 0; i < 3; i++) {
-            DeltaCase c = delta_case(rule, 512, widths[i]);
-            delta_row(r, &c, 0);
+            DeltaCase c = delta_case(&delta_cases[row], 512, widths[i]);
+            delta_row(r, &delta_cases[row], &c, 0);
             delta_case_run(&c, 0, c.snapshots);
-            delta_row(r, &c, 1);
+            delta_row(r, &delta_cases[row], &c, 1);
             delta_case_free(&c);
         }
 }
