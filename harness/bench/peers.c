@@ -80,7 +80,7 @@ static int case_read(PeerCase *c, char *message, size_t size) {
 
 /* All cases; how many, or -1 with a message. */
 static int cases_read(Process *p, PeerCase *cases, char *message, size_t size) {
-    if (process_say(p, message, size, "list")) return -1;
+    process_say(p, "list");
     for (int n = 0; n < CASES_MOST; n++) {
         if (process_line(p, cases[n].line, LINE, message, size)) return -1;
         if (!strcmp(cases[n].line, "end")) return n;
@@ -102,13 +102,12 @@ static int answer(Process *p, const char *word, double *number, char *message, s
 /* The same numbers on the other side. */
 static int peer_open(Process *p, const PeerCase *c, const Subject *s, int threads, char *message,
                      size_t size) {
-    if (process_say(p, message, size, "open\t%s\t%d\t%d", c->name, threads, s->inputs)) return -1;
+    process_say(p, "open\t%s\t%d\t%d", c->name, threads, s->inputs);
     for (int i = 0; i < s->inputs; i++) {
         const SubjectTensor *t = &s->in[i];
-        if (process_say(p, message, size, "%s\t%lld\t%lld\t%lld\t%lld", t->name, (long long)t->shape[0],
-                        (long long)t->shape[1], (long long)t->shape[2], (long long)t->shape[3]) ||
-            process_send(p, t->data, subject_tensor_count(t), message, size))
-            return -1;
+        process_say(p, "%s\t%lld\t%lld\t%lld\t%lld", t->name, (long long)t->shape[0], (long long)t->shape[1],
+                    (long long)t->shape[2], (long long)t->shape[3]);
+        process_send(p, t->data, subject_tensor_count(t));
     }
     return answer(p, "ready", 0, message, size);
 }
@@ -126,8 +125,8 @@ static int compare(Process *p, const Subject *s, double *difference, char *messa
     double far = 0, largest = 0;
     if (!theirs) return snprintf(message, size, "no memory"), -1;
     s->forward(s->self);
-    int status = process_say(p, message, size, "output\t%lld", (long long)n);
-    if (!status) status = answer(p, "output", 0, message, size);
+    process_say(p, "output\t%lld", (long long)n);
+    int status = answer(p, "output", 0, message, size);
     if (!status) status = process_receive(p, theirs, n, message, size);
     for (int64_t i = 0; !status && i < n; i++) {
         far = fmax(far, fabs((double)theirs[i] - (double)s->out.data[i]));
@@ -159,7 +158,7 @@ static int race(Process *p, const Subject *s, const char *pass, int64_t rounds, 
     run(s->self);
     for (int64_t most = rounds; n < most && !interrupt_requested(); n++) {
         ours[n] = sample(run, s->self);
-        if (process_say(p, message, size, "%s\t%g", pass, LEAST)) return -1;
+        process_say(p, "%s\t%g", pass, LEAST);
         if (answer(p, "seconds", &theirs[n], message, size)) return -1;
         ratio[n] = theirs[n] / ours[n];
         if (theirs[n] > PATIENCE && most > 2) most = 2;

@@ -37,17 +37,18 @@ static int ended(Process *p, char *message, size_t size) {
     return snprintf(message, size, "has ended with code %d", WEXITSTATUS(status)), -1;
 }
 
-int process_say(Process *p, char *message, size_t size, const char *format, ...) {
+void process_say(Process *p, const char *format, ...) {
     va_list list;
     va_start(list, format);
-    const int written = vfprintf(p->to, format, list);
+    vfprintf(p->to, format, list);
     va_end(list);
-    return written < 0 || fputc('\n', p->to) == EOF || fflush(p->to) ? ended(p, message, size) : 0;
+    fputc('\n', p->to);
+    fflush(p->to);
 }
 
-int process_send(Process *p, const float *data, int64_t count, char *message, size_t size) {
-    const size_t n = (size_t)count;
-    return fwrite(data, sizeof *data, n, p->to) != n || fflush(p->to) ? ended(p, message, size) : 0;
+void process_send(Process *p, const float *data, int64_t count) {
+    fwrite(data, sizeof *data, (size_t)count, p->to);
+    fflush(p->to);
 }
 
 int process_line(Process *p, char *line, size_t length, char *message, size_t size) {

@@ -14,10 +14,9 @@ typedef struct {
 /* argv ends with NULL. 0, or -1 with a message. */
 int process_start(Process *process, char *const argv[], char *message, size_t size);
 
-/* Sends a line; array follows it. 0, or -1 with a message. */
-int process_say(Process *process, char *message, size_t size, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
-int process_send(Process *process, const float *data, int64_t count, char *message, size_t size);
+/* Sends a line, or numbers. A process that has ended may have said why: who reads next finds that, or the end. */
+void process_say(Process *process, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void process_send(Process *process, const float *data, int64_t count);
 
 /* The next line without its end, or `count` numbers. 0, or -1 with a message: it has ended, how. */
 int process_line(Process *process, char *line, size_t length, char *message, size_t size);
