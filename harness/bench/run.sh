@@ -85,6 +85,7 @@ if [ "$mode" = full ]; then
     done
 else
     for name in passkey positions niah niah-more; do ask $name --limit 16K; done
+    ask niah-bible --limit 2K
 fi
 # Prose and words that everybody has, and that none of the models was trained on.
 everybody="--haystack bible --words wordnet --side test"
@@ -124,4 +125,4 @@ if [ "$mode" = full ]; then
     $titans bench denormals --force -c $recipe/speed.json --rounds 5 -o $out/denormals.tsv
     harness/bench/relatives.sh $titans >$out/relatives.tsv
 fi
-finish needle needle-positions needle-niah niah1-transfer niah-more $([ "$mode" = full ] && echo needle-niah-long niah-500) scaling throughput-train throughput-depth kernels
+finish needle needle-positions niah-bible needle-niah niah1-transfer niah-more $([ "$mode" = full ] && echo needle-niah-long niah-500) scaling throughput-train throughput-depth kernels
