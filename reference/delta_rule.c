@@ -171,16 +171,21 @@ static const Argument general_delta_rule_in[] = {
 static const Argument general_delta_rule_out[] = {
     {"o", NULL, "tokens heads value_width", NUMBER, "what each query reads"}, STATE, ARGUMENT_END};
 
-/* Retention: the decay is a number of the head, gamma (H), the same for every token. */
+/* Retention: the decay is a number of the head, gamma (H), the same for every token, and may be 0. */
 static void retention_run(const Call *c) {
     int64_t T = dim(c, "tokens"), H = dim(c, "heads"), K = dim(c, "key_width"), V = dim(c, "value_width");
-    real *g = R_NEW(T * H), *S = state_begin(c, H * K * V);
-    for (int64_t i = 0; i < T * H; i++) g[i] = log(in(c, "gamma")[i % H]);
-    DeltaRule rule = {T,          H,          H,          K, V,    REMOVE_NONE, 1,    0,
-                      in(c, "q"), in(c, "k"), in(c, "v"), g, NULL, NULL,        NULL, scale_of(1, K)};
-    delta_rule_run(&rule, S, out(c, "o"));
+    real *decay = R_NEW(K), *rate = R_NEW(V), *S = state_begin(c, H * K * V);
+    for (int64_t j = 0; j < V; j++) rate[j] = R(1);
+    for (int64_t row = 0; row < T * H; row++) {
+        for (int64_t i = 0; i < K; i++) decay[i] = in(c, "gamma")[row % H];
+        DeltaToken token = {
+            K,     V,    REMOVE_NONE, in(c, "q") + row * K, in(c, "k") + row * K, in(c, "v") + row * V, rate,
+            decay, NULL, NULL};
+        delta_step(&token, scale_of(1, K), S + row % H * K * V, out(c, "o") + row * V);
+    }
     state_end(c, H * K * V, S);
-    free(g);
+    free(decay);
+    free(rate);
 }
 static const Dimension retention_dims[] = {TOKENS, HEADS, HEAD_KEY, HEAD_VALUE, DIMENSION_END};
 static const Argument retention_in[] = {{"q", NULL, "tokens heads key_width", NUMBER, "queries"},

@@ -159,37 +159,6 @@ static int read_tensor(const SafeFile *f, const char *path, const char *name, in
     return 0;
 }
 
-/* Numbers of the configuration: kernels hold them as float, where 0 would mean a default. */
-static int check_limits(const Run *r, char *message, size_t size) {
-    for (int i = 0; i < r->inputs; i++)
-        for (int64_t j = 0; r->e->in[i].role == LIMIT && j < r->in_size[i]; j++) {
-            const double x = r->in[i][j];
-            if ((float)x > 0.0f && isfinite((float)x)) continue;
-            return snprintf(message, size, "tensor '%s' has %g; a number above 0 is wanted", r->e->in[i].name,
-                            x),
-                   -1;
-        }
-    return 0;
-}
-
-/* Tokens and targets are whole numbers below the classes; a target of -1 counts for nothing. */
-static int check_indices(const Run *r, char *message, size_t size) {
-    for (int i = 0; i < r->inputs; i++) {
-        const Argument *a = &r->e->in[i];
-        if (!role_is_index(a->role)) continue;
-        const double least = a->role == TARGET ? -1.0 : 0.0, most = (double)dims_get(&r->dims, "vocab") - 1.0;
-        for (int64_t j = 0; j < r->in_size[i]; j++) {
-            const double x = r->in[i][j];
-            if (x == floor(x) && x >= least && x <= most) continue;
-            return snprintf(message, size,
-                            "tensor '%s' has %g at %lld; whole numbers from %g to %g are wanted", a->name, x,
-                            (long long)j, least, most),
-                   -1;
-        }
-    }
-    return 0;
-}
-
 /* Tensors of a list of arguments from a file, by name or published symbol. */
 static int read_tensors(const char *path, const Argument *list, const int64_t *sizes, double **to,
                         const char **given, char *message, size_t size) {
@@ -231,7 +200,9 @@ static int run_begin(Run *r, const EquationOptions *o, char *message, size_t siz
                -1;
     dims_sizes(&r->dims, r->in_size, r->out_size);
     if (read_tensors(o->in, r->e->in, r->in_size, r->in, r->given, message, size)) return -1;
-    if (check_indices(r, message, size) || check_limits(r, message, size)) return -1;
+    if (inputs_check_indices(&r->dims, r->in_size, r->in, message, size) ||
+        inputs_check_limits(&r->dims, r->in_size, r->in, message, size))
+        return -1;
     for (int i = 0; i < r->outputs; i++) r->out[i] = oracle_zeros(r->out_size[i]);
     if (!o->cotangent) return 0;
     for (int i = 0; i < r->inputs; i++) r->grad[i] = oracle_zeros(r->in_size[i]);

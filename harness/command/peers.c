@@ -6,6 +6,7 @@
 
 #include <argp.h>
 #include <dirent.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,11 +65,22 @@ static const Peer *peer_named(const char *system) {
     return 0;
 }
 
+/* Asked for on the command line. */
+static int is_named(const PeersOptions *o, const char *system) {
+    for (int i = 0; i < o->names; i++)
+        if (!strcmp(o->name[i], system)) return 1;
+    return 0;
+}
+
 static void judge_system(const PeersOptions *o, const char *system, Tally *tally) {
     const Peer *peer = peer_named(system);
     Vectors v;
     VectorCase c;
     char text[JUDGE_TEXT];
+    if (!peer && is_named(o, system) && vectors_missing(o->folder, system, text, sizeof text)) {
+        report(tally, system, "", JUDGE_FAIL, text);
+        return;
+    }
     if (!peer) {
         report(tally, system, "", JUDGE_SKIP, "no equation of ours is known for this system");
         return;
@@ -81,26 +93,36 @@ static void judge_system(const PeersOptions *o, const char *system, Tally *tally
     for (; vectors_case(&v, i, &c); i++)
         report(tally, system, c.name, judge_case(peer, &c, o->impl, text), text);
     if (!i) report(tally, system, "", JUDGE_FAIL, "the file has no cases");
+    if (vectors_strangers(&v, text, sizeof text)) report(tally, system, "", JUDGE_FAIL, text);
     vectors_close(&v);
 }
 
-static int is_vectors(const struct dirent *d) {
-    const size_t n = strlen(d->d_name);
-    return n > 12 && !strcmp(d->d_name + n - 12, ".safetensors");
+/* NAME.safetensors, or the NAME.json of a system that is known; cuts its ending off. */
+static int system_of(char *file) {
+    char *end = strrchr(file, '.');
+    if (!end || end == file) return 0;
+    const int tensors = !strcmp(end, ".safetensors"), json = !strcmp(end, ".json");
+    *end = '\0';
+    return tensors || (json && peer_named(file));
 }
 
-/* Every NAME.safetensors of the folder, in the order of the alphabet. 0, or -1: it cannot be read or has none. */
+/* Every system of the folder, in the order of the alphabet: its two files stand one after the other. 0, or -1: it cannot be
+ * read or has none. */
 static int judge_folder(const PeersOptions *o, Tally *tally) {
     struct dirent **entry;
-    const int n = scandir(o->folder, &entry, is_vectors, alphasort);
+    char last[NAME_MAX + 1] = "";
+    const int n = scandir(o->folder, &entry, 0, alphasort);
     if (n < 0) return -1;
     for (int i = 0; i < n; i++) {
-        entry[i]->d_name[strlen(entry[i]->d_name) - 12] = '\0';
-        judge_system(o, entry[i]->d_name, tally);
+        char *name = entry[i]->d_name;
+        if (system_of(name) && strcmp(name, last) != 0) {
+            snprintf(last, sizeof last, "%s", name);
+            judge_system(o, name, tally);
+        }
         free(entry[i]);
     }
     free(entry);
-    return n ? 0 : -1;
+    return *last ? 0 : -1;
 }
 
 static int run(int argc, char **argv) {

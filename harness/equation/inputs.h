@@ -17,6 +17,14 @@ static inline int role_is_gate(Role role) {
     return role == DECAY || role == STEP || role == CARRY || role == LOG_DECAY;
 }
 
+/* Tokens and targets are whole numbers below the classes, a target of -1 counts for nothing. 0, or -1 with a message. */
+int inputs_check_indices(const Dims *dims, const int64_t *sizes, double *const *x, char *message,
+                         size_t size);
+
+/* Numbers of the configuration are positive: kernels hold them as float, where 0 would mean a default. 0, or -1 with a
+ * message. */
+int inputs_check_limits(const Dims *dims, const int64_t *sizes, double *const *x, char *message, size_t size);
+
 /* Gates are small positive numbers, gains near 1, tokens and targets indices below the number of classes; a model's
  * parameters are in [-1/2, 1/2), as weights are; all else is in [-1, 1). Fills input i, n numbers. */
 static inline void inputs_fill(const Dims *d, int i, int64_t n, double *x, uint64_t *state) {

@@ -89,6 +89,90 @@ Test(peers, views_choose_rows_and_turn_them) {
     ledger_record("peers", "views", sizeof good / sizeof *good + sizeof bad / sizeof *bad, 0);
 }
 
+/* Retention of two tokens, one number wide, by hand: o = [1, gamma + 1], and its gradients. */
+enum { OUT, COT, IN_Q, IN_K, IN_V, IN_GAMMA, GRAD_Q, GRAD_K, GRAD_V, GRAD_GAMMA, EXTRA, TENSORS };
+typedef struct {
+    Vectors vectors;
+    SafeTensor tensor[TENSORS];
+    double number[TENSORS][2];
+    VectorCase c;
+} Retention;
+
+static void retention_new(Retention *r, double gamma, const char *tokens) {
+    static const char *const names[] = {"out/o",  "cot/out/o", "in/q",   "in/k",       "in/v",  "in/gamma",
+                                        "grad/q", "grad/k",    "grad/v", "grad/gamma", "grad/z"};
+    const double number[TENSORS][2] = {{1, gamma + 1}, {1, 1},         {1, 1},         {1, 1},         {1, 1},
+                                       {gamma},        {1, gamma + 1}, {gamma + 1, 1}, {gamma + 1, 1}, {1}};
+    char json[128];
+    *r = (Retention){0};
+    memcpy(r->number, number, sizeof number);
+    for (int i = 0; i < TENSORS; i++) {
+        const int one = i == IN_GAMMA || i == GRAD_GAMMA;
+        SafeTensor *t = &r->tensor[i];
+        *t = (SafeTensor){.type = SAFE_F64,
+                          .dims = one ? 1 : 4,
+                          .shape = {1, one ? 1 : 2, 1, 1},
+                          .count = one ? 1 : 2,
+                          .data = r->number[i]};
+        snprintf(t->name, sizeof t->name, "c/%s", names[i]);
+    }
+    snprintf(json, sizeof json, "{\"cases\": {\"c\": {\"dims\": {\"T\": %s, \"H\": 1, \"K\": 1, \"V\": 1}}}}",
+             tokens);
+    r->vectors.json = cJSON_Parse(json);
+    r->vectors.tensors = (SafeFile){.tensors = r->tensor, .tensor_count = EXTRA};
+    cr_assert(vectors_case(&r->vectors, 0, &r->c));
+}
+
+/* Judges and releases; NULL: it must pass, else it must fail and say so. */
+static void expect_verdict(Retention *r, const char *says) {
+    const Peer *peer = 0;
+    char text[JUDGE_TEXT];
+    for (int i = 0; peer_at(i); i++)
+        if (!strcmp(peer_at(i)->system, "retention")) peer = peer_at(i);
+    cr_assert(peer);
+    const Judgement j = judge_case(peer, &r->c, "reference", text);
+    cr_assert_eq(j, says ? JUDGE_FAIL : JUDGE_PASS, "%s: %s", says ? says : "passes", text);
+    cr_assert(!says || strstr(text, says), "'%s' does not say '%s'", text, says);
+    cJSON_Delete(r->vectors.json);
+}
+
+Test(peers, nothing_passes_that_was_not_compared) {
+    Retention r;
+    int shapes = 0;
+    retention_new(&r, 0.5, "2"), expect_verdict(&r, 0);
+    retention_new(&r, 0, "2"), expect_verdict(&r, 0); /* a decay of 0 has a gradient like any other */
+    const int judged[] = {OUT, GRAD_Q, GRAD_K, GRAD_V, GRAD_GAMMA};
+    for (size_t i = 0; i < sizeof judged / sizeof *judged; i++) {
+        retention_new(&r, 0.5, "2");
+        r.number[judged[i]][0] += 1e-9;
+        expect_verdict(&r, "theirs");
+    }
+    for (int i = 0; i < EXTRA; i++) {
+        if (i == OUT || (i >= IN_Q && i <= IN_GAMMA)) continue;
+        retention_new(&r, 0.5, "2"), r.tensor[i].shape[r.tensor[i].dims - 1]++, r.tensor[i].count *= 2;
+        expect_verdict(&r, "another shape"), shapes++;
+        retention_new(&r, 0.5, "2"), r.tensor[i].type = SAFE_OTHER;
+        expect_verdict(&r, "are not read");
+    }
+    retention_new(&r, 0.5, "2.5"), expect_verdict(&r, "no whole number");
+    retention_new(&r, 0.5, "2"), r.tensor[IN_K].shape[0] = 2, expect_verdict(&r, "another tensor 1");
+    retention_new(&r, 0.5, "2"), r.tensor[OUT].shape[0] = 2, expect_verdict(&r, "another tensor 1");
+    retention_new(&r, 0.5, "2"), r.tensor[IN_Q].shape[0] = 0, expect_verdict(&r, "a batch of nothing");
+    retention_new(&r, 0.5, "2"), r.vectors.tensors.tensor_count++, expect_verdict(&r, "belongs to no tensor");
+    ledger_record("peers", "verdicts", 2 + 5 + 2 * (uint64_t)shapes + 5, 0);
+}
+
+Test(peers, every_tensor_belongs_to_a_case) {
+    Retention r;
+    char message[256];
+    retention_new(&r, 0.5, "2");
+    cr_assert(!vectors_strangers(&r.vectors, message, sizeof message));
+    snprintf(r.tensor[IN_Q].name, sizeof r.tensor[IN_Q].name, "cc/in/q");
+    cr_assert(vectors_strangers(&r.vectors, message, sizeof message) && strstr(message, "cc/in/q"));
+    cJSON_Delete(r.vectors.json);
+    ledger_record("peers", "tensors of no case", 2, 0);
+}
+
 /* What `bench peers` times of ours: forward and backward stay within their arrays (which a sanitizer sees), and read what
  * forward alone reads. */
 static void expect_same_reading(const char *spec) {

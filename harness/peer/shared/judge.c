@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "base/dispatch.h"
 #include "equation/adapter.h"
+#include "equation/inputs.h"
 #include "equation/oracle.h"
 
 #include <ctype.h>
@@ -14,8 +15,6 @@
 /* What may differ, relative to the largest number of a tensor (at least 1): rounding in double, a peer that computed in
  * float32 itself, our kernels in float32. */
 static const double ALLOWED_DOUBLE = 1e-10, ALLOWED_FLOAT_PEER = 5e-5, ALLOWED_KERNEL = 2e-4;
-
-enum { SHEETS = 8 * EQUATION_ARGUMENTS, PARTS = 32 };
 
 /* All of one of their tensors as we compute it: an output, or the gradient of an input. */
 typedef struct {
@@ -37,7 +36,7 @@ typedef struct {
 typedef struct {
     View view;
     int parts; /* one after the other; 0: absent, a dim or a constant */
-    Part part[PARTS];
+    Part *part;
 } Binding;
 
 typedef struct {
@@ -45,11 +44,11 @@ typedef struct {
     const VectorCase *of;
     Dims dims;
     int inputs, outputs, sheets;
-    int64_t members, in_size[EQUATION_ARGUMENTS], out_size[EQUATION_ARGUMENTS];
+    int64_t members /* 0: not known yet */, in_size[EQUATION_ARGUMENTS], out_size[EQUATION_ARGUMENTS];
     Binding in_from[EQUATION_ARGUMENTS], out_to[EQUATION_ARGUMENTS];
     double *in[EQUATION_ARGUMENTS], *out[EQUATION_ARGUMENTS], *cotangent[EQUATION_ARGUMENTS],
         *grad[EQUATION_ARGUMENTS];
-    Sheet sheet[SHEETS];
+    Sheet *sheet;
 } Trial;
 
 /* ---- dimensions ---- */
@@ -65,6 +64,9 @@ static int dims_text(const Trial *t, char *text, size_t size, char *message, siz
         snprintf(expression, sizeof expression, "%.*s", (int)(end - name - 1), at + name + 1);
         const char *word = case_text(t->of, expression);
         if (!word && case_number(t->of, expression, &value, message, message_size)) return -1;
+        if (!word && value != floor(value))
+            return snprintf(message, message_size, "'%s' is %g, which is no whole number", expression, value),
+                   -1;
         snprintf(text + used, size - used, "%.*s=", (int)name, at);
         const size_t now = strlen(text);
         if (word)
@@ -97,7 +99,8 @@ static int sheet_of(Trial *t, const char *kind, const char *name) {
     if (!theirs) return -1;
     for (int i = 0; i < t->sheets; i++)
         if (t->sheet[i].theirs == theirs) return i;
-    CHECK(t->sheets < SHEETS, "more than %d tensors", SHEETS);
+    t->sheet = realloc(t->sheet, (size_t)(t->sheets + 1) * sizeof *t->sheet);
+    CHECK(t->sheet, "no memory for %d tensors", t->sheets + 1);
     Sheet *s = &t->sheet[t->sheets];
     *s = (Sheet){.kind = kind, .theirs = theirs, .ours = oracle_zeros(theirs->count)};
     snprintf(s->name, sizeof s->name, "%s", name);
@@ -114,15 +117,40 @@ static int part_name(const View *v, int i, char *name, size_t size) {
     return star || !i;
 }
 
+/* kind/name, where there is one, has the shape of `like` and numbers. */
+static int shaped_like(const Trial *t, const char *kind, const char *name, const SafeTensor *like,
+                       char *message, size_t size) {
+    const SafeTensor *other = case_tensor(t->of, kind, name);
+    if (!other) return 0;
+    int same = other->dims == like->dims;
+    for (int i = 0; same && i < like->dims; i++) same = other->shape[i] == like->shape[i];
+    if (!same)
+        return snprintf(message, size, "%s/%s has another shape than what it belongs to", kind, name), -1;
+    if (other->type == SAFE_OTHER)
+        return snprintf(message, size, "%s/%s: numbers of type %s are not read", kind, name, other->dtype),
+               -1;
+    return 0;
+}
+
+/* All of a batch are as many. */
+static int same_batch(Trial *t, const char *kind, const Part *p, char *message, size_t size) {
+    const int64_t here = p->theirs->dims ? p->theirs->shape[0] : 0;
+    if (here < 1) return snprintf(message, size, "%s/%s has a batch of nothing", kind, p->name), -1;
+    if (t->members && t->members != here)
+        return snprintf(message, size, "%s/%s has a batch of %lld, another tensor %lld", kind, p->name,
+                        (long long)here, (long long)t->members),
+               -1;
+    t->members = here;
+    return 0;
+}
+
 static int bind_part(Trial *t, const View *v, const char *kind, Part *p, char *message, size_t size) {
-    if (view_places(v, t->of, p->theirs, &p->place, &p->count, message, size)) return -1;
-    if (v->batched) {
-        if (t->members > 1 && t->members != p->theirs->shape[0])
-            return snprintf(message, size, "%s/%s has a batch of %lld, another tensor %lld", kind, p->name,
-                            (long long)p->theirs->shape[0], (long long)t->members),
-                   -1;
-        t->members = p->theirs->shape[0];
-    }
+    const char *beside = strcmp(kind, "in") ? "cot/out" : "grad";
+    if (v->batched && same_batch(t, kind, p, message, size)) return -1;
+    if (shaped_like(t, kind, p->name, p->theirs, message, size) ||
+        shaped_like(t, beside, p->name, p->theirs, message, size) ||
+        view_places(v, t->of, p->theirs, &p->place, &p->count, message, size))
+        return -1;
     p->sheet = strcmp(kind, "in") ? sheet_of(t, kind, p->name) : sheet_of(t, "grad", p->name);
     return 0;
 }
@@ -135,7 +163,8 @@ static int bind_one(Trial *t, const View *v, const char *kind, int64_t wanted, B
     if (v->scalar || v->constant) return 0;
     while (part_name(v, b->parts, next.name, sizeof next.name) &&
            (next.theirs = case_tensor(t->of, kind, next.name))) {
-        CHECK(b->parts < PARTS, "more than %d tensors '%s'", PARTS, v->theirs);
+        b->part = realloc(b->part, (size_t)(b->parts + 1) * sizeof *b->part);
+        CHECK(b->part, "no memory for %d tensors '%s'", b->parts + 1, v->theirs);
         Part *p = &b->part[b->parts++];
         *p = next;
         if (bind_part(t, v, kind, p, message, size)) return -1;
@@ -168,36 +197,74 @@ static int bind_list(Trial *t, const char *list, const char *kind, const Argumen
     return status;
 }
 
-static int has_part(const Binding *b, const SafeTensor *theirs) {
-    int found = 0;
-    for (int i = 0; i < b->parts; i++) found |= b->part[i].theirs == theirs;
-    return found;
+/* The numbers of `theirs` in one member of the batch that a binding takes are marked; returns how many members there are, 0
+ * where it takes none. */
+static int64_t mark_part(const Binding *b, const SafeTensor *theirs, unsigned char *taken) {
+    int64_t members = 0;
+    for (int i = 0; i < b->parts; i++) {
+        const Part *p = &b->part[i];
+        if (p->theirs != theirs) continue;
+        members = b->view.batched ? theirs->shape[0] : 1;
+        for (int64_t j = 0; j < p->count; j++) taken[p->place[j]] = 1;
+    }
+    return members;
 }
 
-/* A tensor of the case that no view names would be judged by nobody. */
-static int all_named(const Trial *t, char *message, size_t size) {
+/* Every number of an input or output is taken by a view: what none takes would be judged by nobody. */
+static int all_taken(const Trial *t, const SafeTensor *theirs, const char *name, const Binding *b, int count,
+                     char *message, size_t size) {
+    unsigned char *taken = calloc((size_t)theirs->count + 1, 1);
+    int64_t members = 0, left = 0;
+    CHECK(taken, "no memory for %ld marks", theirs->count);
+    for (int i = 0; i < count; i++) {
+        const int64_t here = mark_part(&b[i], theirs, taken);
+        if (here) members = here;
+    }
+    while (members && left < theirs->count / members && taken[left]) left++;
+    const int whole = members && left == theirs->count / members;
+    free(taken);
+    if (whole) return 0;
+    if (!members) return snprintf(message, size, "%s is not known to harness/peer", name), -1;
+    return snprintf(message, size, "%s: number %lld of a member is read by nothing of %s", name,
+                    (long long)left, t->peer->equation),
+           -1;
+}
+
+/* A gradient or cotangent stands beside what it belongs to. */
+static int beside_its_own(const Trial *t, const char *name, char *message, size_t size) {
+    const int grad = !strncmp(name, "grad/", 5), cot = !strncmp(name, "cot/out/", 8);
+    if (!grad && !cot) return snprintf(message, size, "%s is not known to harness/peer", name), -1;
+    if (case_tensor(t->of, grad ? "in" : "out", name + (grad ? 5 : 8))) return 0;
+    return snprintf(message, size, "%s belongs to no tensor of the case", name), -1;
+}
+
+static int all_judged(const Trial *t, char *message, size_t size) {
     const SafeFile *f = &t->of->vectors->tensors;
     const size_t prefix = strlen(t->of->name);
     for (int k = 0; k < f->tensor_count; k++) {
-        const char *name = f->tensors[k].name;
-        if (strncmp(name, t->of->name, prefix) || name[prefix] != '/') continue;
-        const int out = !strncmp(name + prefix, "/out/", 5), in = !strncmp(name + prefix, "/in/", 4);
-        int found = !in && !out;
-        for (int i = 0; in && i < t->inputs; i++) found |= has_part(&t->in_from[i], &f->tensors[k]);
-        for (int i = 0; out && i < t->outputs; i++) found |= has_part(&t->out_to[i], &f->tensors[k]);
-        if (!found) return snprintf(message, size, "%s is not known to harness/peer", name + prefix + 1), -1;
+        const SafeTensor *theirs = &f->tensors[k];
+        if (strncmp(theirs->name, t->of->name, prefix) || theirs->name[prefix] != '/') continue;
+        const char *name = theirs->name + prefix + 1;
+        int status;
+        if (!strncmp(name, "in/", 3))
+            status = all_taken(t, theirs, name, t->in_from, t->inputs, message, size);
+        else if (!strncmp(name, "out/", 4))
+            status = all_taken(t, theirs, name, t->out_to, t->outputs, message, size);
+        else
+            status = beside_its_own(t, name, message, size);
+        if (status) return -1;
     }
     return 0;
 }
 
 static int trial_begin(Trial *t, char *message, size_t size) {
     const Peer *p = t->peer;
-    t->members = 1;
     if (trial_dims(t, message, size) ||
         bind_list(t, p->in, "in", t->dims.equation->in, t->in_size, t->in_from, message, size) ||
         bind_list(t, p->out, "out", t->dims.equation->out, t->out_size, t->out_to, message, size) ||
-        all_named(t, message, size))
+        all_judged(t, message, size))
         return -1;
+    if (!t->members) t->members = 1;
     for (int i = 0; i < t->inputs; i++) {
         t->in[i] = oracle_zeros(t->in_size[i]);
         t->grad[i] = oracle_zeros(t->in_size[i]);
@@ -209,12 +276,18 @@ static int trial_begin(Trial *t, char *message, size_t size) {
     return 0;
 }
 
+static void binding_end(Binding *b) {
+    for (int k = 0; k < b->parts; k++) free(b->part[k].place);
+    free(b->part);
+}
+
 static void trial_end(Trial *t) {
     for (int i = 0; i < EQUATION_ARGUMENTS; i++) {
         free(t->in[i]), free(t->grad[i]), free(t->out[i]), free(t->cotangent[i]);
-        for (int k = 0; k < PARTS; k++) free(t->in_from[i].part[k].place), free(t->out_to[i].part[k].place);
+        binding_end(&t->in_from[i]), binding_end(&t->out_to[i]);
     }
     for (int i = 0; i < t->sheets; i++) free(t->sheet[i].ours);
+    free(t->sheet);
 }
 
 /* ---- one member of the batch ---- */
@@ -261,6 +334,7 @@ static int fill(const Trial *t, const Binding *b, int64_t member, int64_t n, dou
 static int member_inputs(Trial *t, int64_t member, char *message, size_t size) {
     for (int i = 0; i < t->inputs; i++)
         if (fill(t, &t->in_from[i], member, t->in_size[i], t->in[i], message, size)) return -1;
+    if (inputs_check_indices(&t->dims, t->in_size, t->in, message, size)) return -1;
     for (int i = 0; i < t->outputs; i++) {
         memset(t->cotangent[i], 0, (size_t)t->out_size[i] * sizeof(double));
         gather(t, &t->out_to[i], member, 1, t->cotangent[i]);

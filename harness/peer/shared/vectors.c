@@ -4,9 +4,11 @@
 
 #include <cjson/cJSON.h>
 #include <ctype.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { JSON_MOST = 1 << 24 };
 
@@ -33,6 +35,26 @@ int vectors_open(Vectors *v, const char *folder, const char *system, char *messa
 void vectors_close(Vectors *v) {
     safetensors_close(&v->tensors);
     cJSON_Delete(v->json);
+}
+
+int vectors_missing(const char *folder, const char *system, char *message, size_t size) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s.safetensors", folder, system);
+    return access(path, F_OK) ? snprintf(message, size, "%s: %s", path, strerror(errno)), -1 : 0;
+}
+
+int vectors_strangers(const Vectors *v, char *message, size_t size) {
+    const cJSON *cases = cJSON_GetObjectItemCaseSensitive(v->json, "cases"), *each;
+    for (int k = 0; k < v->tensors.tensor_count; k++) {
+        const char *name = v->tensors.tensors[k].name;
+        int found = 0;
+        cJSON_ArrayForEach(each, cases) {
+            const size_t n = strlen(each->string);
+            found |= !strncmp(name, each->string, n) && name[n] == '/';
+        }
+        if (!found) return snprintf(message, size, "%s belongs to no case of the JSON file", name), -1;
+    }
+    return 0;
 }
 
 int vectors_case(const Vectors *v, int i, VectorCase *c) {

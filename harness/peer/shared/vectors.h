@@ -19,6 +19,12 @@ typedef struct {
 int vectors_open(Vectors *v, const char *folder, const char *system, char *message, size_t size);
 void vectors_close(Vectors *v);
 
+/* -1 with a message where the folder has no NAME.safetensors of this system, else 0. */
+int vectors_missing(const char *folder, const char *system, char *message, size_t size);
+
+/* -1 with a message where a tensor belongs to no case of the JSON, else 0. */
+int vectors_strangers(const Vectors *v, char *message, size_t size);
+
 /* The i-th case; 0 past the end. */
 int vectors_case(const Vectors *v, int i, VectorCase *c);
 
