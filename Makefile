@@ -73,7 +73,7 @@ $(shell harness/make/generate.sh $(GEN) "$(ISAS) $(AMX)" $(EMULATED_AVX512) \
 all: $(BUILD)/titans
 
 help:
-	@echo 'make verify         every check (six to ten minutes with what it builds; JOBS=n)'
+	@echo 'make verify         every check (about seven minutes with what it builds; JOBS=n)'
 	@echo 'make bench          find needles, measure speed, memory, kernels, draw (about 15 minutes; QUICK=1: half a minute)'
 	@echo 'make install        program, library, header, man pages under PREFIX (DESTDIR honoured); make uninstall'
 	@echo 'make plots          redraw results/figures from results/*.tsv (KINDS="svg png": pictures too)'

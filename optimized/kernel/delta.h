@@ -21,10 +21,10 @@
  *   partial     partial_floats(shape), of backward: sums by tile of columns
  *
  * backward adds to the gradients; dstate holds the gradient of the last state on entry and that of the first at the end.
- * Forward goes token by token. Backward computes the states of 16 tokens again from a snapshot and walks back through them,
- * or, where the state is large, takes the 16 tokens at once by matrix products; a decay is never divided by.
- * Heads and tiles of DELTA_TILE columns are independent: they are what threads share. Forward, every token is a step of
- * its own, so splitting a call changes no bit.
+ * Forward has the bits of one token after the other, so splitting a call changes none; 16 to 64 columns, a band, are passed by
+ * DELTA_BLOCK tokens before the next band (delta/forward.h). Backward computes the states of 16 tokens again from a snapshot
+ * and walks back through them, or, where the state is large, takes the 16 tokens at once by matrix products; a decay is never
+ * divided by. Heads and tiles of DELTA_TILE columns are independent: they are what threads share.
  *
  * Flop per token and head: DELTA_NONE 5 K V, DELTA_KEY 7 K V, DELTA_PAIR 9 K V; backward about 3 times that. Reference:
  * general_delta_rule. */

@@ -3,8 +3,8 @@
 #include "kernel/momentum.h"
 #include "kernel/delta/tile.h"
 
-/* A tile's states lie in bands of as many columns as a token passes at a time: a band stays in the first cache for all tokens.
- * Of a key a band has a row of S and behind it one of M. */
+/* A tile's states lie in bands of columns, which stay in the first cache for a block of tokens. Of a key a band has a row of
+ * S and behind it one of M. */
 enum {
     MOMENTUM_VECS = DELTA_VECS > 1 ? DELTA_VECS / 2 : 1,
     MOMENTUM_BAND = MOMENTUM_VECS * VEC_LANES,
