@@ -35,8 +35,7 @@ typedef struct {
 /* One of our tensors: where its numbers come from, or go to. */
 typedef struct {
     View view;
-    int parts; /* one after the other; 0: absent, a dim or a constant */
-    Part *part;
+    int parts, first; /* of the trial's parts, one after the other; 0: absent, a dim or a constant */
 } Binding;
 
 typedef struct {
@@ -49,6 +48,8 @@ typedef struct {
     double *in[EQUATION_ARGUMENTS], *out[EQUATION_ARGUMENTS], *cotangent[EQUATION_ARGUMENTS],
         *grad[EQUATION_ARGUMENTS];
     Sheet *sheet;
+    Part *part; /* of all bindings, `parts` of them */
+    int parts;
 } Trial;
 
 /* ---- dimensions ---- */
@@ -155,20 +156,23 @@ static int bind_part(Trial *t, const View *v, const char *kind, Part *p, char *m
     return 0;
 }
 
+static void add_part(Trial *t, Binding *b, const Part *p) {
+    t->part = realloc(t->part, (size_t)(t->parts + 1) * sizeof *t->part);
+    CHECK(t->part, "no memory for %d tensors", t->parts + 1);
+    t->part[t->parts++] = *p;
+    b->parts++;
+}
+
 static int bind_one(Trial *t, const View *v, const char *kind, int64_t wanted, Binding *b, char *message,
                     size_t size) {
-    Part next = {.sheet = -1};
+    Part p = {.sheet = -1};
     int64_t count = 0;
-    *b = (Binding){.view = *v};
+    *b = (Binding){.view = *v, .first = t->parts};
     if (v->scalar || v->constant) return 0;
-    while (part_name(v, b->parts, next.name, sizeof next.name) &&
-           (next.theirs = case_tensor(t->of, kind, next.name))) {
-        b->part = realloc(b->part, (size_t)(b->parts + 1) * sizeof *b->part);
-        CHECK(b->part, "no memory for %d tensors '%s'", b->parts + 1, v->theirs);
-        Part *p = &b->part[b->parts++];
-        *p = next;
-        if (bind_part(t, v, kind, p, message, size)) return -1;
-        count += p->count;
+    while (part_name(v, b->parts, p.name, sizeof p.name) && (p.theirs = case_tensor(t->of, kind, p.name))) {
+        if (bind_part(t, v, kind, &p, message, size)) return -1;
+        add_part(t, b, &p);
+        count += p.count;
     }
     if (!b->parts && (v->optional || !wanted || !strcmp(kind, "out"))) return 0;
     if (!b->parts) return snprintf(message, size, "%s/%s is missing", kind, v->theirs), -1;
@@ -199,10 +203,10 @@ static int bind_list(Trial *t, const char *list, const char *kind, const Argumen
 
 /* The numbers of `theirs` in one member of the batch that a binding takes are marked; returns how many members there are, 0
  * where it takes none. */
-static int64_t mark_part(const Binding *b, const SafeTensor *theirs, unsigned char *taken) {
+static int64_t mark_part(const Trial *t, const Binding *b, const SafeTensor *theirs, unsigned char *taken) {
     int64_t members = 0;
     for (int i = 0; i < b->parts; i++) {
-        const Part *p = &b->part[i];
+        const Part *p = &t->part[b->first + i];
         if (p->theirs != theirs) continue;
         members = b->view.batched ? theirs->shape[0] : 1;
         for (int64_t j = 0; j < p->count; j++) taken[p->place[j]] = 1;
@@ -217,7 +221,7 @@ static int all_taken(const Trial *t, const SafeTensor *theirs, const char *name,
     int64_t members = 0, left = 0;
     CHECK(taken, "no memory for %ld marks", theirs->count);
     for (int i = 0; i < count; i++) {
-        const int64_t here = mark_part(&b[i], theirs, taken);
+        const int64_t here = mark_part(t, &b[i], theirs, taken);
         if (here) members = here;
     }
     while (members && left < theirs->count / members && taken[left]) left++;
@@ -276,18 +280,14 @@ static int trial_begin(Trial *t, char *message, size_t size) {
     return 0;
 }
 
-static void binding_end(Binding *b) {
-    for (int k = 0; k < b->parts; k++) free(b->part[k].place);
-    free(b->part);
-}
-
 static void trial_end(Trial *t) {
     for (int i = 0; i < EQUATION_ARGUMENTS; i++) {
         free(t->in[i]), free(t->grad[i]), free(t->out[i]), free(t->cotangent[i]);
-        binding_end(&t->in_from[i]), binding_end(&t->out_to[i]);
     }
     for (int i = 0; i < t->sheets; i++) free(t->sheet[i].ours);
+    for (int i = 0; i < t->parts; i++) free(t->part[i].place);
     free(t->sheet);
+    free(t->part);
 }
 
 /* ---- one member of the batch ---- */
@@ -298,8 +298,8 @@ static int64_t member_base(const Binding *b, const Part *p, int64_t member) {
 
 /* The numbers of one member from their tensors, or from the cotangents of these; x is left alone where there are none. */
 static void gather(const Trial *t, const Binding *b, int64_t member, int cotangent, double *x) {
-    for (int i = 0; i < b->parts; x += b->part[i++].count) {
-        const Part *p = &b->part[i];
+    for (int i = 0; i < b->parts; x += t->part[b->first + i++].count) {
+        const Part *p = &t->part[b->first + i];
         const SafeTensor *from = cotangent ? case_tensor(t->of, "cot/out", p->name) : p->theirs;
         for (int64_t j = 0; from && j < p->count; j++)
             x[j] = (cotangent ? 0 : b->view.plus) +
@@ -309,8 +309,8 @@ static void gather(const Trial *t, const Binding *b, int64_t member, int cotange
 
 /* And back, into what is compared. */
 static void scatter(Trial *t, const Binding *b, int64_t member, const double *x) {
-    for (int i = 0; i < b->parts; x += b->part[i++].count) {
-        const Part *p = &b->part[i];
+    for (int i = 0; i < b->parts; x += t->part[b->first + i++].count) {
+        const Part *p = &t->part[b->first + i];
         for (int64_t j = 0; p->sheet >= 0 && j < p->count; j++)
             t->sheet[p->sheet].ours[member_base(b, p, member) + p->place[j]] += x[j];
     }
@@ -396,7 +396,8 @@ static int judged(const Trial *t, int sheet, int by_kernel) {
     if (strcmp(t->sheet[sheet].kind, "grad") || !by_kernel) return 1;
     for (int i = 0; i < t->inputs; i++)
         for (int k = 0; k < t->in_from[i].parts; k++)
-            if (t->in_from[i].part[k].sheet == sheet && !kernel_gradient_is_computed(t->dims.equation, i))
+            if (t->part[t->in_from[i].first + k].sheet == sheet &&
+                !kernel_gradient_is_computed(t->dims.equation, i))
                 return 0;
     return 1;
 }
