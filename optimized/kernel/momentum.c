@@ -8,9 +8,9 @@ static void momentum_forward_part(ParallelPart part, const DeltaShape *s, const 
         const DeltaTask t = delta_task(s, 0, i);
         const MomentumForward y = {&t, in, momentum_own(s, workspace, part.thread).d, o, snapshots, errors};
         float *states = state + (t.batch * s->heads + t.head) * 2 * s->keys * s->values;
-        momentum_load(&t, states, 0, t.columns, y.states);
+        momentum_load_all(&t, states, y.states);
         for (int64_t from = 0; from < s->tokens; from += DELTA_BLOCK) momentum_forward_block(&y, from);
-        momentum_save(&t, y.states, 0, t.columns, states);
+        momentum_save_all(&t, y.states, states);
     }
 }
 
@@ -42,9 +42,9 @@ static void momentum_back_part(ParallelPart part, const DeltaShape *s, const Mom
         const DeltaTask t = delta_task(s, 0, i);
         const int64_t head = t.batch * s->heads + t.head;
         const MomentumPartial p = momentum_whole(s) ? own : momentum_partial(s, t.tile, partial, 0);
-        momentum_load(&t, dstate + head * both, 0, t.columns, x.d);
+        momentum_load_all(&t, dstate + head * both, x.d);
         for (int64_t c = chunks - 1; c >= 0; c--) momentum_back_chunk(&t, in, c, snapshots, d_o, d, &p, &x);
-        momentum_save(&t, x.d, 0, t.columns, dstate + head * both);
+        momentum_save_all(&t, x.d, dstate + head * both);
     }
 }
 

@@ -9,23 +9,6 @@ typedef struct {
     float *own, *S, *o, *state, *snapshots;
 } DeltaForward;
 
-/* N vectors of columns of a state (keys x values), from column j of the tile on, into a band and back; zero behind the last
- * column. */
-INLINE void delta_band_load(const DeltaTask *t, const float *state, int64_t j, int N, float *S) {
-    const int64_t values = t->shape->values;
-    for (int64_t i = 0; i < t->shape->keys; i++)
-        for (int n = 0; n < N; n++)
-            vec_store(S + (i * N + n) * 16,
-                      vec_load_n(state + i * values + t->c + j + 16 * n, vec_lanes(j + 16 * n, t->columns)));
-}
-INLINE void delta_band_save(const DeltaTask *t, const float *S, int64_t j, int N, float *state) {
-    const int64_t values = t->shape->values;
-    for (int64_t i = 0; i < t->shape->keys; i++)
-        for (int n = 0; n < N; n++)
-            vec_store_n(state + i * values + t->c + j + 16 * n, vec_load(S + (i * N + n) * 16),
-                        vec_lanes(j + 16 * n, t->columns));
-}
-
 /* States of the band that begins with column j of the tile. */
 INLINE float *delta_band(const DeltaForward *y, int64_t j) { return y->S + j * y->task->shape->keys; }
 
@@ -41,7 +24,7 @@ INLINE void delta_forward_pass(const DeltaForward *y, int64_t i, int64_t j, int 
     float *S = delta_band(y, j);
     Vec w[2][4], output[2][4], read[4];
     if (y->snapshots && i % DELTA_CHUNK == 0)
-        delta_band_save(t, S, j, N, y->snapshots + i / DELTA_CHUNK * s->keys * s->values);
+        delta_columns_save(t, S, 16 * N, j, N, y->snapshots + i / DELTA_CHUNK * s->keys * s->values);
     for (int m = 0; m < pass.tokens; m++) {
         delta_token_soon(t, i + m + 4);
         for (int n = 0; n < N; n++)
@@ -85,12 +68,12 @@ INLINE void delta_forward_ones(const DeltaForward *y, int64_t from, int64_t to, 
 INLINE void delta_forward_band(const DeltaForward *y, int64_t from, int64_t j, int N, DeltaRemoval removal,
                                int decays) {
     const int64_t to = delta_block_end(y->task->shape, from);
-    if (from == 0) delta_band_load(y->task, y->state, j, N, delta_band(y, j));
+    if (from == 0) delta_columns_load(y->task, y->state, j, N, delta_band(y, j), 16 * N);
     if (removal == DELTA_NONE && DELTA_VECS >= 4)
         delta_forward_twos(y, from, to, j, N, decays);
     else
         delta_forward_ones(y, from, to, j, N, removal, decays);
-    if (to == y->task->shape->tokens) delta_band_save(y->task, delta_band(y, j), j, N, y->state);
+    if (to == y->task->shape->tokens) delta_columns_save(y->task, delta_band(y, j), 16 * N, j, N, y->state);
 }
 
 /* All columns of the tile, a block of tokens at a time. */
@@ -100,7 +83,7 @@ static void delta_forward_tile(const DeltaForward *y) {
     for (int64_t from = 0; from < t->shape->tokens; from += DELTA_BLOCK)
         for (int64_t j = 0; j < t->columns; j += 16 * N) {
 #define BAND(N, rule, some) delta_forward_band(y, from, j, N, rule, some)
-            N = delta_vectors(t->columns - j, DELTA_VECS);
+            N = delta_at_once(t->columns - j, DELTA_VECS);
             DELTA_BY_RULE(t->shape, N, BAND);
 #undef BAND
         }

@@ -69,7 +69,7 @@ INLINE void delta_step(const DeltaStep *y, int N, DeltaPass pass, Vec (*w)[4], c
 }
 
 /* Vectors that are passed at a time where `left` columns are, at most `most`. */
-INLINE int delta_vectors(int64_t left, int most) {
+INLINE int delta_at_once(int64_t left, int most) {
     return most >= 4 && left > 48 ? 4 : most >= 2 && left > 16 ? 2 : 1;
 }
 
@@ -110,7 +110,7 @@ static void delta_token_apart(const DeltaTask *t, const DeltaToken *x, const flo
     for (int64_t j = 0; j < t->columns; j += 16 * N) {
         const DeltaStep y = {t->shape->keys, DELTA_TILE, x, x[1].reading, S + j, after + j};
 #define APART(N, rule, some) delta_step_apart(&y, N, (DeltaPass){rule, some, 1, 0}, w + j, u + j, next + j)
-        N = delta_vectors(t->columns - j, DELTA_VECS);
+        N = delta_at_once(t->columns - j, DELTA_VECS);
         DELTA_BY_RULE(t->shape, N, APART);
 #undef APART
     }

@@ -44,20 +44,33 @@ INLINE int64_t delta_key_row(const DeltaTask *t, int64_t token) {
     return (t->batch * s->tokens + token) * s->key_heads + t->head * s->key_heads / s->heads;
 }
 
-/* The tile's columns of a state (keys x values) and back; what lies behind them in the tile is zero. */
-static void delta_tile_load(const DeltaTask *t, const float *state, float *S) {
+/* `vectors` vectors of columns of a state (keys x values), from column j of the tile on, into rows of S `ld` floats apart and
+ * back; zero behind the last column. */
+INLINE void delta_columns_load(const DeltaTask *t, const float *state, int64_t j, int64_t vectors, float *S,
+                               int64_t ld) {
+    const int64_t values = t->shape->values;
     for (int64_t i = 0; i < t->shape->keys; i++)
-        for (int64_t j = 0; j < DELTA_TILE; j += VEC_LANES) {
-            const int64_t lanes = vec_lanes(t->c + j, t->shape->values);
-            vec_store(S + i * DELTA_TILE + j,
-                      lanes > 0 ? vec_load_n(state + i * t->shape->values + t->c + j, lanes) : vec_zero());
+        for (int64_t n = 0, c = j; n < vectors; n++, c += VEC_LANES) {
+            const int64_t lanes = vec_lanes(c, t->columns);
+            vec_store(S + i * ld + n * VEC_LANES,
+                      lanes > 0 ? vec_load_n(state + i * values + t->c + c, lanes) : vec_zero());
         }
 }
-static void delta_tile_save(const DeltaTask *t, const float *S, float *state) {
+INLINE void delta_columns_save(const DeltaTask *t, const float *S, int64_t ld, int64_t j, int64_t vectors,
+                               float *state) {
+    const int64_t values = t->shape->values;
     for (int64_t i = 0; i < t->shape->keys; i++)
-        for (int64_t j = 0; j < t->columns; j += VEC_LANES)
-            vec_store_n(state + i * t->shape->values + t->c + j, vec_load(S + i * DELTA_TILE + j),
-                        vec_lanes(t->c + j, t->shape->values));
+        for (int64_t n = 0, c = j; n < vectors && c < t->columns; n++, c += VEC_LANES)
+            vec_store_n(state + i * values + t->c + c, vec_load(S + i * ld + n * VEC_LANES),
+                        vec_lanes(c, t->columns));
+}
+
+/* All columns of the tile, rows DELTA_TILE apart. */
+static void delta_tile_load(const DeltaTask *t, const float *state, float *S) {
+    delta_columns_load(t, state, 0, DELTA_TILE / VEC_LANES, S, DELTA_TILE);
+}
+static void delta_tile_save(const DeltaTask *t, const float *S, float *state) {
+    delta_columns_save(t, S, DELTA_TILE, 0, DELTA_TILE / VEC_LANES, state);
 }
 
 /* n floats that are wanted soon; rows of tokens lie too far apart for the CPU to see them coming. */

@@ -58,7 +58,7 @@ INLINE void momentum_forward_band(const MomentumForward *y, int64_t from, int64_
     for (int64_t i = from; i < to; i++) {
         const MomentumToken x = next;
         if (y->snapshots && i % DELTA_CHUNK == 0)
-            momentum_save(t, y->states, j, j + N * VEC_LANES,
+            momentum_save(t, y->states, j, N,
                           y->snapshots + (head * delta_chunks(s) + i / DELTA_CHUNK) * both);
         if (i + 1 < to) next = momentum_token(t, y->in, i + 1);
         for (int n = 0; n < N; n++) {

@@ -20,27 +20,27 @@ INLINE int64_t momentum_at(const DeltaShape *s, int64_t j) {
     return j / MOMENTUM_BAND * s->keys * MOMENTUM_KEY_ROWS + j % MOMENTUM_BAND;
 }
 
-/* Columns j to `end` of both states of a head, (2 x keys x values), into their bands and back; zero behind the last. */
-static void momentum_load(const DeltaTask *t, const float *states, int64_t j, int64_t end, float *tile) {
-    const DeltaShape *s = t->shape;
-    for (; j < end; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, t->columns);
-        float *to = tile + momentum_at(s, j);
-        for (int64_t i = 0; i < 2 * s->keys; i++)
-            vec_store(to + i % s->keys * MOMENTUM_KEY_ROWS + i / s->keys * MOMENTUM_BAND,
-                      vec_load_n(states + i * s->values + t->c + j, lanes));
-    }
+/* `vectors` vectors of columns of both states of a head, (2 x keys x values), from column j of one band on, into it and
+ * back. */
+static void momentum_load(const DeltaTask *t, const float *states, int64_t j, int64_t vectors, float *tile) {
+    float *to = tile + momentum_at(t->shape, j);
+    delta_columns_load(t, states, j, vectors, to, MOMENTUM_KEY_ROWS);
+    delta_columns_load(t, states + t->shape->keys * t->shape->values, j, vectors, to + MOMENTUM_BAND,
+                       MOMENTUM_KEY_ROWS);
 }
-static void momentum_save(const DeltaTask *t, const float *tile, int64_t j, int64_t end, float *states) {
-    const DeltaShape *s = t->shape;
-    for (; j < end; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, t->columns);
-        const float *from = tile + momentum_at(s, j);
-        for (int64_t i = 0; i < 2 * s->keys; i++)
-            vec_store_n(states + i * s->values + t->c + j,
-                        vec_load(from + i % s->keys * MOMENTUM_KEY_ROWS + i / s->keys * MOMENTUM_BAND),
-                        lanes);
-    }
+static void momentum_save(const DeltaTask *t, const float *tile, int64_t j, int64_t vectors, float *states) {
+    const float *from = tile + momentum_at(t->shape, j);
+    delta_columns_save(t, from, MOMENTUM_KEY_ROWS, j, vectors, states);
+    delta_columns_save(t, from + MOMENTUM_BAND, MOMENTUM_KEY_ROWS, j, vectors,
+                       states + t->shape->keys * t->shape->values);
+}
+
+/* All bands of the tile. */
+static void momentum_load_all(const DeltaTask *t, const float *states, float *tile) {
+    for (int64_t j = 0; j < t->columns; j += MOMENTUM_BAND) momentum_load(t, states, j, MOMENTUM_VECS, tile);
+}
+static void momentum_save_all(const DeltaTask *t, const float *tile, float *states) {
+    for (int64_t j = 0; j < t->columns; j += MOMENTUM_BAND) momentum_save(t, tile, j, MOMENTUM_VECS, states);
 }
 
 /* A token's row of every head, and its numbers. */
