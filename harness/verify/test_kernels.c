@@ -444,24 +444,44 @@ Test(kernels, gates_at_their_ends_stay_within_the_bound) {
 }
 
 /* Decays of 0, and of exp(-90), which float32 does not have, within a chunk of the delta rules: gradients like others. */
+/* Kernels whose gates are logarithms of decays. */
+static const struct {
+    const char *kernel, *gates[2];
+} decaying[] = {{"delta", {"g"}}, {"momentum", {"log_alpha", "log_mu"}}};
+
+/* Decays of 0 at one token and of exp(-90) at another; how many numbers a token's decays are. */
+static int64_t close_gates(Case *c, const char *const *gates) {
+    int64_t closed = 0;
+    for (int i = 0; i < 2 && gates[i]; i++) {
+        const int64_t row = case_in_size(c, gates[i]) / dims_get(&c->dims, "tokens");
+        for (int64_t j = 0; j < row; j++)
+            case_in(c, gates[i])[5 * row + j] = -INFINITY, case_in(c, gates[i])[11 * row + j] = -90;
+        closed += row;
+    }
+    return closed;
+}
+
+static int64_t check_closed_gates(const KernelAdapter *a, const char *const *gates, double *worst) {
+    int64_t checks = 0;
+    for (int i = 0; case_at(i); i++) {
+        if (!tried(a, case_at(i), "reverse")) continue;
+        Case c = row_case(case_at(i), 1);
+        if (close_gates(&c, gates)) checks += check_gradient(a, case_at(i), &c, worst);
+        case_free(&c);
+    }
+    return checks;
+}
+
 Test(kernels, gradients_pass_decays_of_nothing) {
     KernelAdapter a;
-    for (int k = 0; kernel_adapter_at(k, &a); k++) {
-        double worst = 0;
-        int64_t checks = 0;
-        for (int i = 0; !strcmp(a.kernel, "delta") && case_at(i); i++) {
-            if (!tried(&a, case_at(i), "reverse")) continue;
-            Case c = row_case(case_at(i), 1);
-            const int64_t row = case_in_size(&c, "g") / dims_get(&c.dims, "tokens");
-            for (int64_t j = 0; j < row; j++)
-                case_in(&c, "g")[5 * row + j] = -INFINITY, case_in(&c, "g")[11 * row + j] = -90;
-            if (row) checks += check_gradient(&a, case_at(i), &c, &worst);
-            case_free(&c);
+    for (int k = 0; kernel_adapter_at(k, &a); k++)
+        for (size_t i = 0; i < sizeof decaying / sizeof *decaying; i++) {
+            double worst = 0;
+            if (strcmp(a.kernel, decaying[i].kernel) != 0) continue;
+            const int64_t checks = check_closed_gates(&a, decaying[i].gates, &worst);
+            cr_assert(checks > 0, "no decays of %s", a.kernel);
+            ledger_record("decays of nothing", a.kernel, checks, worst);
         }
-        if (strcmp(a.kernel, "delta") != 0) continue;
-        cr_assert(checks > 0, "no decays");
-        ledger_record("decays of nothing", a.kernel, checks, worst);
-    }
 }
 
 /* <J v, w> = <v, J' w> for a direction v of all inputs at once, J v by one complex step: also at sizes too large for

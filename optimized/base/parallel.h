@@ -26,6 +26,7 @@ typedef struct {
 /* Where the i-th of `parts` nearly equal parts of n numbers begins, and the one before it ends: tiles of 6,6,6,5,5,5 rows waste
  * nothing, 6,6,6,6,6,3 do. */
 static inline int64_t part_begin(int64_t n, int64_t parts, int64_t i) {
+    if (parts == 1) return i * n; /* a small matrix product takes hardly longer than a division */
     const int64_t base = n / parts, extra = n % parts;
     return i * base + (i < extra ? i : extra);
 }

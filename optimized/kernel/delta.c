@@ -7,8 +7,9 @@
 /* Whether the way back takes chunks: their products pay where the state is large beside what a pair of tokens costs. The
  * shape alone decides, so that every instruction set does the same. */
 static int delta_by_chunks(const DeltaShape *s) {
-    const int64_t columns = s->values < DELTA_TILE ? s->values : DELTA_TILE;
-    return s->keys * columns >= (s->removal == DELTA_PAIR ? 8192 : 2048);
+    const int64_t columns = s->values < DELTA_TILE ? s->values : DELTA_TILE,
+                  small = s->removal == DELTA_KEY && s->decays > 1 ? 2048 : 1024;
+    return s->keys * columns >= (s->removal == DELTA_PAIR ? 8192 : small);
 }
 
 static int64_t delta_workspace(const DeltaShape *s) {

@@ -87,38 +87,36 @@ INLINE void gemm_tile_rows(int rows, const int vecs, const int down, int64_t K, 
     }
 }
 
-/* Copies K x n of B (n <= GEMM_NR) to rows of GEMM_NR floats, zero padded. */
-static void gemm_pack_b(int64_t K, int64_t n, GemmView b, float *pack) {
-    if (b.outer == 1) {
+/* Copies K x n of B (n <= GEMM_NR) to rows GEMM_NR floats apart, zeros up to the end of its last vector. */
+static void gemm_pack_b(int64_t K, int64_t n, const GemmView *b, float *pack) {
+    if (b->outer == 1) {
         for (int64_t k = 0; k < K; k++)
-            for (int64_t j = 0; j < GEMM_NR; j += VEC_LANES) {
-                const int64_t lanes = n - j < 0 ? 0 : n - j > VEC_LANES ? VEC_LANES : n - j;
-                vec_store(pack + k * GEMM_NR + j, vec_load_n(b.p + k * b.depth + j, lanes));
-            }
+            for (int64_t j = 0; j < n; j += VEC_LANES)
+                vec_store(pack + k * GEMM_NR + j, vec_load_n(b->p + k * b->depth + j, vec_lanes(j, n)));
         return;
     }
-    for (int64_t j = 0; j < GEMM_NR; j += VEC_LANES)
+    for (int64_t j = 0; j < n; j += VEC_LANES)
         for (int64_t k = 0; k < K; k += VEC_LANES) {
-            const float *s = b.p + j * b.outer + k;
+            const float *s = b->p + j * b->outer + k;
             float *d = pack + k * GEMM_NR + j;
             if (j + VEC_LANES <= n && k + VEC_LANES <= K) {
-                vec_transpose(s, b.outer, d, GEMM_NR);
+                vec_transpose(s, b->outer, d, GEMM_NR);
                 continue;
             }
             for (int64_t kk = 0; kk < VEC_LANES && k + kk < K; kk++)
                 for (int64_t jj = 0; jj < VEC_LANES; jj++)
-                    d[kk * GEMM_NR + jj] = j + jj < n ? s[jj * b.outer + kk] : 0.0f;
+                    d[kk * GEMM_NR + jj] = j + jj < n ? s[jj * b->outer + kk] : 0.0f;
         }
 }
 
 /* A panel of at most GEMM_NR columns of C for all rows; b has row stride ldb and whole vectors. */
-INLINE void gemm_panel_as(const int down, int64_t M, int64_t n, int64_t K, GemmView a, const float *b,
+INLINE void gemm_panel_as(const int down, int64_t M, int64_t n, int64_t K, const GemmView *a, const float *b,
                           int64_t ldb, float *c, int64_t ldc, int accumulate) {
     const int64_t tiles = (M + GEMM_ROWS - 1) / GEMM_ROWS;
     for (int64_t i = 0; i < tiles; i++) {
         const int64_t m = part_begin(M, tiles, i);
         const int rows = (int)(part_begin(M, tiles, i + 1) - m);
-        const GemmView at = {a.p + m * a.outer, a.outer, a.depth};
+        const GemmView at = {a->p + m * a->outer, a->outer, a->depth};
         float *ct = c + m * ldc;
         if (n == GEMM_NR) {
             gemm_tile_rows(rows, GEMM_VECS, down, K, at, b, ldb, ct, ldc, accumulate);
@@ -140,9 +138,11 @@ INLINE void gemm_panel_as(const int down, int64_t M, int64_t n, int64_t K, GemmV
     }
 }
 
-static __attribute__((noinline)) void gemm_panel(int64_t M, int64_t n, int64_t K, GemmView a, const float *b,
-                                                 int64_t ldb, float *c, int64_t ldc, int accumulate) {
-    if (a.outer == 1)
+/* Views go by address: one that is stored in words and copied by vectors waits for every word to reach the cache. */
+static __attribute__((noinline)) void gemm_panel(int64_t M, int64_t n, int64_t K, const GemmView *a,
+                                                 const float *b, int64_t ldb, float *c, int64_t ldc,
+                                                 int accumulate) {
+    if (a->outer == 1)
         gemm_panel_as(1, M, n, K, a, b, ldb, c, ldc, accumulate);
     else
         gemm_panel_as(0, M, n, K, a, b, ldb, c, ldc, accumulate);
@@ -176,13 +176,13 @@ static void gemm_block(int64_t N, int64_t K, GemmBlock a, GemmView b, float *c, 
         const int64_t n = N - j < GEMM_NR ? N - j : GEMM_NR;
         GemmView panel = {b.p + j * b.outer, b.outer, b.depth};
         if (b.outer != 1 || n % VEC_LANES || far) {
-            gemm_pack_b(K, n, panel, pack);
+            gemm_pack_b(K, n, &panel, pack);
             panel = (GemmView){pack, 1, GEMM_NR};
         }
         for (int64_t g = 0; g < a.groups; g++) {
             const int64_t m = part_begin(a.rows, a.groups, g);
             const GemmView rows = {a.first.p + g * a.stride, a.first.outer, a.first.depth};
-            gemm_panel(part_begin(a.rows, a.groups, g + 1) - m, n, K, rows, panel.p, panel.depth,
+            gemm_panel(part_begin(a.rows, a.groups, g + 1) - m, n, K, &rows, panel.p, panel.depth,
                        c + m * ldc + j, ldc, accumulate);
         }
     }

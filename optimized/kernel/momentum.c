@@ -1,12 +1,21 @@
 #include "kernel/momentum/adjoint.h"
 #include "kernel/momentum/forward.h"
 
+#include <string.h>
+
+static int64_t momentum_workspace(const DeltaShape *s) {
+    int64_t chunk;
+    momentum_chunk(s, 0, &chunk);
+    return chunk > momentum_tile(s) ? chunk : momentum_tile(s);
+}
+
 static void momentum_forward_part(ParallelPart part, const DeltaShape *s, const MomentumInput *in,
                                   float *state, float *o, float *snapshots, float *workspace) {
     float *errors = snapshots ? snapshots + momentum_states(s) : 0;
     for (int64_t i = part.begin; i < part.end; i++) {
         const DeltaTask t = delta_task(s, 0, i);
-        const MomentumForward y = {&t, in, momentum_own(s, workspace, part.thread).d, o, snapshots, errors};
+        const MomentumForward y = {&t, in,        workspace + part.thread * momentum_workspace(s),
+                                   o,  snapshots, errors};
         float *states = state + (t.batch * s->heads + t.head) * 2 * s->keys * s->values;
         momentum_load_all(&t, states, y.states);
         for (int64_t from = 0; from < s->tokens; from += DELTA_BLOCK) momentum_forward_block(&y, from);
@@ -32,19 +41,38 @@ static void momentum_gather_row(const DeltaShape *s, int64_t row, const Momentum
         for (int64_t tile = 0; tile < tiles; tile++) sum[i][row] += number[i][tile * rows + row];
 }
 
+/* The gradients of both states of a tile, (2 x keys x values), into a chunk's and back. */
+static void momentum_gradients_load(const MomentumChunk *c, const float *dstate) {
+    delta_tile_load(c->task, dstate, c->states);
+    delta_tile_load(c->task, dstate + c->task->shape->keys * c->task->shape->values,
+                    c->states + c->ld * DELTA_TILE);
+}
+static void momentum_gradients_save(const MomentumChunk *c, float *dstate) {
+    delta_tile_save(c->task, c->states, dstate);
+    delta_tile_save(c->task, c->states + c->ld * DELTA_TILE,
+                    dstate + c->task->shape->keys * c->task->shape->values);
+}
+
 static void momentum_back_part(ParallelPart part, const DeltaShape *s, const MomentumInput *in,
                                const float *snapshots, const float *d_o, const MomentumGradient *d,
                                float *dstate, float *partial, float *workspace) {
-    const int64_t both = 2 * s->keys * s->values, chunks = delta_chunks(s);
+    const int64_t both = 2 * s->keys * s->values;
     const MomentumPartial own = {d->q, d->k, d->p, d->keep, d->carry, d->rate, d->step, 1};
-    const MomentumScratch x = momentum_own(s, workspace, part.thread);
+    float *scratch = workspace + part.thread * momentum_workspace(s);
+    int64_t floats;
+    MomentumChunk c = momentum_chunk(s, scratch, &floats);
+    c.in = in;
     for (int64_t i = part.begin; i < part.end; i++) {
         const DeltaTask t = delta_task(s, 0, i);
         const int64_t head = t.batch * s->heads + t.head;
         const MomentumPartial p = momentum_whole(s) ? own : momentum_partial(s, t.tile, partial, 0);
-        momentum_load_all(&t, dstate + head * both, x.d);
-        for (int64_t c = chunks - 1; c >= 0; c--) momentum_back_chunk(&t, in, c, snapshots, d_o, d, &p, &x);
-        momentum_save_all(&t, x.d, dstate + head * both);
+        /* Pads, and rows behind the last token, are read and never written. */
+        memset(scratch, 0, (size_t)floats * sizeof(float));
+        c.task = &t;
+        momentum_gradients_load(&c, dstate + head * both);
+        for (int64_t chunk = delta_chunks(s) - 1; chunk >= 0; chunk--)
+            momentum_back_chunk(&c, chunk, snapshots, d_o, d, &p);
+        momentum_gradients_save(&c, dstate + head * both);
     }
 }
 

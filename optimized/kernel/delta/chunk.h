@@ -11,10 +11,12 @@
  * decay of zero is one like others. Rows behind the last token are zero, their decays one. */
 #pragma once
 #include "kernel/delta/step.h"
+#include "kernel/delta/sums.h"
 #include "kernel/serial.h"
 
-/* Row stride of a pair matrix: a row for each writer; q of every token, reading of every token, zeros. */
-enum { DELTA_PAIRS = 2 * DELTA_CHUNK + VEC_LANES };
+/* Row stride of a pair matrix: a row for each reader, q of every token, then reading of every token; k of every token, then b
+ * of every token. */
+enum { DELTA_PAIRS = 2 * DELTA_CHUNK };
 
 typedef struct {
     const DeltaTask *task;
@@ -29,8 +31,8 @@ typedef struct {
     /* 2 DELTA_CHUNK x DELTA_TILE: w and u; their gradients; those of what is read. keys x DELTA_TILE: the gradient of the state
      * behind the chunk */
     float *values, *on_values, *cotangents, *dS;
-    /* writers x DELTA_PAIRS: reader times writer and decays between; the same without decays; cotangent times value.
-     * apart: DELTA_CHUNK x DELTA_PAIRS, D, with one decay for all rows */
+    /* readers x DELTA_PAIRS: reader times writer and decays between; the same without decays; cotangent times value.
+     * apart: DELTA_CHUNK + 1 x DELTA_CHUNK, D with one decay for all rows, behind a row of zeros */
     float *pairs, *products, *weights, *apart, *sums;
 } DeltaChunk;
 
@@ -122,24 +124,16 @@ INLINE void delta_chunk_rows(DeltaChunk *c, DeltaRule rule) {
 #undef ROWS
 }
 
-/* to += the sum over n rows of values of factor (`stride` apart) times the row, for N vectors. */
-INLINE void delta_sum_rows(int64_t n, const float *factor, int64_t stride, const float *rows, float *to,
-                           int N) {
-    Vec sum[4];
-    for (int v = 0; v < N; v++) sum[v] = vec_load(to + 16 * v);
-    for (int64_t i = 0; i < n; i++) {
-        const Vec x = vec_set1(factor[i * stride]);
-        for (int v = 0; v < N; v++) sum[v] = vec_fma(x, vec_load(rows + i * DELTA_TILE + 16 * v), sum[v]);
-    }
-    for (int v = 0; v < N; v++) vec_store(to + 16 * v, sum[v]);
-}
-static void delta_sum(const DeltaChunk *c, int64_t n, const float *factor, int64_t stride, const float *rows,
-                      float *to) {
-    const int64_t end = c->task->columns;
-    int64_t j = 0;
-    for (; j + 48 < end; j += 64) delta_sum_rows(n, factor, stride, rows + j, to + j, 4);
-    for (; j + 16 < end; j += 32) delta_sum_rows(n, factor, stride, rows + j, to + j, 2);
-    for (; j < end; j += 16) delta_sum_rows(n, factor, stride, rows + j, to + j, 1);
+/* Rows of token i of the chunk before this one, which is next. */
+INLINE void delta_chunk_soon_in(const DeltaChunk *c, int64_t i) {
+    const DeltaTask *t = c->task;
+    const DeltaShape *s = t->shape;
+    const int64_t token = c->from - DELTA_CHUNK + i;
+    if (token < 0) return;
+    const int64_t key = delta_key_row(t, token) * s->keys;
+    delta_soon(t->in->v + delta_row(t, token) * s->values + t->c, t->columns);
+    delta_soon(t->in->q + key, s->keys);
+    delta_soon(t->in->k + key, s->keys);
 }
 
 /* u and w of every token: what it reads from S and from those before it. */
@@ -152,8 +146,10 @@ static void delta_chunk_values(const DeltaChunk *c) {
                     DELTA_TILE, 0);
     for (int64_t i = 0; i < c->count; i++) {
         float *own = u + i * DELTA_TILE;
-        if (c->readers > C) delta_sum(c, i, c->pairs + C + i, DELTA_PAIRS, w, own);
-        if (c->writers > C) delta_sum(c, i, c->pairs + C * DELTA_PAIRS + C + i, DELTA_PAIRS, u, own);
+        delta_chunk_soon_in(c, i);
+        const float *pairs = c->pairs + (C + i) * DELTA_PAIRS;
+        if (c->readers > C) delta_sum(c->task->columns, i, pairs, 1, w, own);
+        if (c->writers > C) delta_sum(c->task->columns, i, pairs + C, 1, u, own);
         delta_written(c->task, delta_row(c->task, c->from + i), own, w + i * DELTA_TILE);
     }
 }

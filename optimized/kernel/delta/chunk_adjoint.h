@@ -17,21 +17,26 @@ static void delta_chunk_back_values(const DeltaChunk *c, int64_t i, const DeltaG
     if (c->task->shape->rates == 1) delta_put(p, p->rate + row, vec_set1(vec_sum(rate)), 1);
 }
 
-/* The gradient of what one writer writes at token i: its share of dS, and of what later readers ask. */
+/* The gradient of what one writer writes at token i: what the readings of later tokens ask. */
 static void delta_on_value(const DeltaChunk *c, int64_t writer, int64_t i, float *to) {
-    const int64_t C = DELTA_CHUNK;
-    const float *pairs = c->pairs + writer * DELTA_PAIRS;
-    delta_sum(c, c->count - i, pairs + i, 1, c->cotangents + i * DELTA_TILE, to);
-    if (c->readers > C)
-        delta_sum(c, c->count - i - 1, pairs + C + i + 1, 1, c->cotangents + (C + i + 1) * DELTA_TILE, to);
+    const int64_t later = DELTA_CHUNK + i + 1;
+    if (c->readers > DELTA_CHUNK)
+        delta_sum(c->task->columns, c->count - i - 1, c->pairs + later * DELTA_PAIRS + writer, DELTA_PAIRS,
+                  c->cotangents + later * DELTA_TILE, to);
 }
 
-/* dw and du of every token, the last one first: du is asked of all before it. */
-static void delta_chunk_back_solve(const DeltaChunk *c, const DeltaGradient *d, const DeltaPartial *p) {
+/* dw and du of every token: its share of dS, what q of this token and of later ones ask; then, the last one first, what
+ * readings ask: du is asked of all before it. */
+static void delta_chunk_back_solve(const DeltaChunk *c, const float *d_o, const DeltaGradient *d,
+                                   const DeltaPartial *p) {
     const int64_t C = DELTA_CHUNK;
     gemm_serial(GEMM_NN, c->writers, c->task->columns, c->ld, c->left, c->ld, c->dS, DELTA_TILE, c->on_values,
                 DELTA_TILE, 0);
+    gemm_serial(GEMM_TN, c->writers, c->task->columns, C, c->pairs, DELTA_PAIRS, c->cotangents, DELTA_TILE,
+                c->on_values, DELTA_TILE, 1);
     for (int64_t i = c->count - 1; i >= 0; i--) {
+        delta_back_soon(c->task, c->from >= DELTA_CHUNK ? delta_row(c->task, c->from - DELTA_CHUNK + i) : -1,
+                        d_o, d, p);
         delta_on_value(c, i, i, c->on_values + i * DELTA_TILE);
         if (c->writers > C) {
             float *du = c->on_values + (C + i) * DELTA_TILE;
@@ -89,9 +94,11 @@ INLINE void delta_chunk_back_put_all(const DeltaChunk *c, DeltaRule rule, const 
 #define PUT(j, lanes) delta_chunk_back_put(c, j, lanes, rule, p)
     DELTA_VECTORS(s->keys, PUT);
 #undef PUT
-    for (int64_t i = 0; i < c->count && s->decays == 1; i++)
-        delta_put(p, p->decay + delta_row(c->task, c->from + i),
-                  vec_set1(c->on_decay[i * c->ld] + vec_sum(vec_load(c->sums + i * VEC_LANES))), 1);
+    if (s->decays != 1) return;
+    const Vec sums = vec_sums(c->sums);
+    vec_store(c->on_decay, vec_add(vec_load(c->on_decay), sums));
+    for (int64_t i = 0; i < c->count; i++)
+        delta_put(p, p->decay + delta_row(c->task, c->from + i), vec_set1(c->on_decay[i]), 1);
 }
 
 /* dS becomes the gradient of the state before the chunk. */
@@ -101,15 +108,16 @@ static void delta_chunk_back_state(const DeltaChunk *c) {
                 c->dS, DELTA_TILE, 1);
 }
 
-INLINE void delta_chunk_back_tokens(DeltaChunk *c, DeltaRule rule, const DeltaGradient *d,
+INLINE void delta_chunk_back_tokens(DeltaChunk *c, DeltaRule rule, const float *d_o, const DeltaGradient *d,
                                     const DeltaPartial *p) {
     const DeltaTask *t = c->task;
     const DeltaShape *s = t->shape;
     delta_chunk_rows(c, rule);
     delta_pairs(c, rule);
     delta_chunk_values(c);
-    delta_chunk_back_solve(c, d, p);
-    delta_weights(c, rule);
+    delta_chunk_back_solve(c, d_o, d, p);
+    gemm_serial(GEMM_NT, c->readers, c->writers, t->columns, c->cotangents, DELTA_TILE, c->values, DELTA_TILE,
+                c->weights, DELTA_PAIRS, 0);
     gemm_serial(GEMM_NT, c->readers, s->keys, t->columns, c->cotangents, DELTA_TILE, c->S, s->values,
                 c->on_read, c->ld, 0);
     gemm_serial(GEMM_NT, c->writers, s->keys, t->columns, c->values, DELTA_TILE, c->dS, DELTA_TILE,
@@ -131,7 +139,7 @@ static void delta_chunk_back(DeltaChunk *c, int64_t chunk, const float *snapshot
         delta_cotangent(t, delta_row(t, c->from + i), d_o, c->cotangents + i * DELTA_TILE);
 #define DELTA_RULE(rule, by_key)                                                                             \
     if (s->removal == rule && (s->decays > 1) == by_key)                                                     \
-        delta_chunk_back_tokens(c, (DeltaRule){rule, by_key}, d, p);
+        delta_chunk_back_tokens(c, (DeltaRule){rule, by_key}, d_o, d, p);
     DELTA_RULE(DELTA_NONE, 0)
     DELTA_RULE(DELTA_NONE, 1)
     DELTA_RULE(DELTA_KEY, 0)

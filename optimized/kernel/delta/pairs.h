@@ -3,27 +3,19 @@
 #pragma once
 #include "kernel/delta/chunk.h"
 
-/* ---- what a reader has of a writer ---- */
+/* ---- a decay for every key ---- */
 
-/* Rows of readers and of writers, ld apart, with the decays between them or NULL. */
-typedef struct {
-    const float *read, *write, *decay;
-    int64_t ld, width;
-    float *sums;
-} DeltaPairing;
-
-/* Readers of all tokens from l on times one writer of token l, on N vectors from column j on. */
-INLINE void delta_pairs_of(const DeltaPairing *y, const float *writer, int64_t l, int64_t j, int N, int reads,
-                           int decays) {
+/* Readers of all tokens from l on times one writer of token l, on N vectors of keys from j on. */
+INLINE void delta_pairs_of(const DeltaChunk *c, const float *writer, int64_t l, int64_t j, int N, int reads) {
     Vec x[4];
     for (int n = 0; n < N; n++) x[n] = vec_load(writer + j + 16 * n);
     for (int64_t t = l; t < DELTA_CHUNK; t++) {
-        const float *read = y->read + t * y->ld + j, *second = read + DELTA_CHUNK * y->ld;
-        float *on_q = y->sums + t * VEC_LANES, *on_reading = on_q + DELTA_CHUNK * VEC_LANES;
+        const float *read = c->read + t * c->ld + j, *second = read + DELTA_CHUNK * c->ld;
+        float *on_q = c->sums + t * VEC_LANES, *on_reading = on_q + DELTA_CHUNK * VEC_LANES;
         Vec q = j ? vec_load(on_q) : vec_zero(), reading = j ? vec_load(on_reading) : vec_zero();
         for (int n = 0; n < N; n++) {
             if (t > l && reads) reading = vec_fma(vec_load(second + 16 * n), x[n], reading);
-            if (t > l && decays) x[n] = vec_mul(vec_load(y->decay + t * y->ld + j + 16 * n), x[n]);
+            if (t > l) x[n] = vec_mul(vec_load(c->decay + t * c->ld + j + 16 * n), x[n]);
             q = vec_fma(vec_load(read + 16 * n), x[n], q);
         }
         vec_store(on_q, q);
@@ -31,36 +23,34 @@ INLINE void delta_pairs_of(const DeltaPairing *y, const float *writer, int64_t l
     }
 }
 
-/* to: a row of DELTA_PAIRS for every writer. Where it is later than the reader, nobody uses what stands there. */
-INLINE void delta_pairs_all(const DeltaPairing *y, int64_t writers, float *to, int reads, int decays) {
-    for (int64_t i = 0; i < writers; i++, to += DELTA_PAIRS) {
-        const int64_t l = i % DELTA_CHUNK;
-        const float *writer = y->write + i * y->ld;
+/* Reader times writer with the decays between. Where the writer is later than the reader stands a zero. */
+INLINE void delta_pairs_by_key(const DeltaChunk *c, int reads) {
+    const int64_t C = DELTA_CHUNK;
+    for (int64_t i = 0; i < c->writers; i++) {
+        const int64_t l = i % C;
+        float *row = c->products + i * DELTA_PAIRS;
         int64_t j = 0;
-        for (; j + 48 < y->width; j += 64) delta_pairs_of(y, writer, l, j, 4, reads, decays);
-        for (; j + 16 < y->width; j += 32) delta_pairs_of(y, writer, l, j, 2, reads, decays);
-        for (; j < y->width; j += 16) delta_pairs_of(y, writer, l, j, 1, reads, decays);
-        vec_store(to, vec_sums(y->sums));
-        if (reads) vec_store(to + DELTA_CHUNK, vec_sums(y->sums + DELTA_CHUNK * VEC_LANES));
+        for (; j + 48 < c->ld; j += 64) delta_pairs_of(c, c->write + i * c->ld, l, j, 4, reads);
+        for (; j + 16 < c->ld; j += 32) delta_pairs_of(c, c->write + i * c->ld, l, j, 2, reads);
+        for (; j < c->ld; j += 16) delta_pairs_of(c, c->write + i * c->ld, l, j, 1, reads);
+        vec_store(row, vec_sums(c->sums));
+        if (reads) vec_store(row + C, vec_sums(c->sums + C * VEC_LANES));
+        vec_store(c->sums + l * VEC_LANES, vec_zero());
     }
+    for (int64_t r = 0; r < c->readers; r += C)
+        for (int64_t w = 0; w < c->writers; w += C)
+            vec_transpose(c->products + w * DELTA_PAIRS + r, DELTA_PAIRS, c->pairs + r * DELTA_PAIRS + w,
+                          DELTA_PAIRS);
 }
-
-/* Cotangents of readers times values of writers. */
-INLINE void delta_weights(const DeltaChunk *c, DeltaRule rule) {
-    const DeltaPairing y = {c->cotangents, c->values, 0, DELTA_TILE, c->task->columns, c->sums};
-    delta_pairs_all(&y, c->writers, c->weights, rule.removal != DELTA_NONE, 0);
-}
-
-/* ---- a decay for every key ---- */
 
 /* 16 keys of what writers before it gave to one reader of token t, which are the first n. */
 INLINE Vec delta_given(const DeltaChunk *c, Vec sum, const float *weights, int64_t n, int64_t j, int pair) {
     const int64_t second = DELTA_CHUNK * c->ld;
     for (int64_t l = 0; l < n; l++) {
-        const float *write = c->write + l * c->ld + j, *weight = weights + l * DELTA_PAIRS;
+        const float *write = c->write + l * c->ld + j, *weight = weights + l;
         const Vec own = vec_mul(vec_load(write), vec_set1(weight[0]));
         sum = vec_fma(vec_load(c->decay + l * c->ld + j), sum, own);
-        if (pair) sum = vec_fma(vec_load(write + second), vec_set1(weight[DELTA_CHUNK * DELTA_PAIRS]), sum);
+        if (pair) sum = vec_fma(vec_load(write + second), vec_set1(weight[DELTA_CHUNK]), sum);
     }
     return sum;
 }
@@ -70,23 +60,25 @@ INLINE void delta_on_readers(const DeltaChunk *c, int64_t j, int reads, int pair
     const int64_t C = DELTA_CHUNK, ld = c->ld;
     for (int64_t t = 0; t < C; t++) {
         float *q = c->on_read + t * ld + j, *reading = q + C * ld;
-        vec_store(q, delta_given(c, vec_load(q), c->weights + t, t + 1, j, pair));
-        if (reads) vec_store(reading, delta_given(c, vec_load(reading), c->weights + C + t, t, j, pair));
+        vec_store(q, delta_given(c, vec_load(q), c->weights + t * DELTA_PAIRS, t + 1, j, pair));
+        if (reads)
+            vec_store(reading,
+                      delta_given(c, vec_load(reading), c->weights + (C + t) * DELTA_PAIRS, t, j, pair));
     }
 }
 
 /* on_write likewise: writer l's share of the gradient behind the chunk, then of what its readers ask. */
 INLINE void delta_on_writer(const DeltaChunk *c, int64_t l, int64_t j, int reads) {
     const int64_t C = DELTA_CHUNK, ld = c->ld, second = C * ld, own = l % C;
-    const float *weight = c->weights + l * DELTA_PAIRS;
+    const float *weights = c->weights + l;
     Vec sum = vec_load(c->on_write + l * ld + j);
     for (int64_t t = C - 1; t > own; t--) {
         const float *read = c->read + t * ld + j;
-        sum = vec_fma(vec_load(read), vec_set1(weight[t]), sum);
+        sum = vec_fma(vec_load(read), vec_set1(weights[t * DELTA_PAIRS]), sum);
         sum = vec_mul(vec_load(c->decay + t * ld + j), sum);
-        if (reads) sum = vec_fma(vec_load(read + second), vec_set1(weight[C + t]), sum);
+        if (reads) sum = vec_fma(vec_load(read + second), vec_set1(weights[(C + t) * DELTA_PAIRS]), sum);
     }
-    sum = vec_fma(vec_load(c->read + own * ld + j), vec_set1(weight[own]), sum);
+    sum = vec_fma(vec_load(c->read + own * ld + j), vec_set1(weights[own * DELTA_PAIRS]), sum);
     vec_store(c->on_write + l * ld + j, sum);
 }
 
@@ -94,16 +86,16 @@ INLINE void delta_on_writer(const DeltaChunk *c, int64_t l, int64_t j, int reads
  * without the decays on both sides. */
 INLINE Vec delta_between(const DeltaChunk *c, int64_t t, int64_t l, int64_t j, int reads, int pair) {
     const int64_t C = DELTA_CHUNK, ld = c->ld;
-    const float *weight = c->weights + l * DELTA_PAIRS + t, *other = weight + C * DELTA_PAIRS,
+    const float *weight = c->weights + t * DELTA_PAIRS + l, *later = weight + (C + 1) * DELTA_PAIRS,
                 *read = c->read + t * ld + j;
     const Vec k = vec_load(c->write + l * ld + j),
               b = pair ? vec_load(c->write + (C + l) * ld + j) : vec_zero();
     Vec written = vec_mul(k, vec_set1(weight[0]));
-    if (pair) written = vec_fma(b, vec_set1(other[0]), written);
+    if (pair) written = vec_fma(b, vec_set1(weight[C]), written);
     Vec sum = vec_mul(vec_load(read), written);
     if (!reads || t + 1 == C) return sum;
-    written = vec_mul(k, vec_set1(weight[C + 1]));
-    if (pair) written = vec_fma(b, vec_set1(other[C + 1]), written);
+    written = vec_mul(k, vec_set1(later[0]));
+    if (pair) written = vec_fma(b, vec_set1(later[C]), written);
     return vec_fma(vec_load(read + (C + 1) * ld), written, sum);
 }
 
@@ -144,58 +136,56 @@ INLINE void delta_on_rows_by_key(const DeltaChunk *c, int reads, int pair) {
 
 /* ---- one decay for all keys, or none ---- */
 
-/* A one at place i of a vector. */
-INLINE Vec delta_place(int64_t i) {
-    static const float one[2 * VEC_LANES] = {[VEC_LANES] = 1.0f};
-    return vec_load(one + VEC_LANES - i);
-}
-
-/* D between every writer's token and every reader's, the last writer first: a reading reads one token earlier. */
+/* D between the writers of every token, lanes, and what is read between token t and the next, row t + 1. */
 static void delta_apart(const DeltaChunk *c) {
     Vec apart = vec_zero();
-    for (int64_t l = DELTA_CHUNK - 1; l >= 0; l--) {
-        float *row = c->apart + l * DELTA_PAIRS;
-        apart = vec_fma(vec_set1(l + 1 < DELTA_CHUNK ? c->factor[l + 1] : 0.0f), apart, delta_place(l));
-        vec_store(row, apart);
-        vec_store(row + DELTA_CHUNK + 1, apart);
+    vec_store(c->apart, apart);
+    for (int64_t t = 0; t < DELTA_CHUNK; t++) {
+        apart = vec_fma(vec_set1(c->factor[t]), apart, delta_place(t));
+        vec_store(c->apart + (t + 1) * DELTA_CHUNK, apart);
     }
 }
 
-/* to = D x, of every writer and reader. */
+/* to = D x, of every reader and writer: q reads behind its token, `reading` before it. */
 static void delta_decayed(const DeltaChunk *c, const float *x, float *to) {
-    for (int64_t l = 0; l < c->writers; l++)
-        FOR_VECTORS (t, c->readers) {
-            const int64_t at = l * DELTA_PAIRS + t;
-            vec_store(to + at,
-                      vec_mul(vec_load(c->apart + l % DELTA_CHUNK * DELTA_PAIRS + t), vec_load(x + at)));
-        }
-}
-
-/* What writer l, a row of pairs, gave to the readers at every time, lanes, and to dS at the last. */
-INLINE Vec delta_past(const DeltaChunk *c, Vec past, int64_t l) {
-    const int64_t next = DELTA_CHUNK + 1;
-    const float *products = c->products + l * DELTA_PAIRS, *weights = c->weights + l * DELTA_PAIRS;
-    const float last = row_dot(c->ld, c->write + l * c->ld, c->on_write + l * c->ld);
-    past = vec_fma(vec_load(products), vec_load(weights), past);
-    past = vec_fma(vec_load(products + next), vec_load(weights + next), past);
-    return vec_fma(vec_set1(last), delta_place(DELTA_CHUNK - 1), past);
-}
-
-/* The gradient of every token's decay, in the first of its row: delta_on_decay_by_key with lanes for t, and sums over
- * keys. */
-static void delta_on_decay_by_head(const DeltaChunk *c) {
-    const int64_t C = DELTA_CHUNK, ld = c->ld;
-    float own[DELTA_PAIRS] = {0}, sums[VEC_LANES];
-    for (int64_t t = 0; t < c->readers; t++) own[t] = row_dot(ld, c->read + t * ld, c->on_read + t * ld);
-    FOR_VECTORS (j, ld) own[C - 1] += vec_sum(vec_load(c->ends + j));
-    Vec past = vec_add(vec_load(own), vec_load(own + C + 1));
-    for (int64_t i = 0; i < C; i++) {
-        vec_store(c->sums + i * VEC_LANES, vec_mul(vec_load(c->apart + i * DELTA_PAIRS), past));
-        past = vec_mul(vec_set1(c->factor[i]), past);
-        for (int64_t l = i; l < c->writers; l += C) past = delta_past(c, past, l);
+    for (int64_t r = 0; r < c->readers; r++) {
+        const int64_t C = DELTA_CHUNK, row = r < C ? r + 1 : r - C;
+        const Vec apart = vec_load(c->apart + row * C);
+        for (int64_t at = r * DELTA_PAIRS; at < r * DELTA_PAIRS + c->writers; at += C)
+            vec_store(to + at, vec_mul(apart, vec_load(x + at)));
     }
-    vec_store(sums, vec_sums(c->sums));
-    for (int64_t i = 0; i < C; i++) c->on_decay[i * ld] = sums[i];
+}
+
+/* Products times weights of one reader, a lane for each writer's token. */
+INLINE Vec delta_given_back(const DeltaChunk *c, int64_t reader, Vec sum) {
+    for (int64_t at = reader * DELTA_PAIRS; at < reader * DELTA_PAIRS + c->writers; at += DELTA_CHUNK)
+        sum = vec_fma(vec_load(c->products + at), vec_load(c->weights + at), sum);
+    return sum;
+}
+
+/* The gradient of every token's decay: of all that was written before it, `wrote`, or was in S, `had`, and is read behind it.
+ * Before the loop that is what reaches the state behind the chunk. */
+static void delta_on_decay_by_head(const DeltaChunk *c) {
+    const int64_t C = DELTA_CHUNK, second = C * c->ld;
+    float q[DELTA_CHUNK], reading[DELTA_CHUNK + 1] = {0}, before[DELTA_CHUNK], had = 0.0f;
+    vec_store(q, delta_row_dots(c->ld, c->read, c->on_read));
+    if (c->readers > C) vec_store(reading, delta_row_dots(c->ld, c->read + second, c->on_read + second));
+    Vec wrote = delta_row_dots(c->ld, c->write, c->on_write);
+    if (c->writers > C)
+        wrote = vec_add(wrote, delta_row_dots(c->ld, c->write + second, c->on_write + second));
+    FOR_VECTORS (j, c->ld) had += vec_sum(vec_load(c->ends + j));
+    before[0] = 1.0f;
+    for (int64_t i = 0; i + 1 < C; i++) before[i + 1] = before[i] * c->factor[i];
+    for (int64_t i = C - 1; i >= 0; i--) {
+        wrote = delta_given_back(c, i, wrote);
+        if (c->readers > C && i + 1 < C) wrote = delta_given_back(c, C + i + 1, wrote);
+        had += q[i] + reading[i + 1];
+        vec_store(c->sums + i * VEC_LANES, vec_fma(vec_set1(had * before[i]), delta_place(0),
+                                                   vec_mul(wrote, vec_load(c->apart + i * C))));
+        wrote = vec_mul(vec_set1(c->factor[i]), wrote);
+        had *= c->factor[i];
+    }
+    vec_store(c->on_decay, vec_sums(c->sums));
 }
 
 static void delta_on_rows_by_head(const DeltaChunk *c) {
@@ -213,9 +203,9 @@ static void delta_on_rows_by_head(const DeltaChunk *c) {
     rows_scale(c->readers, ld, ld, before, c->on_read, c->on_read);
     rows_scale(c->writers, ld, ld, behind, c->on_write, c->on_write);
     delta_decayed(c, c->weights, c->weights);
-    gemm_serial(GEMM_TN, c->readers, ld, c->writers, c->weights, DELTA_PAIRS, c->write, ld, c->on_read, ld,
+    gemm_serial(GEMM_NN, c->readers, ld, c->writers, c->weights, DELTA_PAIRS, c->write, ld, c->on_read, ld,
                 1);
-    gemm_serial(GEMM_NN, c->writers, ld, c->readers, c->weights, DELTA_PAIRS, c->read, ld, c->on_write, ld,
+    gemm_serial(GEMM_TN, c->writers, ld, c->readers, c->weights, DELTA_PAIRS, c->read, ld, c->on_write, ld,
                 1);
 }
 
@@ -223,10 +213,12 @@ static void delta_on_rows_by_head(const DeltaChunk *c) {
 
 /* Reader times writer with the decays between. */
 INLINE void delta_pairs(const DeltaChunk *c, DeltaRule rule) {
-    const DeltaPairing y = {c->read, c->write, c->decay, c->ld, c->ld, c->sums};
-    delta_pairs_all(&y, c->writers, rule.by_key ? c->pairs : c->products, rule.removal != DELTA_NONE,
-                    rule.by_key);
-    if (rule.by_key) return;
+    if (rule.by_key) {
+        delta_pairs_by_key(c, rule.removal != DELTA_NONE);
+        return;
+    }
+    gemm_serial(GEMM_NT, c->readers, c->writers, c->ld, c->read, c->ld, c->write, c->ld, c->products,
+                DELTA_PAIRS, 0);
     delta_apart(c);
     delta_decayed(c, c->products, c->pairs);
 }
