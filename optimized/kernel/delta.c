@@ -4,12 +4,12 @@
 
 #include <string.h>
 
-/* Whether the way back takes chunks: their products pay where the state is large beside what a pair of tokens costs. The
- * shape alone decides, so that every instruction set does the same. */
+/* Whether the way back takes chunks: their products pay where the state is large beside what a pair of tokens costs, and rows
+ * of keys fill a vector. The shape alone decides, so that every instruction set does the same. */
 static int delta_by_chunks(const DeltaShape *s) {
     const int64_t columns = s->values < DELTA_TILE ? s->values : DELTA_TILE,
                   small = s->removal == DELTA_KEY && s->decays > 1 ? 2048 : 1024;
-    return s->keys * columns >= (s->removal == DELTA_PAIR ? 8192 : small);
+    return s->keys >= VEC_LANES && s->keys * columns >= (s->removal == DELTA_PAIR ? 8192 : small);
 }
 
 static int64_t delta_workspace(const DeltaShape *s) {
@@ -80,9 +80,9 @@ static void delta_back_token(const DeltaTask *t, const DeltaToken *x, int64_t pl
     delta_back_soon(t, x->row - 2 * t->shape->heads, d_o, d, p);
     DeltaBack y = {t,
                    x,
-                   scratch->states + place * delta_ld(t->shape) * DELTA_TILE,
-                   scratch->u + place * DELTA_TILE,
-                   scratch->w + place * DELTA_TILE,
+                   scratch->states + place * delta_ld(t->shape) * DELTA_WALK,
+                   scratch->u + place * DELTA_WALK,
+                   scratch->w + place * DELTA_WALK,
                    scratch->cotangent,
                    scratch->dS,
                    scratch->du,
@@ -101,47 +101,68 @@ static void delta_back_by_tokens(const DeltaTask *t, int64_t chunk, const float 
                                  const DeltaGradient *d, const DeltaPartial *p, const DeltaScratch *x) {
     const DeltaShape *s = t->shape;
     const int64_t from = chunk * DELTA_CHUNK, left = s->tokens - from, ld = delta_ld(s),
-                  matrix = ld * DELTA_TILE;
+                  matrix = ld * DELTA_WALK;
     const int64_t count = left < DELTA_CHUNK ? left : DELTA_CHUNK;
     DeltaToken token[DELTA_CHUNK];
     token[0] = delta_token(t, from, x->token);
     for (int64_t i = 1; i < count; i++) token[i] = delta_token(t, from + i, x->token + i * DELTA_ROWS * ld);
-    delta_tile_load(t, snapshot, x->states);
+    delta_columns_load(t, snapshot, 0, DELTA_WALK / VEC_LANES, x->states, DELTA_WALK);
     for (int64_t j = 0; j < t->columns; j += VEC_LANES) {
         Vec u;
-        delta_read(t, token->reading, x->states + j, DELTA_TILE, 1, &u);
+        delta_read(t, token->reading, x->states + j, DELTA_WALK, 1, &u);
         vec_store(x->u + j, u);
     }
     for (int64_t i = 0; i < count; i++) {
-        float *u = x->u + i * DELTA_TILE, *w = x->w + i * DELTA_TILE, *S = x->states + i * matrix;
+        float *u = x->u + i * DELTA_WALK, *w = x->w + i * DELTA_WALK, *S = x->states + i * matrix;
         delta_written(t, token[i].row, u, w);
-        if (i + 1 < count) delta_token_apart(t, &token[i], S, w, u, S + matrix, u + DELTA_TILE);
+        if (i + 1 < count) delta_token_apart(t, &token[i], S, w, u, S + matrix, u + DELTA_WALK);
     }
     for (int64_t i = count - 1; i >= 0; i--) delta_back_token(t, &token[i], i, d_o, d, p, x);
 }
 
-static __attribute__((nonnull)) void delta_back_task(const DeltaTask *t, const float *snapshots,
-                                                     const float *d_o, const DeltaGradient *d, float *dstate,
-                                                     const DeltaPartial *p, float *own) {
+static const float *delta_snapshot(const DeltaTask *t, const float *snapshots, int64_t chunk) {
     const DeltaShape *s = t->shape;
-    const int64_t matrix = s->keys * s->values, head = t->batch * s->heads + t->head,
-                  chunks = delta_chunks(s), by_chunks = delta_by_chunks(s);
-    int64_t floats;
-    const DeltaScratch x = delta_scratch(s, own, 0);
-    DeltaChunk c = delta_chunk(s, own, &floats);
-    float *dS = by_chunks ? c.dS : x.dS;
-    /* Pads, and rows behind the last token, are read and never written. */
-    if (by_chunks) memset(own, 0, (size_t)floats * sizeof(float));
-    c.task = t;
-    delta_tile_load(t, dstate + head * matrix, dS);
-    for (int64_t i = chunks - 1; i >= 0; i--) {
-        const float *snapshot = snapshots + (head * chunks + i) * matrix;
-        if (by_chunks)
-            delta_chunk_back(&c, i, snapshot, d_o, d, p);
-        else
-            delta_back_by_tokens(t, i, snapshot, d_o, d, p, &x);
+    const int64_t head = t->batch * s->heads + t->head;
+    return snapshots + (head * delta_chunks(s) + chunk) * s->keys * s->values;
+}
+
+/* Columns of a tile at a time, which add to what those before them found. */
+static void delta_back_walk(const DeltaTask *tile, const float *snapshots, const float *d_o,
+                            const DeltaGradient *d, float *dstate, const DeltaPartial *p, float *own) {
+    const DeltaScratch x = delta_scratch(tile->shape, own, 0);
+    for (int64_t j = 0; j < tile->columns; j += DELTA_WALK) {
+        DeltaTask t = *tile;
+        DeltaPartial mine = *p;
+        t.c += j, t.columns = tile->columns - j < DELTA_WALK ? tile->columns - j : DELTA_WALK;
+        mine.whole |= j > 0;
+        delta_columns_load(&t, dstate, 0, DELTA_WALK / VEC_LANES, x.dS, DELTA_WALK);
+        for (int64_t i = delta_chunks(t.shape) - 1; i >= 0; i--)
+            delta_back_by_tokens(&t, i, delta_snapshot(&t, snapshots, i), d_o, d, &mine, &x);
+        delta_columns_save(&t, x.dS, DELTA_WALK, 0, DELTA_WALK / VEC_LANES, dstate);
     }
-    delta_tile_save(t, dS, dstate + head * matrix);
+}
+
+static void delta_back_in_chunks(const DeltaTask *t, const float *snapshots, const float *d_o,
+                                 const DeltaGradient *d, float *dstate, const DeltaPartial *p, float *own) {
+    int64_t floats;
+    DeltaChunk c = delta_chunk(t->shape, own, &floats);
+    c.task = t;
+    /* Pads, and rows behind the last token, are read and never written. */
+    memset(own, 0, (size_t)floats * sizeof(float));
+    delta_tile_load(t, dstate, c.dS);
+    for (int64_t i = delta_chunks(t->shape) - 1; i >= 0; i--)
+        delta_chunk_back(&c, i, delta_snapshot(t, snapshots, i), d_o, d, p);
+    delta_tile_save(t, c.dS, dstate);
+}
+
+static void delta_back_task(const DeltaTask *t, const float *snapshots, const float *d_o,
+                            const DeltaGradient *d, float *dstate, const DeltaPartial *p, float *own) {
+    const DeltaShape *s = t->shape;
+    dstate += (t->batch * s->heads + t->head) * s->keys * s->values;
+    if (delta_by_chunks(s))
+        delta_back_in_chunks(t, snapshots, d_o, d, dstate, p, own);
+    else
+        delta_back_walk(t, snapshots, d_o, d, dstate, p, own);
 }
 
 /* What the tiles found, added to the gradients of one token and head; a key head takes that of all its heads. */

@@ -29,7 +29,7 @@
  * Flop per token and head: DELTA_NONE 5 K V, DELTA_KEY 7 K V, DELTA_PAIR 9 K V; backward about 3 times that. Reference:
  * general_delta_rule. */
 typedef enum { DELTA_NONE, DELTA_KEY, DELTA_PAIR } DeltaRemoval;
-enum { DELTA_CHUNK = 16, DELTA_TILE = 64 };
+enum { DELTA_CHUNK = 16, DELTA_TILE = 128 };
 
 typedef struct {
     int64_t batch, tokens, heads, key_heads, keys, values, decays, rates;

@@ -45,11 +45,11 @@ static void momentum_gather_row(const DeltaShape *s, int64_t row, const Momentum
 static void momentum_gradients_load(const MomentumChunk *c, const float *dstate) {
     delta_tile_load(c->task, dstate, c->states);
     delta_tile_load(c->task, dstate + c->task->shape->keys * c->task->shape->values,
-                    c->states + c->ld * DELTA_TILE);
+                    c->states + c->ld * c->task->width);
 }
 static void momentum_gradients_save(const MomentumChunk *c, float *dstate) {
     delta_tile_save(c->task, c->states, dstate);
-    delta_tile_save(c->task, c->states + c->ld * DELTA_TILE,
+    delta_tile_save(c->task, c->states + c->ld * c->task->width,
                     dstate + c->task->shape->keys * c->task->shape->values);
 }
 

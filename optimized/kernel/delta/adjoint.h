@@ -7,23 +7,23 @@
 enum { IN_K, IN_B, INS };
 enum { OUT_Q, OUT_DECAY, OUT_READING, OUTS };
 
-/* states: of a chunk before each token; dS: gradient of the state. */
+/* states: of a chunk before each token; dS: gradient of the state; forward a tile's state. */
 typedef struct {
     float *token, *states, *dS, *u, *w, *du, *dw, *cotangent, *in, *out;
 } DeltaScratch;
 
 static DeltaScratch delta_scratch(const DeltaShape *s, float *base, int64_t *floats) {
-    const int64_t ld = delta_ld(s), matrix = ld * DELTA_TILE;
+    const int64_t ld = delta_ld(s), matrix = ld * DELTA_WALK;
     int64_t used = 0;
     DeltaScratch x;
     x.token = rows_part(base, &used, DELTA_CHUNK * DELTA_ROWS * ld);
     x.states = rows_part(base, &used, DELTA_CHUNK * matrix);
-    x.dS = rows_part(base, &used, matrix);
-    x.u = rows_part(base, &used, DELTA_CHUNK * DELTA_TILE);
-    x.w = rows_part(base, &used, DELTA_CHUNK * DELTA_TILE);
-    x.du = rows_part(base, &used, DELTA_TILE);
-    x.dw = rows_part(base, &used, DELTA_TILE);
-    x.cotangent = rows_part(base, &used, DELTA_TILE);
+    x.dS = rows_part(base, &used, ld * DELTA_TILE);
+    x.u = rows_part(base, &used, DELTA_CHUNK * DELTA_WALK);
+    x.w = rows_part(base, &used, DELTA_CHUNK * DELTA_WALK);
+    x.du = rows_part(base, &used, DELTA_WALK);
+    x.dw = rows_part(base, &used, DELTA_WALK);
+    x.cotangent = rows_part(base, &used, DELTA_WALK);
     x.in = rows_part(base, &used, INS * ld * VEC_LANES);
     x.out = rows_part(base, &used, OUTS * VEC_LANES * VEC_LANES);
     if (floats) *floats = used;
@@ -87,7 +87,7 @@ INLINE void delta_back_in(const DeltaBack *y, int64_t j, int N, DeltaRemoval rem
         Vec on_k = j ? vec_load(sum + IN_K * block) : vec_zero();
         Vec on_b = j && removal == DELTA_PAIR ? vec_load(sum + IN_B * block) : vec_zero();
         for (int n = 0; n < N; n++) {
-            const int64_t at = i * DELTA_TILE + 16 * n;
+            const int64_t at = i * DELTA_WALK + 16 * n;
             const Vec d = vec_fma(asks, o[n], vec_load(dS + at));
             vec_store(dS + at, d);
             dw[n] = vec_fma(writes, d, dw[n]);
@@ -124,8 +124,8 @@ INLINE Vec delta_back_out(const DeltaBack *y, int64_t first, int64_t end, int N,
                   reads = vec_set1(removal == DELTA_NONE ? 0.0f : reading[i]);
         Vec on_q = vec_zero(), on_reading = vec_zero(), on_decay = vec_zero();
         for (int n = 0; n < N; n++) {
-            float *dS = gradients + i * DELTA_TILE + 16 * n;
-            const Vec before = vec_load(states + i * DELTA_TILE + 16 * n);
+            float *dS = gradients + i * DELTA_WALK + 16 * n;
+            const Vec before = vec_load(states + i * DELTA_WALK + 16 * n);
             Vec d = vec_load(dS);
             on_q = vec_fma(before, o[n], on_q);
             if (decays) on_decay = vec_fma(before, d, on_decay);

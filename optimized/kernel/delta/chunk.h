@@ -28,7 +28,7 @@ typedef struct {
     float factor[DELTA_CHUNK]; /* decays, where there is one for all keys or none */
     float *decay, *on_decay;   /* DELTA_CHUNK x ld, of every key */
     float *whole, *ends;       /* ld: the chunk's decay; sums over columns of S dS */
-    /* 2 DELTA_CHUNK x DELTA_TILE: w and u; their gradients; those of what is read. keys x DELTA_TILE: the gradient of the state
+    /* 2 DELTA_CHUNK x the task's width: w and u; their gradients; those of what is read. keys x width: the gradient of the state
      * behind the chunk */
     float *values, *on_values, *cotangents, *dS;
     /* readers x DELTA_PAIRS: reader times writer and decays between; the same without decays; cotangent times value.
@@ -139,17 +139,17 @@ INLINE void delta_chunk_soon_in(const DeltaChunk *c, int64_t i) {
 /* u and w of every token: what it reads from S and from those before it. */
 static void delta_chunk_values(const DeltaChunk *c) {
     const DeltaShape *s = c->task->shape;
-    const int64_t C = DELTA_CHUNK;
-    float *w = c->values, *u = w + C * DELTA_TILE;
+    const int64_t C = DELTA_CHUNK, width = c->task->width;
+    float *w = c->values, *u = w + C * width;
     if (c->readers > C)
         gemm_serial(GEMM_NN, C, c->task->columns, s->keys, c->reached + C * c->ld, c->ld, c->S, s->values, u,
-                    DELTA_TILE, 0);
+                    width, 0);
     for (int64_t i = 0; i < c->count; i++) {
-        float *own = u + i * DELTA_TILE;
+        float *own = u + i * width;
         delta_chunk_soon_in(c, i);
         const float *pairs = c->pairs + (C + i) * DELTA_PAIRS;
-        if (c->readers > C) delta_sum(c->task->columns, i, pairs, 1, w, own);
-        if (c->writers > C) delta_sum(c->task->columns, i, pairs + C, 1, u, own);
-        delta_written(c->task, delta_row(c->task, c->from + i), own, w + i * DELTA_TILE);
+        if (c->readers > C) delta_sum(c->task->width, i, pairs, 1, w, own);
+        if (c->writers > C) delta_sum(c->task->width, i, pairs + C, 1, u, own);
+        delta_written(c->task, delta_row(c->task, c->from + i), own, w + i * width);
     }
 }

@@ -6,8 +6,8 @@
 
 static void delta_chunk_back_values(const DeltaChunk *c, int64_t i, const DeltaGradient *d,
                                     const DeltaPartial *p) {
-    const int64_t row = delta_row(c->task, c->from + i), at = i * DELTA_TILE,
-                  second = (DELTA_CHUNK + i) * DELTA_TILE;
+    const int64_t row = delta_row(c->task, c->from + i), at = i * c->task->width,
+                  second = (DELTA_CHUNK + i) * c->task->width;
     Vec rate = vec_zero();
 #define VALUES(j, lanes)                                                                                     \
     rate = vec_add(rate, delta_back_value(c->task, row, j, lanes, c->values + second + (j),                  \
@@ -21,8 +21,8 @@ static void delta_chunk_back_values(const DeltaChunk *c, int64_t i, const DeltaG
 static void delta_on_value(const DeltaChunk *c, int64_t writer, int64_t i, float *to) {
     const int64_t later = DELTA_CHUNK + i + 1;
     if (c->readers > DELTA_CHUNK)
-        delta_sum(c->task->columns, c->count - i - 1, c->pairs + later * DELTA_PAIRS + writer, DELTA_PAIRS,
-                  c->cotangents + later * DELTA_TILE, to);
+        delta_sum(c->task->width, c->count - i - 1, c->pairs + later * DELTA_PAIRS + writer, DELTA_PAIRS,
+                  c->cotangents + later * c->task->width, to);
 }
 
 /* dw and du of every token: its share of dS, what q of this token and of later ones ask; then, the last one first, what
@@ -30,18 +30,19 @@ static void delta_on_value(const DeltaChunk *c, int64_t writer, int64_t i, float
 static void delta_chunk_back_solve(const DeltaChunk *c, const float *d_o, const DeltaGradient *d,
                                    const DeltaPartial *p) {
     const int64_t C = DELTA_CHUNK;
-    gemm_serial(GEMM_NN, c->writers, c->task->columns, c->ld, c->left, c->ld, c->dS, DELTA_TILE, c->on_values,
-                DELTA_TILE, 0);
-    gemm_serial(GEMM_TN, c->writers, c->task->columns, C, c->pairs, DELTA_PAIRS, c->cotangents, DELTA_TILE,
-                c->on_values, DELTA_TILE, 1);
+    gemm_serial(GEMM_NN, c->writers, c->task->columns, c->ld, c->left, c->ld, c->dS, c->task->width,
+                c->on_values, c->task->width, 0);
+    gemm_serial(GEMM_TN, c->writers, c->task->columns, C, c->pairs, DELTA_PAIRS, c->cotangents,
+                c->task->width, c->on_values, c->task->width, 1);
     for (int64_t i = c->count - 1; i >= 0; i--) {
         delta_back_soon(c->task, c->from >= DELTA_CHUNK ? delta_row(c->task, c->from - DELTA_CHUNK + i) : -1,
                         d_o, d, p);
-        delta_on_value(c, i, i, c->on_values + i * DELTA_TILE);
+        delta_on_value(c, i, i, c->on_values + i * c->task->width);
         if (c->writers > C) {
-            float *du = c->on_values + (C + i) * DELTA_TILE;
+            float *du = c->on_values + (C + i) * c->task->width;
             delta_on_value(c, C + i, i, du);
-            rows_save(1, c->task->columns, du, DELTA_TILE, c->cotangents + (C + i) * DELTA_TILE, DELTA_TILE);
+            rows_save(1, c->task->columns, du, c->task->width, c->cotangents + (C + i) * c->task->width,
+                      c->task->width);
         }
         delta_chunk_back_values(c, i, d, p);
     }
@@ -51,7 +52,7 @@ static void delta_chunk_back_solve(const DeltaChunk *c, const float *d_o, const 
 static void delta_chunk_back_ends(const DeltaChunk *c) {
     const int64_t keys = c->task->shape->keys, values = c->task->shape->values;
     for (int64_t i = 0; i < keys; i++) {
-        const float *S = c->S + i * values, *dS = c->dS + i * DELTA_TILE;
+        const float *S = c->S + i * values, *dS = c->dS + i * c->task->width;
         Vec sum = vec_zero();
 #define ENDS(j, lanes) sum = vec_fma(vec_load_n(S + (j), lanes), vec_load(dS + (j)), sum)
         DELTA_VECTORS(c->task->columns, ENDS);
@@ -103,9 +104,9 @@ INLINE void delta_chunk_back_put_all(const DeltaChunk *c, DeltaRule rule, const 
 
 /* dS becomes the gradient of the state before the chunk. */
 static void delta_chunk_back_state(const DeltaChunk *c) {
-    rows_scale(c->ld, c->task->columns, DELTA_TILE, c->whole, c->dS, c->dS);
-    gemm_serial(GEMM_TN, c->ld, c->task->columns, c->readers, c->reached, c->ld, c->cotangents, DELTA_TILE,
-                c->dS, DELTA_TILE, 1);
+    rows_scale(c->ld, c->task->columns, c->task->width, c->whole, c->dS, c->dS);
+    gemm_serial(GEMM_TN, c->ld, c->task->columns, c->readers, c->reached, c->ld, c->cotangents,
+                c->task->width, c->dS, c->task->width, 1);
 }
 
 INLINE void delta_chunk_back_tokens(DeltaChunk *c, DeltaRule rule, const float *d_o, const DeltaGradient *d,
@@ -116,11 +117,11 @@ INLINE void delta_chunk_back_tokens(DeltaChunk *c, DeltaRule rule, const float *
     delta_pairs(c, rule);
     delta_chunk_values(c);
     delta_chunk_back_solve(c, d_o, d, p);
-    gemm_serial(GEMM_NT, c->readers, c->writers, t->columns, c->cotangents, DELTA_TILE, c->values, DELTA_TILE,
-                c->weights, DELTA_PAIRS, 0);
-    gemm_serial(GEMM_NT, c->readers, s->keys, t->columns, c->cotangents, DELTA_TILE, c->S, s->values,
+    gemm_serial(GEMM_NT, c->readers, c->writers, t->columns, c->cotangents, c->task->width, c->values,
+                c->task->width, c->weights, DELTA_PAIRS, 0);
+    gemm_serial(GEMM_NT, c->readers, s->keys, t->columns, c->cotangents, c->task->width, c->S, s->values,
                 c->on_read, c->ld, 0);
-    gemm_serial(GEMM_NT, c->writers, s->keys, t->columns, c->values, DELTA_TILE, c->dS, DELTA_TILE,
+    gemm_serial(GEMM_NT, c->writers, s->keys, t->columns, c->values, c->task->width, c->dS, c->task->width,
                 c->on_write, c->ld, 0);
     if (s->decays) delta_chunk_back_ends(c);
     delta_on_rows(c, rule);
@@ -136,7 +137,7 @@ static void delta_chunk_back(DeltaChunk *c, int64_t chunk, const float *snapshot
     c->from = chunk * DELTA_CHUNK, c->count = left < DELTA_CHUNK ? left : DELTA_CHUNK;
     c->S = snapshot + t->c;
     for (int64_t i = 0; i < c->count; i++)
-        delta_cotangent(t, delta_row(t, c->from + i), d_o, c->cotangents + i * DELTA_TILE);
+        delta_cotangent(t, delta_row(t, c->from + i), d_o, c->cotangents + i * c->task->width);
 #define DELTA_RULE(rule, by_key)                                                                             \
     if (s->removal == rule && (s->decays > 1) == by_key)                                                     \
         delta_chunk_back_tokens(c, (DeltaRule){rule, by_key}, d_o, d, p);

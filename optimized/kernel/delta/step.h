@@ -103,12 +103,13 @@ INLINE void delta_step_apart(const DeltaStep *y, int N, DeltaPass pass, const fl
     for (int n = 0; n < N; n++) vec_store(next + 16 * n, read[n]);
 }
 
-/* All columns of the tile, rows of which lie DELTA_TILE apart. */
+enum { DELTA_WALK = 64 }; /* columns that go back token by token at once, and what their rows lie apart */
+
 static void delta_token_apart(const DeltaTask *t, const DeltaToken *x, const float *S, const float *w,
                               const float *u, float *after, float *next) {
     int N;
     for (int64_t j = 0; j < t->columns; j += 16 * N) {
-        const DeltaStep y = {t->shape->keys, DELTA_TILE, x, x[1].reading, S + j, after + j};
+        const DeltaStep y = {t->shape->keys, DELTA_WALK, x, x[1].reading, S + j, after + j};
 #define APART(N, rule, some) delta_step_apart(&y, N, (DeltaPass){rule, some, 1, 0}, w + j, u + j, next + j)
         N = delta_at_once(t->columns - j, DELTA_VECS);
         DELTA_BY_RULE(t->shape, N, APART);

@@ -19,21 +19,21 @@ static Vec delta_row_dots(int64_t ld, const float *a, const float *b) {
     return vec_sums(sums);
 }
 
-/* to += the sum over n rows of values of factor (`stride` apart) times the row, for N vectors. */
-INLINE void delta_sum_rows(int64_t n, const float *factor, int64_t stride, const float *rows, float *to,
-                           int N) {
+/* to += the sum over n rows, ld apart, of factor (`stride` apart) times the row, for N vectors. */
+INLINE void delta_sum_rows(int64_t n, const float *factor, int64_t stride, const float *rows, int64_t ld,
+                           float *to, int N) {
     Vec sum[4];
     for (int v = 0; v < N; v++) sum[v] = vec_load(to + 16 * v);
     for (int64_t i = 0; i < n; i++) {
         const Vec x = vec_set1(factor[i * stride]);
-        for (int v = 0; v < N; v++) sum[v] = vec_fma(x, vec_load(rows + i * DELTA_TILE + 16 * v), sum[v]);
+        for (int v = 0; v < N; v++) sum[v] = vec_fma(x, vec_load(rows + i * ld + 16 * v), sum[v]);
     }
     for (int v = 0; v < N; v++) vec_store(to + 16 * v, sum[v]);
 }
-static void delta_sum(int64_t columns, int64_t n, const float *factor, int64_t stride, const float *rows,
+static void delta_sum(int64_t ld, int64_t n, const float *factor, int64_t stride, const float *rows,
                       float *to) {
     int64_t j = 0;
-    for (; j + 48 < columns; j += 64) delta_sum_rows(n, factor, stride, rows + j, to + j, 4);
-    for (; j + 16 < columns; j += 32) delta_sum_rows(n, factor, stride, rows + j, to + j, 2);
-    for (; j < columns; j += 16) delta_sum_rows(n, factor, stride, rows + j, to + j, 1);
+    for (; j + 64 <= ld; j += 64) delta_sum_rows(n, factor, stride, rows + j, ld, to + j, 4);
+    for (; j + 32 <= ld; j += 32) delta_sum_rows(n, factor, stride, rows + j, ld, to + j, 2);
+    for (; j < ld; j += 16) delta_sum_rows(n, factor, stride, rows + j, ld, to + j, 1);
 }

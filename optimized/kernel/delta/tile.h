@@ -22,14 +22,13 @@ INLINE int64_t delta_block_end(const DeltaShape *s, int64_t from) {
 typedef struct {
     const DeltaShape *shape;
     const DeltaInput *in;
-    int64_t batch, head, tile, c, columns; /* columns: of the tile that exist */
+    int64_t batch, head, tile, c, columns, width; /* columns: of the tile that exist; width: whole vectors */
 } DeltaTask;
 
 INLINE DeltaTask delta_task(const DeltaShape *s, const DeltaInput *in, int64_t i) {
     const int64_t tiles = (s->values + DELTA_TILE - 1) / DELTA_TILE, tile = i % tiles, c = tile * DELTA_TILE;
-    const int64_t left = s->values - c;
-    return (DeltaTask){
-        s, in, i / tiles / s->heads, i / tiles % s->heads, tile, c, left < DELTA_TILE ? left : DELTA_TILE};
+    const int64_t left = s->values - c, columns = left < DELTA_TILE ? left : DELTA_TILE;
+    return (DeltaTask){s, in, i / tiles / s->heads, i / tiles % s->heads, tile, c, columns, padded(columns)};
 }
 INLINE int64_t delta_tasks(const DeltaShape *s) {
     return s->batch * s->heads * ((s->values + DELTA_TILE - 1) / DELTA_TILE);
@@ -65,12 +64,12 @@ INLINE void delta_columns_save(const DeltaTask *t, const float *S, int64_t ld, i
                         vec_lanes(c, t->columns));
 }
 
-/* All columns of the tile, rows DELTA_TILE apart. */
+/* All columns of the tile, rows t->width apart. */
 static void delta_tile_load(const DeltaTask *t, const float *state, float *S) {
-    delta_columns_load(t, state, 0, DELTA_TILE / VEC_LANES, S, DELTA_TILE);
+    delta_columns_load(t, state, 0, t->width / VEC_LANES, S, t->width);
 }
 static void delta_tile_save(const DeltaTask *t, const float *S, float *state) {
-    delta_columns_save(t, S, DELTA_TILE, 0, DELTA_TILE / VEC_LANES, state);
+    delta_columns_save(t, S, t->width, 0, t->width / VEC_LANES, state);
 }
 
 /* n floats that are wanted soon; rows of tokens lie too far apart for the CPU to see them coming. */
@@ -78,15 +77,12 @@ INLINE void delta_soon(const float *row, int64_t n) {
     FOR_VECTORS (i, n) __builtin_prefetch(row + i);
 }
 
-/* scale do of the tile's columns; zero behind them. */
+/* scale do of the tile's columns; zero up to its width. */
 static void delta_cotangent(const DeltaTask *t, int64_t row, const float *d_o, float *to) {
     const DeltaShape *s = t->shape;
-    for (int64_t j = 0; j < DELTA_TILE; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, t->columns);
-        vec_store(to + j,
-                  lanes > 0 ? vec_mul(vec_set1(s->scale), vec_load_n(d_o + row * s->values + t->c + j, lanes))
-                            : vec_zero());
-    }
+    FOR_VECTORS (j, t->columns)
+        vec_store(to + j, vec_mul(vec_set1(s->scale),
+                                  vec_load_n(d_o + row * s->values + t->c + j, vec_lanes(j, t->columns))));
 }
 
 /* to += the sum over the tiles of n numbers at `from`, tiles `stride` apart. */

@@ -42,15 +42,14 @@ static int64_t momentum_partial_floats(const DeltaShape *s) {
 static void momentum_back_value(const MomentumChunk *c, int64_t i, const MomentumGradient *d) {
     const DeltaTask *t = c->task;
     const int64_t C = DELTA_CHUNK, later = C + i + 1;
-    float *dw = c->on_values + i * DELTA_TILE, *de = c->cotangents + (C + i) * DELTA_TILE,
+    float *dw = c->on_values + i * t->width, *de = c->cotangents + (C + i) * t->width,
           *dv = d->v + delta_row(t, c->from + i) * t->shape->values + t->c;
     Vec step = vec_zero();
-    delta_sum(t->columns, c->count - i - 1, c->pairs + later * C + i, C, c->cotangents + later * DELTA_TILE,
-              dw);
+    delta_sum(t->width, c->count - i - 1, c->pairs + later * C + i, C, c->cotangents + later * t->width, dw);
     FOR_VECTORS (j, t->columns) {
         const int64_t lanes = vec_lanes(j, t->columns);
         const Vec on_w = vec_load(dw + j), on_e = vec_mul(vec_set1(c->step[i]), on_w);
-        step = vec_fma(on_w, vec_load(c->errors + i * DELTA_TILE + j), step);
+        step = vec_fma(on_w, vec_load(c->errors + i * t->width + j), step);
         vec_store(de + j, on_e);
         vec_store_n(dv + j, vec_sub(vec_load_n(dv + j, lanes), on_e), lanes);
     }
@@ -61,9 +60,10 @@ static void momentum_back_value(const MomentumChunk *c, int64_t i, const Momentu
  * asks: de is asked of all before it. */
 static void momentum_back_values(const MomentumChunk *c, const MomentumGradient *d) {
     const int64_t C = DELTA_CHUNK, columns = c->task->columns;
-    gemm_serial(GEMM_NN, C, columns, 2 * c->ld, c->left, 2 * c->ld, c->states, DELTA_TILE, c->on_values,
-                DELTA_TILE, 0);
-    gemm_serial(GEMM_TN, C, columns, C, c->pairs, C, c->cotangents, DELTA_TILE, c->on_values, DELTA_TILE, 1);
+    gemm_serial(GEMM_NN, C, columns, 2 * c->ld, c->left, 2 * c->ld, c->states, c->task->width, c->on_values,
+                c->task->width, 0);
+    gemm_serial(GEMM_TN, C, columns, C, c->pairs, C, c->cotangents, c->task->width, c->on_values,
+                c->task->width, 1);
     for (int64_t i = c->count - 1; i >= 0; i--) momentum_back_value(c, i, d);
 }
 
@@ -131,7 +131,7 @@ static void momentum_back_ends(MomentumChunk *c) {
     for (int64_t i = 0; i < t->shape->keys; i++)
         FOR_VECTORS (j, t->columns) {
             const int64_t lanes = vec_lanes(j, t->columns), at = i * t->shape->values + j;
-            float *to = c->states + i * DELTA_TILE + j, *to_M = to + c->ld * DELTA_TILE;
+            float *to = c->states + i * c->task->width + j, *to_M = to + c->ld * c->task->width;
             const Vec S = vec_load_n(c->S + at, lanes), M = vec_load_n(c->M + at, lanes), dS = vec_load(to),
                       dM = vec_load(to_M);
             on_a = vec_fma(S, dS, on_a);
@@ -146,7 +146,7 @@ static void momentum_back_ends(MomentumChunk *c) {
 /* The rows of n readers or writers times a state. */
 static void momentum_times(const MomentumChunk *c, int64_t n, const float *rows, const float *state,
                            int64_t stride, float *to) {
-    gemm_serial(GEMM_NT, n, c->task->shape->keys, c->task->columns, rows, DELTA_TILE, state, stride, to,
+    gemm_serial(GEMM_NT, n, c->task->shape->keys, c->task->columns, rows, c->task->width, state, stride, to,
                 c->ld, 0);
 }
 
@@ -154,12 +154,12 @@ static void momentum_times(const MomentumChunk *c, int64_t n, const float *rows,
 static void momentum_on_rows(MomentumChunk *c) {
     const DeltaTask *t = c->task;
     const int64_t C = DELTA_CHUNK, ld = c->ld, values = t->shape->values;
-    gemm_serial(GEMM_NT, 2 * C, C, t->columns, c->cotangents, DELTA_TILE, c->values, DELTA_TILE, c->weights,
-                C, 0);
+    gemm_serial(GEMM_NT, 2 * C, C, t->columns, c->cotangents, c->task->width, c->values, c->task->width,
+                c->weights, C, 0);
     momentum_times(c, 2 * C, c->cotangents, c->S, values, c->on_read);
     momentum_times(c, 2 * C, c->cotangents, c->M, values, c->on_read_M);
-    momentum_times(c, C, c->values, c->states, DELTA_TILE, c->on_write);
-    momentum_times(c, C, c->values, c->states + ld * DELTA_TILE, DELTA_TILE, c->on_write_M);
+    momentum_times(c, C, c->values, c->states, c->task->width, c->on_write);
+    momentum_times(c, C, c->values, c->states + ld * c->task->width, c->task->width, c->on_write_M);
     momentum_back_ends(c);
     momentum_on_numbers(c);
     momentum_mixed(c, c->weights, c->weights);
@@ -191,8 +191,8 @@ static void momentum_back_put(const MomentumChunk *c, const MomentumPartial *p) 
 /* Of the gradients of the states behind the chunk what all readers of the states before it ask. */
 static void momentum_back_states(const MomentumChunk *c) {
     const int64_t C = DELTA_CHUNK, ld = c->ld, columns = c->task->columns;
-    gemm_serial(GEMM_TN, 2 * ld, columns, 2 * C, c->reached, 2 * ld, c->cotangents, DELTA_TILE, c->states,
-                DELTA_TILE, 1);
+    gemm_serial(GEMM_TN, 2 * ld, columns, 2 * C, c->reached, 2 * ld, c->cotangents, c->task->width, c->states,
+                c->task->width, 1);
 }
 
 static void momentum_back_chunk(MomentumChunk *c, int64_t chunk, const float *snapshots, const float *d_o,

@@ -24,7 +24,7 @@ typedef struct {
      * reached: times a, then times b; left: times c, then times d, up to the end; the others: gradients for S and M, for dS
      * and dM, which become those of the rows. */
     float *read, *write, *reached, *left, *on_read, *on_read_M, *on_write, *on_write_M;
-    /* Rows of columns, DELTA_TILE apart, of tokens: e; w and its gradient; the gradient of what readers read. states: those of
+    /* Rows of columns, the task's width apart, of tokens: e; w and its gradient; the gradient of what readers read. states: those of
      * the states behind the chunk, ld rows each. */
     float *errors, *values, *on_values, *cotangents, *states;
     /* DELTA_CHUNK lanes for the writers, rows of readers: reader times writer; that times c; cotangent times w. */
@@ -111,7 +111,7 @@ INLINE void momentum_chunk_keys(const MomentumChunk *c, int64_t j, int64_t lanes
 static void momentum_chunk_values(const MomentumChunk *c, const float *errors, const float *d_o) {
     const DeltaTask *t = c->task;
     for (int64_t i = 0; i < c->count; i++) {
-        const int64_t row = delta_row(t, c->from + i), at = i * DELTA_TILE;
+        const int64_t row = delta_row(t, c->from + i), at = i * t->width;
         delta_cotangent(t, row, d_o, c->cotangents + at);
         FOR_VECTORS (j, t->columns) {
             const Vec e = vec_load_n(errors + row * t->shape->values + t->c + j, vec_lanes(j, t->columns));
