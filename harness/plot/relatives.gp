@@ -1,5 +1,5 @@
 # needs: needle-relatives.tsv needle.tsv
-# Passkeys right out of 40 for every relative and Titans' mixers (one training seed, all depths), best at 16K first; numbers in cells.
+# Passkeys right out of 40 for every relative and Titans' mixers (training seed 0, all depths), best at 16K first; numbers in cells.
 set palette defined (0 "#e7937c", 0.5 "#fddbc7", 0.75 "#d1e5f0", 1 "#86b6d9")
 set cbrange [0:40]; unset colorbox; unset grid; unset key; unset border; set tics scale 0
 sorted = output.".rows"
