@@ -35,6 +35,9 @@ const GoldenFlag golden_flags[] = {
     {"Places",
      "positions beyond the training: a slope of another head, a prefix at a distance, the wrong pairs "
      "stretched, queries alone scaled by what is meant for keys too, the position in place of the count"},
+    {"Published", "a relative as its package has it, where the mixer is another form: neighbours turned in "
+                  "place of halves, "
+                  "a sum too little in a norm, the future of a chunk or a bucket, what is held constant"},
     {"Rounded", "inputs that are no bf16: cut off, or ties rounded up or away from zero; one sum in place of "
                 "two for every "
                 "32 terms, or the rest of a depth joined to the block before"},
