@@ -28,15 +28,31 @@ static inline double portable_log(double x) {
     return 2.0 * f * sum + e * 0.693147180559945309;
 }
 
-/* Quadrant reduction with pi/2 in two parts (|x| up to 1e8), then Taylor series. */
-static inline void portable_sincos(double x, double *sine, double *cosine) {
+/* x = r + quadrant pi/2, pi/2 in two parts (|x| up to 1e8). */
+static inline int portable_quadrant(double x, double *r) {
     const double n = floor(x * 0.63661977236758134 + 0.5);
-    const double r = (x - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11, square = r * r;
-    double s = 1.0, c = 1.0;
-    for (int k = 19; k >= 3; k -= 2) s = 1.0 - s * square / (k * (k - 1));
-    for (int k = 20; k >= 2; k -= 2) c = 1.0 - c * square / (k * (k - 1));
-    s *= r;
-    const int quadrant = (int)(n - 4.0 * floor(n / 4.0));
+    *r = (x - n * 1.57079632673412561417) - n * 6.07710050650619224932e-11;
+    return (int)(n - 4.0 * floor(n / 4.0));
+}
+
+/* Taylor series of sine and cosine of r, numbers or vectors of numbers; square: r r. */
+#define PORTABLE_SERIES(r, square, sine, cosine)                                                             \
+    do {                                                                                                     \
+        for (int k_ = 19; k_ >= 3; k_ -= 2) (sine) = 1.0 - (sine) * (square) / (k_ * (k_ - 1));              \
+        for (int k_ = 20; k_ >= 2; k_ -= 2) (cosine) = 1.0 - (cosine) * (square) / (k_ * (k_ - 1));          \
+        (sine) *= (r);                                                                                       \
+    } while (0)
+
+/* Sine and cosine of r, turned by the quadrant. */
+static inline void portable_turn(int quadrant, double s, double c, double *sine, double *cosine) {
     *sine = quadrant == 0 ? s : quadrant == 1 ? c : quadrant == 2 ? -s : -c;
     *cosine = quadrant == 0 ? c : quadrant == 1 ? -s : quadrant == 2 ? -c : s;
+}
+
+static inline void portable_sincos(double x, double *sine, double *cosine) {
+    double r, s = 1.0, c = 1.0;
+    const int quadrant = portable_quadrant(x, &r);
+    const double square = r * r;
+    PORTABLE_SERIES(r, square, s, c);
+    portable_turn(quadrant, s, c, sine, cosine);
 }

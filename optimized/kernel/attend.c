@@ -62,20 +62,26 @@ static int64_t attend_ring(const AttendShape *s, int64_t at) {
     return attend_round(s->prefix) + at % s->capacity;
 }
 
-static void attend_put(const AttendShape *s, const float *k, const float *v, float *head, int64_t row) {
-    const int64_t lane = row % ATTEND_BLOCK;
-    float *block = head + (row - lane) * s->width;
-    for (int64_t c = 0; c < s->width; c++) block[c * ATTEND_BLOCK + lane] = k[c];
-    rows_load(1, s->width, v, s->width, head + attend_rows(s) * s->width + row * padded(s->width),
-              padded(s->width));
+/* n rows, the width of all heads apart, to cache rows from `row` on, all in one block. */
+static void attend_put(const AttendShape *s, int64_t n, const float *k, const float *v, float *head,
+                       int64_t row) {
+    const int64_t lane = row % ATTEND_BLOCK, stride = s->heads * s->width, ld = padded(s->width);
+    flat_transpose(n, s->width, k, stride, head + (row - lane) * s->width + lane, ATTEND_BLOCK);
+    rows_load(n, s->width, v, stride, head + attend_rows(s) * s->width + row * ld, ld);
+}
+
+/* Rows from `at` on that lie in one block and before `end`. */
+static int64_t attend_run(int64_t at, int64_t end) {
+    const int64_t block = ATTEND_BLOCK - at % ATTEND_BLOCK;
+    return end - at < block ? end - at : block;
 }
 
 static void attend_append_prefix(const AttendShape *s, const float *kp, const float *vp, float *cache) {
     for (int64_t i = 0; i < s->batch * s->heads; i++)
-        for (int64_t j = 0; j < s->prefix; j++) {
+        for (int64_t j = 0; j < s->prefix; j += ATTEND_BLOCK) {
             const int64_t row = s->prefix_each ? i / s->heads * s->prefix + j : j;
             const int64_t at = (row * s->heads + i % s->heads) * s->width;
-            attend_put(s, kp + at, vp + at, cache + i * attend_cache_floats(s), j);
+            attend_put(s, attend_run(j, s->prefix), kp + at, vp + at, cache + i * attend_cache_floats(s), j);
         }
 }
 
@@ -86,9 +92,10 @@ static void attend_append_heads(ParallelPart part, const AttendShape *s, const f
     const int64_t from = s->first ? attend_high(s, s->first - 1) : begin,
                   end = attend_high(s, s->first + s->count - 1);
     for (int64_t i = part.begin; i < part.end; i++)
-        for (int64_t a = from; a < end; a++) {
+        for (int64_t a = from, n; a < end; a += n) {
             const int64_t at = ((i / s->heads * rows + a - begin) * s->heads + i % s->heads) * s->width;
-            attend_put(s, k + at, v + at, cache + i * attend_cache_floats(s), attend_ring(s, a));
+            n = attend_run(a, end);
+            attend_put(s, n, k + at, v + at, cache + i * attend_cache_floats(s), attend_ring(s, a));
         }
 }
 
@@ -103,6 +110,14 @@ static void attend_bias(const AttendShape *s, const AttendScratch *a, int64_t at
         attend_bias_row(a->p + r * ATTEND_BLOCK, ATTEND_BLOCK, a->slope, at - (s->past + t + r));
 }
 
+/* What rows from t on see of the keys from index `at` on. */
+static AttendSeen attend_seen(const AttendShape *s, int64_t t, int64_t at, int prefix) {
+    const int64_t high = attend_high(s, t) - at;
+    if (prefix) return (AttendSeen){0, 0, s->prefix - at, 0};
+    return s->window ? (AttendSeen){high - s->window, s->stride, high, s->stride}
+                     : (AttendSeen){0, 0, high, s->stride};
+}
+
 /* n queries from row t against the block of keys in cache row `row`: keys from index `at` on, or (prefix)
  * those that every query sees. */
 static void attend_forward_keys(const AttendShape *s, AttendScratch *a, const float *head, int64_t row,
@@ -110,15 +125,8 @@ static void attend_forward_keys(const AttendShape *s, AttendScratch *a, const fl
     gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->q, a->ld, attend_keys(s, head, row), ATTEND_BLOCK,
                 a->p, ATTEND_BLOCK, 0);
     if (s->slopes && !prefix) attend_bias(s, a, at, t, n);
-    for (int64_t r = 0; r < n; r++) {
-        const int64_t low = prefix ? 0 : attend_low(s, t + r) - at;
-        const int64_t high = prefix ? s->prefix - at : attend_high(s, t + r) - at;
-        float *p = a->p + r * ATTEND_BLOCK;
-        if (low < ATTEND_BLOCK && high > 0)
-            attend_softmax_row(p, ATTEND_BLOCK, low, high, &a->top[r], &a->sum[r], a->o + r * a->ld, a->ld);
-        else
-            memset(p, 0, ATTEND_BLOCK * sizeof(float));
-    }
+    const AttendSeen seen = attend_seen(s, t, at, prefix);
+    attend_softmax_rows(n, a->p, ATTEND_BLOCK, &seen, a->top, a->sum, a->o, a->ld);
     gemm_serial(GEMM_NN, n, a->ld, count < ATTEND_BLOCK ? count : ATTEND_BLOCK, a->p, ATTEND_BLOCK,
                 attend_values(s, head, row), a->ld, a->o, a->ld, 1);
 }
@@ -129,8 +137,7 @@ static void attend_forward_block(const AttendShape *s, AttendScratch *a, const f
     const int64_t stride = s->heads * s->width, end = attend_high(s, t + n - 1);
     const int64_t keys = attend_high(s, s->first + s->count - 1);
     attend_load_queries(n, s->width, q, stride, a->scale, a->q, a->ld);
-    memset(a->o, 0, (size_t)(n * a->ld) * sizeof(float));
-    for (int64_t r = 0; r < n; r++) a->top[r] = -INFINITY, a->sum[r] = 0.0f;
+    attend_softmax_begin(n, a->top, a->sum, a->o, a->ld);
     for (int64_t at = 0; at < s->prefix; at += ATTEND_BLOCK)
         attend_forward_keys(s, a, head, at, at, s->prefix - at, 1, t, n);
     for (int64_t at = attend_low(s, t) / ATTEND_BLOCK * ATTEND_BLOCK; at < end; at += ATTEND_BLOCK)
@@ -170,12 +177,11 @@ static void attend_block_weights(const AttendShape *s, AttendScratch *a, const f
     gemm_serial(GEMM_NN, n, ATTEND_BLOCK, s->width, a->dy, a->ld, a->values_t, ATTEND_BLOCK, a->dp,
                 ATTEND_BLOCK, 0);
     if (s->slopes && !prefix) attend_bias(s, a, at, t, n);
-    for (int64_t r = 0; r < n; r++) {
-        const int64_t low = prefix ? 0 : attend_low(s, t + r) - at;
-        const int64_t high = prefix ? s->prefix - at : attend_high(s, t + r) - at;
-        attend_weights_row(a->p + r * ATTEND_BLOCK, a->dp + r * ATTEND_BLOCK, ATTEND_BLOCK, low, high,
-                           statistics + 2 * (t + r), a->delta[t + r]);
-    }
+    const AttendSeen seen = attend_seen(s, t, at, prefix);
+    for (int64_t r = 0; r < n; r++)
+        attend_weights_row(a->p + r * ATTEND_BLOCK, a->dp + r * ATTEND_BLOCK, ATTEND_BLOCK,
+                           attend_seen_low(&seen, r), attend_seen_high(&seen, r), statistics + 2 * (t + r),
+                           a->delta[t + r]);
 }
 
 /* The block of `count` keys in cache row `row` against the queries that see it. dk, dv: its rows. */
@@ -184,8 +190,7 @@ static void attend_backward_keys(const AttendShape *s, AttendScratch *a, const f
                                  int64_t row, int64_t at, int64_t count, int prefix) {
     const int64_t stride = s->heads * s->width, last = at + ATTEND_BLOCK + s->window; /* beyond the window */
     const float *keys = attend_keys(s, head, row);
-    for (int64_t c = 0; c < s->width; c++)
-        for (int64_t r = 0; r < ATTEND_BLOCK; r++) a->keys[r * a->ld + c] = keys[c * ATTEND_BLOCK + r];
+    flat_transpose(s->width, ATTEND_BLOCK, keys, ATTEND_BLOCK, a->keys, a->ld);
     rows_transpose(ATTEND_BLOCK, a->ld, attend_values(s, head, row), a->ld, a->values_t, ATTEND_BLOCK);
     memset(a->dk, 0, (size_t)(ATTEND_BLOCK * a->ld) * sizeof(float));
     memset(a->dv, 0, (size_t)(ATTEND_BLOCK * a->ld) * sizeof(float));

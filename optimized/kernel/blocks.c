@@ -43,20 +43,25 @@ static const float *blocks_values(const BlocksShape *s, const float *head, int64
     return head + blocks_rows(s) * s->width + tile * blocks_lanes(s) * padded(s->width);
 }
 
-static void blocks_put(const BlocksShape *s, const float *k, const float *v, float *head, int64_t at) {
-    const int64_t lanes = blocks_lanes(s), tile = blocks_tile(s, at), lane = at - blocks_begin(s, tile);
-    float *keys = head + tile * lanes * s->width,
-          *values = head + blocks_rows(s) * s->width + (tile * lanes + lane) * padded(s->width);
-    for (int64_t c = 0; c < s->width; c++) keys[c * lanes + lane] = k[c];
-    rows_load(1, s->width, v, s->width, values, padded(s->width));
+/* n rows, the width of all heads apart, from token `at` on, all in one tile. */
+static void blocks_put(const BlocksShape *s, int64_t n, const float *k, const float *v, float *head,
+                       int64_t at) {
+    const int64_t lanes = blocks_lanes(s), tile = blocks_tile(s, at), lane = at - blocks_begin(s, tile),
+                  stride = s->heads * s->width, ld = padded(s->width);
+    flat_transpose(n, s->width, k, stride, head + tile * lanes * s->width + lane, lanes);
+    rows_load(n, s->width, v, stride, head + blocks_rows(s) * s->width + (tile * lanes + lane) * ld, ld);
 }
 
 static void blocks_append_heads(ParallelPart part, const BlocksShape *s, const float *k, const float *v,
                                 float *cache) {
+    const int64_t end = s->past + s->tokens;
     for (int64_t i = part.begin; i < part.end; i++)
-        for (int64_t t = 0; t < s->tokens; t++) {
-            const int64_t from = ((i / s->heads * s->tokens + t) * s->heads + i % s->heads) * s->width;
-            blocks_put(s, k + from, v + from, cache + i * blocks_cache_floats(s), s->past + t);
+        for (int64_t a = s->past, n; a < end; a += n) {
+            const int64_t next = blocks_end(s, blocks_tile(s, a)),
+                          at =
+                              ((i / s->heads * s->tokens + a - s->past) * s->heads + i % s->heads) * s->width;
+            n = (next < end ? next : end) - a;
+            blocks_put(s, n, k + at, v + at, cache + i * blocks_cache_floats(s), a);
         }
 }
 
@@ -125,20 +130,19 @@ static int64_t blocks_seen(const BlocksShape *s, const BlocksQueries *x, int64_t
     return (end < last ? end : last) - blocks_begin(s, tile);
 }
 
-/* Keys of the tile that row r sees. */
-static int64_t blocks_high(const BlocksShape *s, const BlocksQueries *x, int64_t r, int64_t tile) {
-    const int64_t keys = blocks_end(s, tile) - blocks_begin(s, tile),
-                  high = s->past + x->t + r + 1 - blocks_begin(s, tile);
-    return high < keys ? high : keys;
+/* Lanes of the tile that rows see: keys that there are, and of their own tile those up to their own. */
+static AttendSeen blocks_lanes_seen(const BlocksShape *s, const BlocksQueries *x, int64_t tile) {
+    const int64_t first = s->past + x->t, keys = blocks_end(s, tile) - blocks_begin(s, tile);
+    return tile == blocks_tile(s, first) ? (AttendSeen){0, 0, first + 1 - blocks_begin(s, tile), 1}
+                                         : (AttendSeen){0, 0, keys, 0};
 }
 
 static void blocks_forward_tile(const BlocksShape *s, BlocksScratch *a, const BlocksQueries *x,
                                 const float *head, int64_t tile) {
     gemm_serial(GEMM_NN, x->n, a->lanes, s->width, a->q, a->ld, blocks_keys(s, head, tile), a->lanes, a->p,
                 a->lanes, 0);
-    for (int64_t r = 0; r < x->n; r++)
-        attend_softmax_row(a->p + r * a->lanes, a->lanes, 0, blocks_high(s, x, r, tile), &a->top[r],
-                           &a->sum[r], a->o + r * a->ld, a->ld);
+    const AttendSeen seen = blocks_lanes_seen(s, x, tile);
+    attend_softmax_rows(x->n, a->p, a->lanes, &seen, a->top, a->sum, a->o, a->ld);
     gemm_serial(GEMM_NN, x->n, a->ld, blocks_seen(s, x, tile), a->p, a->lanes, blocks_values(s, head, tile),
                 a->ld, a->o, a->ld, 1);
 }
@@ -149,8 +153,7 @@ static int64_t blocks_forward_queries(const BlocksShape *s, BlocksScratch *a, co
     const int64_t stride = s->heads * s->width;
     int64_t tiles = 0;
     attend_load_queries(x->n, s->width, q, stride, a->scale, a->q, a->ld);
-    memset(a->o, 0, (size_t)(x->n * a->ld) * sizeof(float));
-    for (int64_t r = 0; r < x->n; r++) a->top[r] = -INFINITY, a->sum[r] = 0.0f;
+    attend_softmax_begin(x->n, a->top, a->sum, a->o, a->ld);
     for (int64_t j = 0; j < s->most && x->list[j] >= 0; j++)
         for (int64_t tile = x->list[j] * blocks_per_block(s); tile < blocks_tile_stop(s, x, x->list[j]);
              tile++) {
@@ -197,8 +200,9 @@ static void blocks_backward_tile(const BlocksShape *s, BlocksScratch *a, const B
     const int64_t count = blocks_seen(s, x, tile), at = blocks_begin(s, tile) * a->ld;
     gemm_serial(GEMM_NN, x->n, a->lanes, s->width, a->q, a->ld, keys, a->lanes, a->p, a->lanes, 0);
     gemm_serial(GEMM_NT, x->n, count, s->width, a->dy, a->ld, values, a->ld, a->dp, a->lanes, 0);
+    const AttendSeen seen = blocks_lanes_seen(s, x, tile);
     for (int64_t r = 0; r < x->n; r++)
-        attend_weights_row(a->p + r * a->lanes, a->dp + r * a->lanes, a->lanes, 0, blocks_high(s, x, r, tile),
+        attend_weights_row(a->p + r * a->lanes, a->dp + r * a->lanes, a->lanes, 0, attend_seen_high(&seen, r),
                            statistics + 2 * r, a->delta[r]);
     gemm_serial(GEMM_TN, count, a->ld, x->n, a->p, a->lanes, a->dy, a->ld, a->dv_all + at, a->ld, 1);
     gemm_serial(GEMM_TN, count, a->ld, x->n, a->dp, a->lanes, a->q, a->ld, a->dk_all + at, a->ld, 1);

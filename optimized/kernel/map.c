@@ -197,6 +197,49 @@ static void map_sum_backward(int64_t n, int64_t width, const float *dy, float *d
         }
 }
 
+static void map_lerp_part(ParallelPart part, int64_t cols, int count, const float *x, const float *z,
+                          const float *const *w, float *const *y) {
+    for (int64_t i = part.begin; i < part.end; i++)
+        FOR_VECTORS (j, cols) {
+            const int64_t lanes = vec_lanes(j, cols), at = i * cols + j;
+            const Vec from = vec_load_n(x + at, lanes), step = vec_sub(vec_load_n(z + at, lanes), from);
+            for (int c = 0; c < count; c++)
+                vec_store_n(y[c] + at, vec_add(from, vec_mul(step, vec_load_n(w[c] + j, lanes))), lanes);
+        }
+}
+
+static void map_lerp(int64_t rows, int64_t cols, int count, const float *x, const float *z,
+                     const float *const *w, float *const *y) {
+    PARALLEL_PARTS(rows_threads(rows * cols), rows, 1, map_lerp_part(part, cols, count, x, z, w, y));
+}
+
+/* Sums over rows are those of a part's columns, from the first row on. */
+static void map_lerp_backward_part(ParallelPart part, int64_t rows, int64_t cols, int count, const float *x,
+                                   const float *z, const float *const *w, const float *const *dy, float *dx,
+                                   float *dz, float *const *dw) {
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
+            const int64_t lanes = vec_lanes(j, part.end), at = i * cols + j;
+            const Vec step = vec_sub(vec_load_n(z + at, lanes), vec_load_n(x + at, lanes));
+            Vec to = vec_load_n(dx + at, lanes), dstep = vec_zero();
+            for (int c = count - 1; c >= 0; c--) {
+                const Vec g = vec_load_n(dy[c] + at, lanes);
+                to = vec_add(to, g);
+                dstep = vec_fma(g, vec_load_n(w[c] + j, lanes), dstep);
+                vec_store_n(dw[c] + j, vec_fma(step, g, vec_load_n(dw[c] + j, lanes)), lanes);
+            }
+            vec_store_n(dx + at, vec_sub(to, dstep), lanes);
+            vec_store_n(dz + at, vec_add(vec_load_n(dz + at, lanes), dstep), lanes);
+        }
+}
+
+static void map_lerp_backward(int64_t rows, int64_t cols, int count, const float *x, const float *z,
+                              const float *const *w, const float *const *dy, float *dx, float *dz,
+                              float *const *dw) {
+    PARALLEL_PARTS(rows_threads(rows * cols), cols, VEC_LANES,
+                   map_lerp_backward_part(part, rows, cols, count, x, z, w, dy, dx, dz, dw));
+}
+
 const struct map_kernel KERNEL(map_kernel) = {
-    map_forward, map_backward,        map_multiply, map_multiply_backward,
-    map_groups,  map_groups_backward, map_sum,      map_sum_backward};
+    map_forward, map_backward,     map_multiply, map_multiply_backward, map_groups, map_groups_backward,
+    map_sum,     map_sum_backward, map_lerp,     map_lerp_backward};

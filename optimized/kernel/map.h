@@ -10,8 +10,10 @@
  *   groups     n groups of `width` numbers: y = x d or, with `divide`, x / d, where d is the group's number, d[i mod period]
  *              for group i (period n: each has its own)             backward  adds to dx, dd; of a division it reads y
  *   sum        y = the sum of each group                            backward  dx += dy
+ *   lerp       y[i] = x + (z - x) w[i] for `count` rows w[i] of cols numbers (RWKV's token shifts)
+ *                                                         backward  adds to dx, dz, dw[i], the last i first
  *
- * softplus(x) = log(1 + exp(x)), above 20 x itself; elu1 = elu + 1. Any of dx, db may be NULL. Reference: the functions of
+ * softplus(x) = log(1 + exp(x)), above 20 x itself; elu1 = elu + 1. Any of dx, db may be NULL, but of lerp none. Reference: the functions of
  * the same names in reference/. */
 typedef enum {
     MAP_SIGMOID,
@@ -38,4 +40,9 @@ struct map_kernel {
                             const float *d, const float *y, const float *dy, float *dx, float *dd);
     void (*sum)(int64_t n, int64_t width, const float *x, float *y);
     void (*sum_backward)(int64_t n, int64_t width, const float *dy, float *dx);
+    void (*lerp)(int64_t rows, int64_t cols, int count, const float *x, const float *z, const float *const *w,
+                 float *const *y);
+    void (*lerp_backward)(int64_t rows, int64_t cols, int count, const float *x, const float *z,
+                          const float *const *w, const float *const *dy, float *dx, float *dz,
+                          float *const *dw);
 };

@@ -12,7 +12,8 @@ enum {
     SHIFT_V,
     SHIFT_A,
     SHIFT_G,
-    WR,
+    SHIFTS,
+    WR = SHIFTS,
     WK,
     WV,
     W0,
@@ -94,19 +95,27 @@ static void rwkv7_start(const MixerCall *call) {
     call->state->slot[ROW] = tape_zeros(call->tape, call->batch, call->config->width);
 }
 
-/* x + (row before - x) shift, through a map. */
+/* x + (row before - x) shift for every shift. */
 typedef struct {
     const MixerCall *call;
-    Tensor *x, *step;
+    Tensor *by[SHIFTS];
 } Shifted;
 
-static Tensor *rwkv7_shift(const Shifted *s, int shift) {
-    return op_add(s->call->tape, s->x, op_mul(s->call->tape, s->step, s->call->parameter + shift));
+static Shifted rwkv7_shift(const MixerCall *call, Tensor *x) {
+    /* Gradients are added from the last to the first: another order would give other last bits than the published. */
+    static const int order[SHIFTS] = {SHIFT_W, SHIFT_A, SHIFT_K, SHIFT_R, SHIFT_V, SHIFT_G};
+    Shifted s = {call, {0}};
+    Tensor *before = op_previous(call->tape, x, call->batch, call->state->slot + ROW), *shift[SHIFTS],
+           *y[SHIFTS];
+    for (int i = 0; i < SHIFTS; i++) shift[i] = call->parameter + order[i];
+    op_lerp(call->tape, x, before, SHIFTS, shift, y);
+    for (int i = 0; i < SHIFTS; i++) s.by[order[i]] = y[i];
+    return s;
 }
 
 static Tensor *rwkv7_low_rank(const Shifted *s, int shift, int first, int second, int kind) {
     Tape *tape = s->call->tape;
-    Tensor *narrow = op_linear_float32(tape, rwkv7_shift(s, shift), s->call->parameter + first);
+    Tensor *narrow = op_linear_float32(tape, s->by[shift], s->call->parameter + first);
     if (kind >= 0) narrow = op_map(tape, narrow, (MapKind)kind);
     return op_linear_float32(tape, narrow, s->call->parameter + second);
 }
@@ -117,12 +126,12 @@ static DeltaTensors rwkv7_inputs(const Shifted *s) {
     Tensor *p = s->call->parameter;
     Tensor *w = op_bias(tape, rwkv7_low_rank(s, SHIFT_W, W1, W2, MAP_TANH), p + W0);
     Tensor *z = op_bias(tape, rwkv7_low_rank(s, SHIFT_A, A1, A2, -1), p + A0);
-    Tensor *k = op_linear(tape, rwkv7_shift(s, SHIFT_K), p + WK);
+    Tensor *k = op_linear(tape, s->by[SHIFT_K], p + WK);
     Tensor *kk = recurrent_unit(s->call, op_mul(tape, k, p + K_K), s->call->config->heads, 1e-24);
     Tensor *less = op_scale(tape, op_map(tape, op_scale(tape, z, -1.0f), MAP_SIGMOID), -1.0f); /* a - 1 */
-    return (DeltaTensors){.q = op_linear(tape, rwkv7_shift(s, SHIFT_R), p + WR),
+    return (DeltaTensors){.q = op_linear(tape, s->by[SHIFT_R], p + WR),
                           .k = op_add(tape, k, op_mul(tape, op_mul(tape, k, less), p + K_A)),
-                          .v = op_linear(tape, rwkv7_shift(s, SHIFT_V), p + WV),
+                          .v = op_linear(tape, s->by[SHIFT_V], p + WV),
                           .decay =
                               op_map(tape, op_scale(tape, op_map(tape, w, MAP_SIGMOID), -0.606531f), MAP_EXP),
                           .a = op_scale(tape, kk, -1.0f),
@@ -132,8 +141,8 @@ static DeltaTensors rwkv7_inputs(const Shifted *s) {
 static Tensor *rwkv7_forward(const MixerCall *call, Tensor *x) {
     const Rwkv7Options *o = call->options;
     Tape *tape = call->tape;
-    Tensor *p = call->parameter, *before = op_previous(tape, x, call->batch, call->state->slot + ROW);
-    const Shifted s = {call, x, op_add(tape, before, op_scale(tape, x, -1.0f))};
+    Tensor *p = call->parameter;
+    const Shifted s = rwkv7_shift(call, x);
     const int64_t heads = call->config->heads;
     const DeltaTensors in = rwkv7_inputs(&s);
     Tensor *y = recurrent_rule(call, &o->rule, DELTA_PAIR, 1.0, &in);

@@ -37,16 +37,14 @@ static double rope_frequency(int64_t width, const RopeScaling *scaling, int64_t 
 }
 
 void rope_angles(int64_t width, const RopeScaling *scaling, int64_t position, int64_t rows, float *angles) {
+    enum { PAIRS = 64 };
     const int64_t half = width / 2;
     const double length = scaling->kind == ROPE_YARN ? 0.1 * portable_log(scaling->factor) + 1.0 : 1.0;
-    for (int64_t i = 0; i < half; i++) {
-        const double frequency = rope_frequency(width, scaling, i);
-        for (int64_t t = 0; t < rows; t++) {
-            double sine, cosine;
-            portable_sincos((double)(position + t) * frequency, &sine, &cosine);
-            angles[t * width + i] = (float)(length * cosine);
-            angles[t * width + half + i] = (float)(length * sine);
-        }
+    for (int64_t i = 0; i < half; i += PAIRS) {
+        const int64_t pairs = half - i < PAIRS ? half - i : PAIRS;
+        double frequency[PAIRS];
+        for (int64_t j = 0; j < pairs; j++) frequency[j] = rope_frequency(width, scaling, i + j);
+        kernel->embed->angles(rows, width, pairs, position, length, frequency, angles + i);
     }
 }
 

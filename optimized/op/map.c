@@ -126,3 +126,33 @@ Tensor *op_head_sum(Tape *tape, Tensor *x, int64_t heads) {
     tape_push(tape, head_sum_backward, &(Heads){x, 0, y, width, 0, 0}, sizeof(Heads));
     return y;
 }
+
+typedef struct {
+    Tensor *x, *z, *w[OP_LERPS], *y[OP_LERPS];
+    int count;
+} Lerp;
+
+static void lerp_backward(void *context) {
+    const Lerp *c = context;
+    const float *w[OP_LERPS], *dy[OP_LERPS];
+    float *dw[OP_LERPS];
+    for (int i = 0; i < c->count; i++) w[i] = c->w[i]->data, dw[i] = c->w[i]->grad, dy[i] = c->y[i]->grad;
+    kernel->map->lerp_backward(c->x->rows, c->x->cols, c->count, c->x->data, c->z->data, w, dy, c->x->grad,
+                               c->z->grad, dw);
+}
+
+void op_lerp(Tape *tape, Tensor *x, Tensor *z, int count, Tensor *const *w, Tensor **y) {
+    Lerp c = {.x = x, .z = z, .count = count};
+    const float *weights[OP_LERPS];
+    float *to[OP_LERPS];
+    CHECK(count <= OP_LERPS && z->rows == x->rows && z->cols == x->cols, "%d of %ld x %ld and %ld x %ld",
+          count, x->rows, x->cols, z->rows, z->cols);
+    for (int i = 0; i < count; i++) {
+        CHECK(w[i]->rows == 1 && w[i]->cols == x->cols, "%ld x %ld for rows of %ld", w[i]->rows, w[i]->cols,
+              x->cols);
+        c.w[i] = w[i], weights[i] = w[i]->data;
+        c.y[i] = y[i] = tape_tensor(tape, x->rows, x->cols), to[i] = y[i]->data;
+    }
+    kernel->map->lerp(x->rows, x->cols, count, x->data, z->data, weights, to);
+    tape_push(tape, lerp_backward, &c, sizeof c);
+}

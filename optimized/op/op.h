@@ -23,6 +23,9 @@ Tensor *op_columns(Tape *tape, Tensor *x, int64_t from, int64_t count); /* those
 /* Every head of x times (or over) its number in d, R x heads, or 1 x heads for all rows; the sum of every head. */
 Tensor *op_heads(Tape *tape, Tensor *x, Tensor *d, int divide);
 Tensor *op_head_sum(Tape *tape, Tensor *x, int64_t heads);
+/* y[i] = x + (z - x) w[i], w[i] a row, of all `count` (at most OP_LERPS) at once. */
+enum { OP_LERPS = 8 };
+void op_lerp(Tape *tape, Tensor *x, Tensor *z, int count, Tensor *const *w, Tensor **y);
 Tensor *op_gate(Tape *tape, Tensor *a, Tensor *b);                               /* a sigma(b) */
 Tensor *op_norm(Tape *tape, Tensor *x, Tensor *gain, Tensor *z, int64_t groups); /* z may be NULL */
 Tensor *op_norm_of(Tape *tape, const NormShape *shape, Tensor *x, Tensor *gain, Tensor *z);
@@ -78,7 +81,6 @@ typedef struct {
 } ScanTensors;
 Tensor *op_scan(Tape *tape, const ScanShape *shape, const ScanTensors *in, Tensor **state);
 
-/* kp, vp: keys and values of the prefix (prefix x heads width), NULL without; read when shape->past is 0. */
 /* kp, vp: keys and values of the prefix (prefix x heads width, or one for every sequence if shape->prefix_each), NULL
  * without; read when shape->past is 0. */
 typedef struct {

@@ -99,3 +99,12 @@ INLINE void rows_transpose(int64_t n, int64_t width, const float *src, int64_t l
             vec_transpose(src + t * ld_src + j, ld_src, dst + j * ld + t, ld);
         }
 }
+
+/* dst[c ld + r] = src[r ld_src + c] of n x width numbers without padding. */
+INLINE void flat_transpose(int64_t n, int64_t width, const float *src, int64_t ld_src, float *dst,
+                           int64_t ld) {
+    const int64_t whole = n / VEC_LANES * VEC_LANES, columns = width / VEC_LANES * VEC_LANES;
+    rows_transpose(whole, columns, src, ld_src, dst, ld);
+    for (int64_t r = 0; r < n; r++)
+        for (int64_t c = r < whole ? columns : 0; c < width; c++) dst[c * ld + r] = src[r * ld_src + c];
+}

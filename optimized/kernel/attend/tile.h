@@ -19,11 +19,19 @@ INLINE void attend_bias_row(float *p, int64_t tile, float slope, int64_t first) 
     }
 }
 
-/* One row of scores becomes exp(s - m); the running maximum, sum and output row are rescaled when the maximum
- * grows. */
-INLINE void attend_softmax_row(float *p, int64_t tile, int64_t low, int64_t high, float *top, float *sum,
-                               float *o, int64_t ld) {
-    Vec highest = vec_set1(-INFINITY), total = vec_zero();
+/* Row r of a tile sees its lanes low + r low_step .. high + r high_step - 1, as far as there are such. */
+typedef struct {
+    int64_t low, low_step, high, high_step;
+} AttendSeen;
+
+INLINE int64_t attend_seen_low(const AttendSeen *seen, int64_t r) { return seen->low + r * seen->low_step; }
+INLINE int64_t attend_seen_high(const AttendSeen *seen, int64_t r) {
+    return seen->high + r * seen->high_step;
+}
+
+/* The largest score of a row; those that it does not see become -inf. */
+INLINE float attend_row_top(float *p, int64_t tile, int64_t low, int64_t high) {
+    Vec highest = vec_set1(-INFINITY);
     for (int64_t j = 0; j < tile; j += VEC_LANES) {
         Vec score = vec_load(p + j);
         if (low > 0 || high < tile) {
@@ -32,21 +40,57 @@ INLINE void attend_softmax_row(float *p, int64_t tile, int64_t low, int64_t high
         }
         highest = vec_max(highest, score);
     }
-    const float row_top = vec_top(highest);
-    if (row_top > *top) {
-        const Vec rescale = vec_exp(vec_set1(*top - row_top));
-        FOR_VECTORS (j, ld) vec_store(o + j, vec_mul(rescale, vec_load(o + j)));
-        float lanes[VEC_LANES];
-        vec_store(lanes, rescale);
-        *sum *= lanes[0];
-        *top = row_top;
-    }
+    return vec_top(highest);
+}
+
+/* A row of scores becomes exp(s - m); their sums, lane by lane, into `total`. */
+INLINE void attend_row_weights(float *p, int64_t tile, float top, float *total) {
+    Vec sum = vec_zero();
     for (int64_t j = 0; j < tile; j += VEC_LANES) {
-        const Vec e = vec_exp(vec_sub(vec_load(p + j), vec_set1(*top)));
+        const Vec e = vec_exp(vec_sub(vec_load(p + j), vec_set1(top)));
         vec_store(p + j, e);
-        total = vec_add(total, e);
+        sum = vec_add(sum, e);
     }
-    *sum += vec_sum(total);
+    vec_store(total, sum);
+}
+
+/* n <= 16 rows from row `first` of the tile on, whose scores begin at p; of rows that do not exist top is -inf, sum 0. Where
+ * the running maximum grows, sum and output row are rescaled: of all rows at once, and no row waits for its own maximum. */
+INLINE void attend_softmax_group(int64_t n, int64_t first, float *p, int64_t tile, const AttendSeen *seen,
+                                 float *top, float *sum, float *o, int64_t ld) {
+    float highest[VEC_LANES], shrink[VEC_LANES], total[VEC_LANES * VEC_LANES] = {0};
+    for (int64_t r = 0; r < VEC_LANES; r++)
+        highest[r] = r < n ? attend_row_top(p + r * tile, tile, attend_seen_low(seen, first + r),
+                                            attend_seen_high(seen, first + r))
+                           : -INFINITY;
+    const Vec old = vec_load(top), grown = vec_load(highest);
+    const Vec factor = vec_less(old, grown, vec_exp(vec_sub(old, grown)), vec_set1(1.0f));
+    vec_store(shrink, factor);
+    vec_store(top, vec_less(old, grown, grown, old));
+    for (int64_t r = 0; r < n; r++) {
+        if (shrink[r] != 1.0f)
+            FOR_VECTORS (j, ld)
+                vec_store(o + r * ld + j, vec_mul(vec_set1(shrink[r]), vec_load(o + r * ld + j)));
+        if (attend_seen_low(seen, first + r) < tile && attend_seen_high(seen, first + r) > 0)
+            attend_row_weights(p + r * tile, tile, top[r], total + r * VEC_LANES);
+        else
+            memset(p + r * tile, 0, (size_t)tile * sizeof(float));
+    }
+    vec_store(sum, vec_add(vec_mul(factor, vec_load(sum)), vec_sums(total)));
+}
+
+/* n rows of scores become exp(s - m), with running maximum, sum and output of each. */
+INLINE void attend_softmax_rows(int64_t n, float *p, int64_t tile, const AttendSeen *seen, float *top,
+                                float *sum, float *o, int64_t ld) {
+    for (int64_t r = 0; r < n; r += VEC_LANES)
+        attend_softmax_group(vec_lanes(r, n), r, p + r * tile, tile, seen, top + r, sum + r, o + r * ld, ld);
+}
+
+/* Before the first tile. */
+INLINE void attend_softmax_begin(int64_t n, float *top, float *sum, float *o, int64_t ld) {
+    memset(o, 0, (size_t)(n * ld) * sizeof(float));
+    memset(sum, 0, ATTEND_BLOCK * sizeof(float));
+    for (int64_t r = 0; r < ATTEND_BLOCK; r++) top[r] = -INFINITY;
 }
 
 /* Backward: scores in p become p = exp(s - m) / sum, and dP in dp becomes dS = p (dP - delta). statistics: m and
