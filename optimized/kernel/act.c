@@ -60,11 +60,35 @@ static void act_gate_backward(int64_t n, const float *a, const float *b, const f
     PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, act_gate_backward_part(part, a, b, dy, da, db));
 }
 
-static void act_add(int64_t n, const float *x, float *y) {
+INLINE void act_sum_row(int64_t n, const float *a, const float *b, float *y) {
     FOR_VECTORS (j, n) {
         const int64_t lanes = vec_lanes(j, n);
-        vec_store_n(y + j, vec_add(vec_load_n(x + j, lanes), vec_load_n(y + j, lanes)), lanes);
+        vec_store_n(y + j, vec_add(vec_load_n(a + j, lanes), vec_load_n(b + j, lanes)), lanes);
     }
+}
+
+static void act_add(int64_t n, const float *x, float *y) {
+    PARALLEL_PARTS(rows_threads(n), n, VEC_LANES,
+                   act_sum_row(part.end - part.begin, x + part.begin, y + part.begin, y + part.begin));
+}
+
+static void act_sum_part(ParallelPart part, int64_t cols, int repeated, const float *a, const float *b,
+                         float *y) {
+    for (int64_t i = part.begin; i < part.end; i++)
+        act_sum_row(cols, a + i * cols, repeated ? b : b + i * cols, y + i * cols);
+}
+
+static void act_sum(int64_t rows, int64_t cols, int repeated, const float *a, const float *b, float *y) {
+    PARALLEL_PARTS(rows_threads(rows * cols), rows, 1, act_sum_part(part, cols, repeated, a, b, y));
+}
+
+static void act_sum_rows_part(ParallelPart part, int64_t rows, int64_t cols, const float *x, float *y) {
+    for (int64_t i = 0; i < rows; i++)
+        act_sum_row(part.end - part.begin, x + i * cols + part.begin, y + part.begin, y + part.begin);
+}
+
+static void act_sum_rows(int64_t rows, int64_t cols, const float *x, float *y) {
+    PARALLEL_PARTS(rows_threads(rows * cols), cols, VEC_LANES, act_sum_rows_part(part, rows, cols, x, y));
 }
 
 static double act_square_sum(int64_t n, const float *x) {
@@ -83,5 +107,6 @@ static void act_exp(int64_t n, const float *x, float *y) {
     }
 }
 
-const struct act_kernel KERNEL(act_kernel) = {act_swiglu, act_swiglu_backward, act_gate, act_gate_backward,
-                                              act_add,    act_square_sum,      act_exp};
+const struct act_kernel KERNEL(act_kernel) = {
+    act_swiglu,   act_swiglu_backward, act_gate, act_gate_backward, act_add, act_sum,
+    act_sum_rows, act_square_sum,      act_exp};

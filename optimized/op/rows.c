@@ -4,50 +4,52 @@
 
 #include <string.h>
 
-/* Output row r is row row[r] of source[which[r]]. */
+/* `count` rows of source[which], from `row` on, follow in the output. */
+typedef struct {
+    int64_t which, row, count;
+} RowRun;
+
+typedef struct {
+    RowRun *run;
+    int64_t runs, rows;
+} RowMap;
+
 typedef struct {
     Tensor **source, *y;
-    const int32_t *which;
-    const int64_t *row;
+    RowMap map;
 } Rows;
 
 static void rows_backward(void *context) {
     const Rows *c = context;
     const int64_t width = c->y->cols;
-    for (int64_t r = 0; r < c->y->rows; r++) {
-        Tensor *from = c->source[c->which[r]];
-        if (from->grad) kernel->act->add(width, c->y->grad + r * width, from->grad + c->row[r] * width);
+    const float *dy = c->y->grad;
+    for (const RowRun *run = c->map.run; run < c->map.run + c->map.runs; dy += run++->count * width) {
+        const Tensor *from = c->source[run->which];
+        if (from->grad) kernel->act->add(run->count * width, dy, from->grad + run->row * width);
     }
 }
 
-typedef struct {
-    int32_t *which;
-    int64_t *row, count;
-} RowMap;
-
-static RowMap rows_map(Tape *tape, int64_t rows) {
-    return (RowMap){arena_take(tape->arena, (size_t)rows * sizeof(int32_t)),
-                    arena_take(tape->arena, (size_t)rows * sizeof(int64_t)), 0};
+/* Room for so many runs. */
+static RowMap rows_map(Tape *tape, int64_t runs) {
+    return (RowMap){arena_take(tape->arena, (size_t)runs * sizeof(RowRun)), 0, 0};
 }
 
-static void rows_take(RowMap *map, int32_t which, int64_t row, int64_t count) {
-    for (int64_t i = 0; i < count; i++) {
-        map->which[map->count] = which;
-        map->row[map->count++] = row + i;
-    }
+static void rows_take(RowMap *map, int64_t which, int64_t row, int64_t count) {
+    map->run[map->runs++] = (RowRun){which, row, count};
+    map->rows += count;
 }
 
 static Tensor *op_rows(Tape *tape, Tensor *const *source, int sources, RowMap map) {
     const int64_t width = source[0]->cols;
-    Tensor *y = tape_tensor(tape, map.count, width);
+    Tensor *y = tape_tensor(tape, map.rows, width);
+    float *to = y->data;
     for (int i = 0; i < sources; i++)
         CHECK(source[i]->cols == width, "%ld and %ld columns", width, source[i]->cols);
-    for (int64_t r = 0; r < map.count; r++)
-        memcpy(y->data + r * width, source[map.which[r]]->data + map.row[r] * width,
-               (size_t)width * sizeof(float));
+    for (const RowRun *run = map.run; run < map.run + map.runs; to += run++->count * width)
+        memcpy(to, source[run->which]->data + run->row * width, (size_t)(run->count * width) * sizeof(float));
     const size_t bytes = (size_t)sources * sizeof(Tensor *);
     Tensor **kept = memcpy(arena_take(tape->arena, bytes), source, bytes);
-    tape_push(tape, rows_backward, &(Rows){kept, y, map.which, map.row}, sizeof(Rows));
+    tape_push(tape, rows_backward, &(Rows){kept, y, map}, sizeof(Rows));
     return y;
 }
 
@@ -55,14 +57,14 @@ Tensor *op_slice(Tape *tape, Tensor *x, int64_t batch, int64_t from, int64_t cou
     const int64_t tokens = x->rows / batch;
     CHECK(from >= 0 && from + count <= tokens, "rows %ld .. %ld of %ld", from, from + count, tokens);
     if (count == tokens) return x;
-    RowMap map = rows_map(tape, batch * count);
+    RowMap map = rows_map(tape, batch);
     for (int64_t b = 0; b < batch; b++) rows_take(&map, 0, b * tokens + from, count);
     return op_rows(tape, &x, 1, map);
 }
 
 Tensor *op_prepend(Tape *tape, Tensor *shared, Tensor *x, int64_t batch) {
     const int64_t tokens = x->rows / batch;
-    RowMap map = rows_map(tape, x->rows + batch * shared->rows);
+    RowMap map = rows_map(tape, 2 * batch);
     for (int64_t b = 0; b < batch; b++) {
         rows_take(&map, 0, 0, shared->rows);
         rows_take(&map, 1, b * tokens, tokens);
@@ -71,10 +73,8 @@ Tensor *op_prepend(Tape *tape, Tensor *shared, Tensor *x, int64_t batch) {
 }
 
 Tensor *op_concat(Tape *tape, Tensor *const *part, int parts, int64_t batch) {
-    int64_t rows = 0;
     if (parts == 1) return part[0];
-    for (int i = 0; i < parts; i++) rows += part[i]->rows;
-    RowMap map = rows_map(tape, rows);
+    RowMap map = rows_map(tape, batch * parts);
     for (int64_t b = 0; b < batch; b++)
         for (int i = 0; i < parts; i++)
             rows_take(&map, i, b * (part[i]->rows / batch), part[i]->rows / batch);
@@ -123,7 +123,7 @@ Tensor *op_hold(Tape *tape, Tensor *z, int64_t batch, int64_t chunk, int64_t pos
 Tensor *op_previous(Tape *tape, Tensor *x, int64_t batch, Tensor **held) {
     const int64_t tokens = x->rows / batch;
     Tensor *const both[] = {x, *held};
-    RowMap map = rows_map(tape, x->rows), last = rows_map(tape, batch);
+    RowMap map = rows_map(tape, 2 * batch), last = rows_map(tape, batch);
     for (int64_t b = 0; b < batch; b++) {
         rows_take(&map, 1, b, 1);
         rows_take(&map, 0, b * tokens, tokens - 1);

@@ -1,4 +1,5 @@
 #include "op/tape.h"
+#include "base/parallel.h"
 #include "base/work.h"
 
 #include <string.h>
@@ -9,11 +10,20 @@ struct TapeNode {
     void *context;
 };
 
+/* Every gradient begins as zeros: a pass over memory that threads share. */
+static float *tape_gradient(Tape *tape, int64_t floats) {
+    enum { SERIAL = 1 << 15 };
+    float *gradient = arena_floats(tape->arena, floats);
+    PARALLEL_PARTS(floats > SERIAL ? parallel_threads() : 1, floats, 16,
+                   memset(gradient + part.begin, 0, (size_t)(part.end - part.begin) * sizeof(float)));
+    return gradient;
+}
+
 Tensor *tape_tensor(Tape *tape, int64_t rows, int64_t cols) {
     work_pause();
     Tensor *t = arena_take(tape->arena, sizeof *t);
     *t = (Tensor){rows, cols, arena_floats(tape->arena, rows * cols), 0};
-    if (tape->recording) t->grad = arena_zeros(tape->arena, rows * cols);
+    if (tape->recording) t->grad = tape_gradient(tape, rows * cols);
     return t;
 }
 
