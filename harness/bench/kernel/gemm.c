@@ -10,11 +10,18 @@
 
 typedef void (*Sgemm)(int order, int ta, int tb, int m, int n, int k, float alpha, const float *a, int lda,
                       const float *b, int ldb, float beta, float *c, int ldc);
-/* OpenBLAS takes slow kernels on a CPU that it does not know: it gets those of our own instruction set, unless the user says
- * which. */
+/* OpenBLAS takes slow kernels on a CPU that it does not know, and where the environment names some: a bar gets those of our
+ * own instruction set. */
 static void openblas_kernels(void) {
     const char *best = !strcmp(kernel->isa, "avx2") ? "Haswell" : "SkylakeX";
-    if (!strncmp(kernel->isa, "avx", 3) || !strcmp(kernel->isa, "amx")) setenv("OPENBLAS_CORETYPE", best, 0);
+    if (!strncmp(kernel->isa, "avx", 3) || !strcmp(kernel->isa, "amx")) setenv("OPENBLAS_CORETYPE", best, 1);
+}
+
+static void openblas_says(void *library) {
+    void *found = library ? dlsym(library, "openblas_get_corename") : 0;
+    char *(*name)(void) = 0;
+    memcpy(&name, &found, sizeof found);
+    if (name) fprintf(stderr, "kernels: OpenBLAS computes with its kernels for %s\n", name());
 }
 
 static Sgemm openblas(void) {
@@ -26,6 +33,7 @@ static Sgemm openblas(void) {
     void *found = library ? dlsym(library, "cblas_sgemm") : 0,
          *threads = library ? dlsym(library, "openblas_set_num_threads") : 0;
     if (!found) fprintf(stderr, "kernels: no OpenBLAS on this system, its bar is left out\n");
+    openblas_says(library);
     memcpy(&sgemm, &found, sizeof found);
     void (*set_threads)(int) = 0;
     memcpy(&set_threads, &threads, sizeof threads);
