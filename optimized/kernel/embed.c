@@ -55,7 +55,7 @@ INLINE void embed_turns(double position, double length, const double *frequency,
                         float *sines) {
     typedef double Side __attribute__((vector_size(EMBED_PAIRS * sizeof(double))));
     int quadrant[EMBED_PAIRS];
-    Side r, s = {0}, c;
+    Side r = {0}, s = {0}, c;
     for (int i = 0; i < EMBED_PAIRS; i++) {
         double rest;
         quadrant[i] = portable_quadrant(position * frequency[i], &rest);
