@@ -14,8 +14,8 @@ select '`' || t.mixer || '`' as mixer,
        coalesce(r.state_kib, '-') as "state, KiB",
        rounded(s.tokens_per_s, 3) || ' / ' || rounded(t.tokens_per_s, 3) as "reads / trains, tokens/s",
        case when o.backward is not null then case when o.forward is null then 'void' else printf('%.2f', o.forward) end || ' / ' || printf('%.2f', o.backward) end as "share, forward / backward",
-       (select rounded(ratio, 2) from peers where "case" = r.speed_case and threads = 1 and pass = 'forward') || ' / ' ||
-       (select rounded(ratio, 2) from peers where "case" = r.speed_case and threads = 1 and pass = 'both') as "times its peer, forward / both"
+       (select rounded(ratio, 2) from peers_xeon where "case" = r.speed_case and threads = 1 and pass = 'forward') || ' / ' ||
+       (select rounded(ratio, 2) from peers_xeon where "case" = r.speed_case and threads = 1 and pass = 'both') as "times its peer, forward / both"
 from throughput_relatives t
 join scaling_relatives s on s.mixer = t.mixer and s.length = t.length
 left join relatives r on r.mixer = t.mixer
