@@ -1,6 +1,7 @@
--- Goals of the kernels, wanted and measured over their shapes, on two instruction sets of one machine.
+-- Goals of the kernels, wanted and measured over their shapes, on two instruction sets of one machine and on another machine.
 with both as (
-    select 'avx512' as machine, * from kernels union all select 'avx2', * from kernels_avx2),
+    select 'avx512' as machine, * from kernels union all select 'avx2', * from kernels_avx2
+    union all select 'epyc', * from kernels_epyc),
 goals as (
     select machine, goal, kernel, met,
            case when bar_name in ('summary', '1 thread') or bar_name like 'attend%' or bar_name like 'naive%'
@@ -13,9 +14,10 @@ measured as (
            case when sum(met = 'yes') = count(*) then '' when count(*) = 1 then ', missed'
                 else ', missed in ' || sum(met <> 'yes') || ' of ' || count(*) end as text
     from goals group by machine, goal, kernel)
-select cast(goal as integer) as goal, kernel, trim(substr(goal, instr(goal, ':') + 1)) as wanted,
+select kernel || ' (' || cast(goal as integer) || ')' as "kernel (goal)", trim(substr(goal, instr(goal, ':') + 1)) as wanted,
        coalesce(max(text) filter (where machine = 'avx512'), '-') as "AVX-512",
-       coalesce(max(text) filter (where machine = 'avx2'), '-') as "AVX2"
+       coalesce(max(text) filter (where machine = 'avx2'), '-') as "AVX2",
+       coalesce(max(text) filter (where machine = 'epyc'), '-') as "EPYC"
 from measured
 group by goal, kernel
 order by cast(goal as integer), kernel, wanted;

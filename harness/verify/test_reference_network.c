@@ -58,6 +58,19 @@ Test(reference_network, reads_two_layers_with_the_tanh_gelu_the_norm_and_the_res
     }
 }
 
+/* On both sides of the place where the series ends and the continued fraction begins (x = 2 sqrt 2), and far out. */
+Test(reference_network, exact_gelu_is_that_of_erf) {
+    Case c = case_new("gelu_exact", 1, "n=%d", 241);
+    for (int i = 0; i < 241; i++) c.in[0][i] = 0.05 * (i - 120) * (i % 7 ? 1 : 2);
+    case_run(&c);
+    for (int i = 0; i < 241; i++) {
+        const double x = c.in[0][i], y = x * erfc(-x / sqrt(2)) / 2;
+        cr_assert(fabs(c.out[0][i] - y) <= 1e-15 * (1 + fabs(x)), "gelu(%g): %.17g and %.17g", x, c.out[0][i],
+                  y);
+    }
+    case_free(&c);
+}
+
 /* E19: the residual of the whole network keeps M(k) = k alive when its weights are 0, yet 0 stays absorbing
  * for the weights from two layers on. */
 Test(reference_network, of_zero_weights_is_the_residual_and_learns_only_as_one_layer) {
