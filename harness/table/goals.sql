@@ -7,7 +7,7 @@ goals as (
            case when bar_name in ('summary', '1 thread') or bar_name like 'attend%' or bar_name like 'naive%'
                 then ratio_to_bar else percent_of_peak end as measured
     from both
-    where goal <> '-' and met <> 'void' and not (goal like '3:%' and bar_name <> 'summary')),
+    where goal like '%:%' and met <> 'void' and not (goal like '3:%' and bar_name <> 'summary')),
 measured as (
     select machine, goal, kernel,
            case when count(*) > 1 then rounded(min(measured), 3) || ' to ' else '' end || rounded(max(measured), 3) ||
