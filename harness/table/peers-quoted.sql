@@ -1,4 +1,4 @@
--- Training steps of the memory layer beside titans-pytorch's, one thread: how many times as fast, at one update a token of both
+-- Forward and backward of the memory layer beside titans-pytorch's, one thread: how many times as fast, at one update a token of both
 -- and at theirs of 64 tokens.
 with pairs as (
     select ratio, instr("case", 'depth 1') > 0 as shallow, "case" like '% chunk 1' as token, "case" like '% chunk 64' as chunk

@@ -17,6 +17,10 @@ static inline int parallel_team(void) { return 1; }
 static inline void parallel_limit(int threads) { (void)threads; }
 #endif
 
+/* Less work than ROWS_SERIAL, in floats, is not worth a second thread. */
+enum { ROWS_SERIAL = 1 << 15 };
+static inline int rows_threads(int64_t floats) { return floats > ROWS_SERIAL ? parallel_threads() : 1; }
+
 /* What one thread does of a call: numbers begin to end - 1. `thread` counts from 0, for scratch of its own. */
 typedef struct {
     int thread;

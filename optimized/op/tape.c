@@ -12,9 +12,8 @@ struct TapeNode {
 
 /* Every gradient begins as zeros: a pass over memory that threads share. */
 static float *tape_gradient(Tape *tape, int64_t floats) {
-    enum { SERIAL = 1 << 15 };
     float *gradient = arena_floats(tape->arena, floats);
-    PARALLEL_PARTS(floats > SERIAL ? parallel_threads() : 1, floats, 16,
+    PARALLEL_PARTS(rows_threads(floats), floats, 16,
                    memset(gradient + part.begin, 0, (size_t)(part.end - part.begin) * sizeof(float)));
     return gradient;
 }

@@ -6,10 +6,6 @@
 
 #define FOR_VECTORS(j, ld) for (int64_t j = 0; j < (ld); j += VEC_LANES)
 
-/* Less work than ROWS_SERIAL, in floats, is not worth a second thread. */
-enum { ROWS_SERIAL = 1 << 15 };
-static inline int rows_threads(int64_t floats) { return floats > ROWS_SERIAL ? parallel_threads() : 1; }
-
 /* Lanes of the vector at `at` that lie before `end`. */
 INLINE int64_t vec_lanes(int64_t at, int64_t end) { return end - at < VEC_LANES ? end - at : VEC_LANES; }
 
