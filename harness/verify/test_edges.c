@@ -77,7 +77,7 @@ Test(edges, norm_of_rows_is_that_of_each_row) {
             NormShape s = {sizes[i / 2][0], sizes[i / 2][1], sizes[i / 2][2], 0, 0, 0, NORM_EPS};
             const int64_t row = s.groups * s.width, n = s.rows * row;
             float *gain = numbers(row, 1, 1), *dgain = numbers(row, 1, 2), *dgain_one = copied(dgain, row),
-                  *workspace = run_array(2 * s.rows * s.groups, NAN), *x[NORMS], *one[NORMS];
+                  *workspace = run_array(norm_workspace(&s, 1), NAN), *x[NORMS], *one[NORMS];
             for (int a = 0; a < NORMS; a++) {
                 x[a] = a == OUT ? run_array(n, NAN) : numbers(n, 1, (uint64_t)a + 3);
                 if (a == X) memset(x[a], 0, (size_t)(n < row ? n : row) * sizeof(float));

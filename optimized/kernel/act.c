@@ -4,27 +4,39 @@
 
 enum { ACT_BLOCK = 4096 };
 
+INLINE void act_swiglu_vectors(const int n, const float *a, const float *b, float *y, int64_t lanes) {
+    Vec x[VEC_SIDE], s[VEC_SIDE];
+    vecs_load(n, a, lanes, x);
+    vecs_sigmoid(n, x, s);
+    VEC_EACH_SIDE(v, n)
+    vec_store_n(y + v * VEC_LANES, vec_mul(vec_mul(x[v], s[v]), vec_load_n(b + v * VEC_LANES, lanes)), lanes);
+}
+
 static void act_swiglu_part(ParallelPart part, const float *a, const float *b, float *y) {
-    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, part.end);
-        const Vec x = vec_load_n(a + j, lanes);
-        vec_store_n(y + j, vec_mul(vec_mul(x, vec_sigmoid(x)), vec_load_n(b + j, lanes)), lanes);
-    }
+    EACH_VECTORS(j, n, lanes, part.begin, part.end, act_swiglu_vectors(n, a + j, b + j, y + j, lanes));
 }
 
 static void act_swiglu(int64_t n, const float *a, const float *b, float *y) {
     PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, act_swiglu_part(part, a, b, y));
 }
 
+INLINE void act_swiglu_adjoint(const int n, const float *a, const float *b, const float *dy, float *da,
+                               float *db, int64_t lanes) {
+    Vec x[VEC_SIDE], s[VEC_SIDE];
+    vecs_load(n, a, lanes, x);
+    vecs_sigmoid(n, x, s);
+    VEC_EACH_SIDE(v, n) {
+        const int64_t at = v * VEC_LANES;
+        const Vec d = vec_load_n(dy + at, lanes);
+        vec_add_to(d, vec_mul(vec_silu_d1(x[v], s[v]), vec_load_n(b + at, lanes)), da + at, lanes);
+        vec_add_to(d, vec_mul(x[v], s[v]), db + at, lanes);
+    }
+}
+
 static void act_swiglu_backward_part(ParallelPart part, const float *a, const float *b, const float *dy,
                                      float *da, float *db) {
-    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, part.end);
-        const Vec x = vec_load_n(a + j, lanes), s = vec_sigmoid(x), d = vec_load_n(dy + j, lanes);
-        const Vec slope = vec_mul(vec_silu_d1(x, s), vec_load_n(b + j, lanes));
-        vec_store_n(da + j, vec_fma(d, slope, vec_load_n(da + j, lanes)), lanes);
-        vec_store_n(db + j, vec_fma(d, vec_mul(x, s), vec_load_n(db + j, lanes)), lanes);
-    }
+    EACH_VECTORS(j, n, lanes, part.begin, part.end,
+                 act_swiglu_adjoint(n, a + j, b + j, dy + j, da + j, db + j, lanes));
 }
 
 static void act_swiglu_backward(int64_t n, const float *a, const float *b, const float *dy, float *da,
@@ -32,27 +44,39 @@ static void act_swiglu_backward(int64_t n, const float *a, const float *b, const
     PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, act_swiglu_backward_part(part, a, b, dy, da, db));
 }
 
+INLINE void act_gate_vectors(const int n, const float *a, const float *b, float *y, int64_t lanes) {
+    Vec z[VEC_SIDE], s[VEC_SIDE];
+    vecs_load(n, b, lanes, z);
+    vecs_sigmoid(n, z, s);
+    VEC_EACH_SIDE(v, n)
+    vec_store_n(y + v * VEC_LANES, vec_mul(vec_load_n(a + v * VEC_LANES, lanes), s[v]), lanes);
+}
+
 static void act_gate_part(ParallelPart part, const float *a, const float *b, float *y) {
-    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, part.end);
-        vec_store_n(y + j, vec_mul(vec_load_n(a + j, lanes), vec_sigmoid(vec_load_n(b + j, lanes))), lanes);
-    }
+    EACH_VECTORS(j, n, lanes, part.begin, part.end, act_gate_vectors(n, a + j, b + j, y + j, lanes));
 }
 
 static void act_gate(int64_t n, const float *a, const float *b, float *y) {
     PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, act_gate_part(part, a, b, y));
 }
 
+INLINE void act_gate_adjoint(const int n, const float *a, const float *b, const float *dy, float *da,
+                             float *db, int64_t lanes) {
+    Vec z[VEC_SIDE], s[VEC_SIDE];
+    vecs_load(n, b, lanes, z);
+    vecs_sigmoid(n, z, s);
+    VEC_EACH_SIDE(v, n) {
+        const int64_t at = v * VEC_LANES;
+        const Vec d = vec_load_n(dy + at, lanes), slope = vec_mul(s[v], vec_sub(vec_set1(1.0f), s[v]));
+        vec_add_to(d, s[v], da + at, lanes);
+        vec_add_to(vec_mul(d, vec_load_n(a + at, lanes)), slope, db + at, lanes);
+    }
+}
+
 static void act_gate_backward_part(ParallelPart part, const float *a, const float *b, const float *dy,
                                    float *da, float *db) {
-    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, part.end);
-        const Vec s = vec_sigmoid(vec_load_n(b + j, lanes)), d = vec_load_n(dy + j, lanes);
-        const Vec slope = vec_mul(s, vec_sub(vec_set1(1.0f), s));
-        vec_store_n(da + j, vec_fma(d, s, vec_load_n(da + j, lanes)), lanes);
-        vec_store_n(db + j, vec_fma(vec_mul(d, vec_load_n(a + j, lanes)), slope, vec_load_n(db + j, lanes)),
-                    lanes);
-    }
+    EACH_VECTORS(j, n, lanes, part.begin, part.end,
+                 act_gate_adjoint(n, a + j, b + j, dy + j, da + j, db + j, lanes));
 }
 
 static void act_gate_backward(int64_t n, const float *a, const float *b, const float *dy, float *da,
@@ -61,10 +85,8 @@ static void act_gate_backward(int64_t n, const float *a, const float *b, const f
 }
 
 INLINE void act_sum_row(int64_t n, const float *a, const float *b, float *y) {
-    FOR_VECTORS (j, n) {
-        const int64_t lanes = vec_lanes(j, n);
-        vec_store_n(y + j, vec_add(vec_load_n(a + j, lanes), vec_load_n(b + j, lanes)), lanes);
-    }
+    EACH_VECTOR(j, lanes, 0, n,
+                vec_store_n(y + j, vec_add(vec_load_n(a + j, lanes), vec_load_n(b + j, lanes)), lanes));
 }
 
 static void act_add(int64_t n, const float *x, float *y) {
@@ -101,10 +123,7 @@ static double act_square_sum(int64_t n, const float *x) {
 }
 
 static void act_exp(int64_t n, const float *x, float *y) {
-    FOR_VECTORS (j, n) {
-        const int64_t lanes = vec_lanes(j, n);
-        vec_store_n(y + j, vec_exp(vec_load_n(x + j, lanes)), lanes);
-    }
+    EACH_VECTOR(j, lanes, 0, n, vec_store_n(y + j, vec_exp(vec_load_n(x + j, lanes)), lanes));
 }
 
 const struct act_kernel KERNEL(act_kernel) = {

@@ -2,21 +2,22 @@
 #include "base/parallel.h"
 #include "vec/rows.h"
 
+INLINE void adamw_vector(const AdamwStep *s, const float *gradient, float *w, float *m, float *v,
+                         int64_t lanes) {
+    const Vec g = vec_mul(vec_set1(s->scale), vec_load_n(gradient, lanes)), w0 = vec_load_n(w, lanes);
+    const Vec m1 = vec_fma(vec_set1(s->b1), vec_load_n(m, lanes), vec_mul(vec_set1(1.0f - s->b1), g));
+    const Vec v1 =
+        vec_fma(vec_set1(s->b2), vec_load_n(v, lanes), vec_mul(vec_mul(vec_set1(1.0f - s->b2), g), g));
+    const Vec root = vec_sqrt(vec_mul(v1, vec_set1(s->correction2)));
+    const Vec ratio = vec_div(vec_mul(m1, vec_set1(s->correction1)), vec_add(root, vec_set1(s->eps)));
+    vec_store_n(m, m1, lanes);
+    vec_store_n(v, v1, lanes);
+    vec_store_n(w, vec_fnma(vec_set1(s->rate), vec_fma(vec_set1(s->decay), w0, ratio), w0), lanes);
+}
+
 static void adamw_update_part(ParallelPart part, const AdamwStep *s, const float *gradient, float *w,
                               float *m, float *v) {
-    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, part.end);
-        const Vec g = vec_mul(vec_set1(s->scale), vec_load_n(gradient + j, lanes)),
-                  w0 = vec_load_n(w + j, lanes);
-        const Vec m1 = vec_fma(vec_set1(s->b1), vec_load_n(m + j, lanes), vec_mul(vec_set1(1.0f - s->b1), g));
-        const Vec v1 = vec_fma(vec_set1(s->b2), vec_load_n(v + j, lanes),
-                               vec_mul(vec_mul(vec_set1(1.0f - s->b2), g), g));
-        const Vec root = vec_sqrt(vec_mul(v1, vec_set1(s->correction2)));
-        const Vec ratio = vec_div(vec_mul(m1, vec_set1(s->correction1)), vec_add(root, vec_set1(s->eps)));
-        vec_store_n(m + j, m1, lanes);
-        vec_store_n(v + j, v1, lanes);
-        vec_store_n(w + j, vec_fnma(vec_set1(s->rate), vec_fma(vec_set1(s->decay), w0, ratio), w0), lanes);
-    }
+    EACH_VECTOR(j, lanes, part.begin, part.end, adamw_vector(s, gradient + j, w + j, m + j, v + j, lanes));
 }
 
 static void adamw_update(int64_t n, const AdamwStep *s, const float *gradient, float *w, float *m, float *v) {

@@ -66,8 +66,8 @@ INLINE void favor_key(const FavorShape *s, const FavorState x, int64_t j, int fi
     if (!s->relu) {
         const Vec a = vec_sub(u, vec_set1(half)), before = vec_load(x.top + j);
         top = first ? a : vec_max(before, a);
-        kept = first ? vec_zero() : vec_exp(vec_sub(before, top));
-        added = vec_exp(vec_sub(a, top));
+        kept = first ? vec_zero() : vec_exp_negative(vec_sub(before, top));
+        added = vec_exp_negative(vec_sub(a, top));
     }
     kept = vec_first(kept, s->features - j), added = vec_first(added, s->features - j);
     vec_store(keep + j, kept);
@@ -89,7 +89,7 @@ static float favor_query(const FavorShape *s, const FavorState x, int64_t lf, fl
     const Vec largest = vec_set1(vec_top(top));
     FOR_VECTORS (j, lf) {
         const Vec e = vec_load(read + j);
-        const Vec w = vec_first(s->relu ? e : vec_exp(vec_sub(e, largest)), s->features - j);
+        const Vec w = vec_first(s->relu ? e : vec_exp_negative(vec_sub(e, largest)), s->features - j);
         vec_store(read + j, w);
         total = vec_fma(w, vec_load(x.z + j), total);
     }

@@ -116,7 +116,7 @@ static Vec lsh_scores(const LshShape *s, const float *x, const float *ring, int6
 /* Scores become their exponentials; the sum so far. */
 static Vec lsh_exponentials(int64_t n, float top, float *score, Vec sum) {
     FOR_VECTORS (j, n) {
-        const Vec e = vec_exp(vec_sub(vec_load(score + j), vec_set1(top)));
+        const Vec e = vec_exp_negative(vec_sub(vec_load(score + j), vec_set1(top)));
         vec_store(score + j, e);
         sum = vec_add(sum, e);
     }

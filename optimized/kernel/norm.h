@@ -10,7 +10,7 @@
  *   shared    one gain for all groups
  *   eps       inside the root; NORM_EPS where no option says otherwise
  *   x, z, y   rows x groups x width      gain   groups x width, shared: width     z, dz NULL when there is no gate
- *   workspace (backward)  2 x rows x groups
+ *   workspace (backward)  norm_workspace floats
  *
  * One group of width D is the model's RMS norm; groups = heads is the gated output of the memory. backward
  * adds to dx, dgain (NULL: a gain that is not trained), dz. Flop: about 5 (10 with gate) per element. Reference: rms_norm, norm_gate. */
@@ -20,6 +20,16 @@ typedef struct {
     int shared, centred, sigmoid;
     float eps;
 } NormShape;
+
+/* Rows that go through both passes of the way back while they are in cache. */
+enum { NORM_CHUNK = 1 << 16 };
+static inline int64_t norm_chunk(const NormShape *s) {
+    const int64_t rows = NORM_CHUNK / (s->groups * s->width);
+    return rows < 1 ? 1 : rows < s->rows ? rows : s->rows;
+}
+static inline int64_t norm_workspace(const NormShape *s, int gated) {
+    return norm_chunk(s) * s->groups * (gated ? 2 + s->width : 2);
+}
 
 struct norm_kernel {
     void (*forward)(const NormShape *shape, const float *x, const float *gain, const float *z, float *y);

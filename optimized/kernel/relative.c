@@ -74,7 +74,7 @@ static void relative_softmax(float *p, int64_t own, float *top, float *inverse) 
     FOR_VECTORS (j, own) highest = vec_max(highest, relative_load(p, j, own));
     *top = vec_top(highest);
     FOR_VECTORS (j, own) {
-        const Vec e = vec_exp(vec_sub(relative_load(p, j, own), vec_set1(*top)));
+        const Vec e = vec_exp_negative(vec_sub(relative_load(p, j, own), vec_set1(*top)));
         vec_store_n(p + j, e, vec_lanes(j, own));
         sum = vec_add(sum, e);
     }
@@ -136,7 +136,7 @@ static void relative_block_weights(RelativeScratch *a, const float *statistics, 
         memset(shifted, 0, (size_t)a->ld * sizeof(float));
         FOR_VECTORS (j, own) {
             const int64_t lanes = vec_lanes(j, own);
-            const Vec weight = vec_mul(vec_exp(vec_sub(relative_load(p, j, own), top)), inverse);
+            const Vec weight = vec_mul(vec_exp_negative(vec_sub(relative_load(p, j, own), top)), inverse);
             const Vec ds = vec_mul(vec_mul(weight, vec_sub(vec_load_n(dp + j, lanes), delta)), scale);
             vec_store_n(p + j, weight, lanes);
             vec_store_n(dp + j, ds, lanes);

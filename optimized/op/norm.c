@@ -19,7 +19,7 @@ Tensor *op_norm_of(Tape *tape, const NormShape *shape, Tensor *x, Tensor *gain, 
           "%ld columns, gain %ld, %ld groups of %ld", x->cols, gain->cols, shape->groups, shape->width);
     Tensor *y = tape_tensor(tape, x->rows, x->cols);
     kernel->norm->forward(shape, x->data, gain->data, z ? z->data : 0, y->data);
-    float *workspace = tape->recording ? arena_floats(tape->arena, 2 * x->rows * shape->groups) : 0;
+    float *workspace = tape->recording ? arena_floats(tape->arena, norm_workspace(shape, !!z)) : 0;
     tape_push(tape, norm_backward, &(Norm){*shape, x, gain, z, y, workspace}, sizeof(Norm));
     return y;
 }

@@ -12,6 +12,7 @@ typedef struct {
 #define GEMM_VECS 1
 #define SCAN_ROWS 2
 #define DELTA_VECS 2
+#define VEC_SIDE 2
 #define ROOFLINE_CHAINS 6
 
 INLINE Vec vec_load(const float *p) { return (Vec){_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)}; }
@@ -60,6 +61,7 @@ INLINE __m256 vec_scale8(__m256 p, __m256 t) {
         _mm256_add_epi32(_mm256_castps_si256(p), _mm256_slli_epi32(_mm256_castps_si256(t), 23)));
 }
 INLINE Vec vec_scale2(Vec p, Vec t) { return (Vec){vec_scale8(p.lo, t.lo), vec_scale8(p.hi, t.hi)}; }
+INLINE Vec vec_keep_nan(Vec p, Vec x) { return vec_fma(vec_zero(), x, p); }
 INLINE __m256 vec_bf16_8(__m256 a) {
     const __m256i bits = _mm256_castps_si256(a), exponent = _mm256_set1_epi32(0x7f800000);
     const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));

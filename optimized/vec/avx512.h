@@ -12,6 +12,7 @@ typedef struct {
 #define GEMM_VECS 2
 #define SCAN_ROWS 8
 #define DELTA_VECS 4
+#define VEC_SIDE 4
 #define ROOFLINE_CHAINS 12
 
 INLINE Vec vec_load(const float *p) { return (Vec){_mm512_loadu_ps(p)}; }
@@ -43,8 +44,11 @@ INLINE Vec vec_less(Vec a, Vec b, Vec x, Vec y) {
     return (Vec){_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
 }
 INLINE Vec vec_scale2(Vec p, Vec t) {
-    return (Vec){_mm512_castsi512_ps(
-        _mm512_add_epi32(_mm512_castps_si512(p.v), _mm512_slli_epi32(_mm512_castps_si512(t.v), 23)))};
+    return (Vec){_mm512_scalef_ps(p.v, _mm512_sub_ps(t.v, _mm512_set1_ps(12582912.0f)))};
+}
+INLINE Vec vec_keep_nan(Vec p, Vec x) {
+    (void)x; /* scalef has kept it */
+    return p;
 }
 INLINE Vec vec_bf16(Vec a) {
     const __m512i bits = _mm512_castps_si512(a.v), sign = _mm512_set1_epi32((int)0x80000000u);

@@ -11,6 +11,7 @@ typedef struct {
 #define GEMM_VECS 1
 #define SCAN_ROWS 2
 #define DELTA_VECS 2
+#define VEC_SIDE 1
 #define ROOFLINE_CHAINS 6
 
 #define VEC_EACH(expression)                                                                                 \
@@ -51,6 +52,7 @@ INLINE Vec vec_scale2(Vec p, Vec t) {
     VEC_EACH(vreinterpretq_f32_s32(
         vaddq_s32(vreinterpretq_s32_f32(p.q[i]), vshlq_n_s32(vreinterpretq_s32_f32(t.q[i]), 23))));
 }
+INLINE Vec vec_keep_nan(Vec p, Vec x) { return vec_fma(vec_zero(), x, p); }
 INLINE float32x4_t vec_bf16_4(float32x4_t a) {
     const uint32x4_t bits = vreinterpretq_u32_f32(a), odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
     const uint32x4_t small = vceqq_u32(vandq_u32(bits, vdupq_n_u32(0x7f800000)), vdupq_n_u32(0));

@@ -9,8 +9,39 @@
 /* Lanes of the vector at `at` that lie before `end`. */
 INLINE int64_t vec_lanes(int64_t at, int64_t end) { return end - at < VEC_LANES ? end - at : VEC_LANES; }
 
+/* `call`, which reads j and lanes, for every vector of the numbers begin to end - 1: all but the last know that they are whole. */
+#define EACH_VECTOR(j, lanes, begin, end, call)                                                              \
+    do {                                                                                                     \
+        const int64_t end_ = (end);                                                                          \
+        int64_t j = (begin);                                                                                 \
+        for (; j + VEC_LANES <= end_; j += VEC_LANES) {                                                      \
+            enum { lanes = VEC_LANES };                                                                      \
+            call;                                                                                            \
+        }                                                                                                    \
+        if (j < end_) {                                                                                      \
+            const int64_t lanes = end_ - j;                                                                  \
+            call;                                                                                            \
+        }                                                                                                    \
+    } while (0)
+
+/* The same with `count` vectors at a time, VEC_SIDE of them and then one. */
+#define EACH_VECTORS(j, count, lanes, begin, end, call)                                                      \
+    do {                                                                                                     \
+        const int64_t last_ = (end);                                                                         \
+        int64_t first_ = (begin);                                                                            \
+        if (VEC_SIDE > 1)                                                                                    \
+            for (; first_ + VEC_SIDE * VEC_LANES <= last_; first_ += VEC_SIDE * VEC_LANES) {                 \
+                enum { count = VEC_SIDE, lanes = VEC_LANES };                                                \
+                const int64_t j = first_;                                                                    \
+                call;                                                                                        \
+            }                                                                                                \
+        enum { count = 1 };                                                                                  \
+        EACH_VECTOR(j, lanes, first_, last_, call);                                                          \
+    } while (0)
+
 /* 1 / sqrt(x); NaN where a sum of squares has overflowed: 0 would hide it. */
 static inline float inverse_root(float x) { return 1.0f / sqrtf(x) + (x - x); }
+INLINE Vec vec_inverse_root(Vec x) { return vec_add(vec_div(vec_set1(1.0f), vec_sqrt(x)), vec_sub(x, x)); }
 
 static inline int64_t padded(int64_t n) { return (n + VEC_LANES - 1) / VEC_LANES * VEC_LANES; }
 
@@ -35,30 +66,24 @@ static inline float *rows_part(float *base, int64_t *used, int64_t floats) {
 
 INLINE void rows_load(int64_t n, int64_t width, const float *src, int64_t stride, float *dst, int64_t ld) {
     for (int64_t t = 0; t < n; t++)
-        FOR_VECTORS (j, width) {
-            const int64_t lanes = vec_lanes(j, width);
-            vec_store(dst + t * ld + j, vec_load_n(src + t * stride + j, lanes));
-        }
+        EACH_VECTOR(j, lanes, 0, width, vec_store(dst + t * ld + j, vec_load_n(src + t * stride + j, lanes)));
 }
 
 INLINE void rows_save(int64_t n, int64_t width, const float *src, int64_t ld, float *dst, int64_t stride) {
     for (int64_t t = 0; t < n; t++)
-        FOR_VECTORS (j, width) {
-            const int64_t lanes = vec_lanes(j, width);
-            vec_store_n(dst + t * stride + j, vec_load(src + t * ld + j), lanes);
-        }
+        EACH_VECTOR(j, lanes, 0, width, vec_store_n(dst + t * stride + j, vec_load(src + t * ld + j), lanes));
+}
+
+INLINE void vec_add_to(Vec factor, Vec x, float *y, int64_t lanes) {
+    vec_store_n(y, vec_fma(factor, x, vec_load_n(y, lanes)), lanes);
 }
 
 /* dst += factor * src on rows that are not padded (the caller's own tensors). */
 INLINE void rows_add_to(int64_t n, int64_t width, float factor, const float *src, int64_t ld, float *dst,
                         int64_t stride) {
     for (int64_t t = 0; t < n; t++)
-        FOR_VECTORS (j, width) {
-            const int64_t lanes = vec_lanes(j, width);
-            float *d = dst + t * stride + j;
-            vec_store_n(d, vec_fma(vec_set1(factor), vec_load(src + t * ld + j), vec_load_n(d, lanes)),
-                        lanes);
-        }
+        EACH_VECTOR(j, lanes, 0, width,
+                    vec_add_to(vec_set1(factor), vec_load(src + t * ld + j), dst + t * stride + j, lanes));
 }
 
 /* dst[t] = coefficient[t] * src[t] */
@@ -79,10 +104,7 @@ INLINE float row_dot(int64_t width, const float *a, const float *b) {
 /* <a, b> over n floats without padding, in one order for every caller. */
 INLINE float flat_dot(int64_t n, const float *a, const float *b) {
     Vec sum = vec_zero();
-    FOR_VECTORS (j, n) {
-        const int64_t lanes = vec_lanes(j, n);
-        sum = vec_fma(vec_load_n(a + j, lanes), vec_load_n(b + j, lanes), sum);
-    }
+    EACH_VECTOR(j, lanes, 0, n, sum = vec_fma(vec_load_n(a + j, lanes), vec_load_n(b + j, lanes), sum));
     return vec_sum(sum);
 }
 

@@ -9,6 +9,7 @@ typedef struct {
 #define GEMM_VECS 1
 #define SCAN_ROWS 1
 #define DELTA_VECS 1
+#define VEC_SIDE 1
 #define ROOFLINE_CHAINS 6
 
 #define VEC_EACH(expression)                                                                                 \
@@ -45,6 +46,7 @@ INLINE Vec vec_scale2(Vec p, Vec t) {
     }
     return r;
 }
+INLINE Vec vec_keep_nan(Vec p, Vec x) { return vec_fma(vec_zero(), x, p); }
 INLINE Vec vec_bf16(Vec a) {
     for (int i = 0; i < 16; i++) {
         uint32_t bits;

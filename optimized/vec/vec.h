@@ -14,11 +14,13 @@
  *   vec_bf16(a)                   a rounded to bf16: nearest or even, denormals to 0, NaN stays NaN, quiet
  *   vec_sum(a), vec_top(a)        lanes 8 apart, then 4, 2, 1
  *   vec_sums(s)                   vec_sum of each of the 16 vectors at s
- *   vec_scale2(p, t)              p 2^n, n in the low bits of t
+ *   vec_scale2(p, t)              p 2^n for t = 1.5 2^23 + n, n whole; not of a NaN
+ *   vec_keep_nan(p, x)            p made of x by vec_scale2, NaN where x is
  *   vec_transpose(s, ls, d, ld)   16 x 16 block, d[j][i] = s[i][j]
  *   GEMM_ROWS, GEMM_VECS          register tile of the matrix product (rows x 16-lane vectors)
  *   SCAN_ROWS                     rows of (W, S) held in registers by the memory scan
  *   DELTA_VECS                    vectors of a state's row held in registers by the delta rule, at most 4
+ *   VEC_SIDE                      vectors that long chains take side by side
  *   ROOFLINE_CHAINS               independent sums that hide the latency of a multiply-add: 12 or a divisor of it
  */
 #include <math.h>
@@ -39,36 +41,76 @@
 #define EXP_TOP 88.722832f
 #define EXP_BOTTOM -87.336540f
 
-/* exp(r) - 1 for |r| <= ln 2 / 2: r + r^2 q(r). */
-INLINE Vec vec_exp_rest(Vec r) {
-    Vec p = vec_set1(1.3818939e-3f);
-    p = vec_fma(p, r, vec_set1(8.368704e-3f));
-    p = vec_fma(p, r, vec_set1(4.166829e-2f));
-    p = vec_fma(p, r, vec_set1(1.6666521e-1f));
-    p = vec_fma(p, r, vec_set1(0.49999994f));
-    return vec_fma(p, vec_mul(r, r), r);
+/* Functions of long chains take n <= VEC_SIDE vectors side by side, step by step, so that none waits for its own last result. */
+#define VEC_EACH_SIDE(v, n) for (int v = 0; v < (n); v++)
+
+INLINE void vecs_load(const int n, const float *p, int64_t lanes, Vec *x) {
+    VEC_EACH_SIDE(v, n) x[v] = vec_load_n(p + v * VEC_LANES, lanes);
+}
+
+/* exp(r) - 1 for |r| <= ln 2 / 2: r + r^2 q(r), q minimax of degree 4 (0.06 ulp), coefficients rounded one after the other
+ * and the rest refitted. */
+INLINE void vecs_exp_rest(const int n, const Vec *r, Vec *p) {
+    static const float q[] = {8.368704e-3f, 4.166829e-2f, 1.6666521e-1f, 0.49999994f};
+    VEC_EACH_SIDE(v, n) p[v] = vec_set1(1.3818939e-3f);
+    for (int k = 0; k < 4; k++) VEC_EACH_SIDE(v, n) p[v] = vec_fma(p[v], r[v], vec_set1(q[k]));
+    VEC_EACH_SIDE(v, n) p[v] = vec_fma(p[v], vec_mul(r[v], r[v]), r[v]);
+}
+
+/* exp(x) between EXP_BOTTOM and EXP_TOP, NaN where x is; beyond them anything. Range reduction by k ln 2 in two parts. */
+INLINE void vecs_exp_inside(const int n, const Vec *x, Vec *y) {
+    const Vec magic = vec_set1(12582912.0f);
+    Vec t[VEC_SIDE], k[VEC_SIDE], r[VEC_SIDE];
+    VEC_EACH_SIDE(v, n) t[v] = vec_fma(x[v], vec_set1(1.44269504f), magic);
+    VEC_EACH_SIDE(v, n) k[v] = vec_sub(t[v], magic);
+    VEC_EACH_SIDE(v, n) r[v] = vec_fnma(k[v], vec_set1(0.693145752f), x[v]);
+    VEC_EACH_SIDE(v, n) r[v] = vec_fnma(k[v], vec_set1(1.42860677e-6f), r[v]);
+    vecs_exp_rest(n, r, y);
+    VEC_EACH_SIDE(v, n)
+    y[v] = vec_keep_nan(vec_scale2(vec_add(y[v], vec_set1(1.0f)), t[v]), x[v]);
+}
+
+/* exp(x) for x <= 0, as vec_exp has it; y is not x. */
+INLINE void vecs_exp_negative(const int n, const Vec *x, Vec *y) {
+    vecs_exp_inside(n, x, y);
+    VEC_EACH_SIDE(v, n) y[v] = vec_less(x[v], vec_set1(EXP_BOTTOM), vec_zero(), y[v]);
 }
 
 /* exp(x) <= 1.02 ulp on [EXP_BOTTOM, EXP_TOP] (checked for all 2^32 floats by make verify-full); 0 below, inf
- * above, NaN stays NaN. Range reduction by n ln 2 in two parts, then 1 + r + r^2 q(r) with
- * q minimax of degree 4 (0.06 ulp), coefficients rounded one after the other and the rest refitted. */
-INLINE Vec vec_exp(Vec x) {
-    const Vec clamped = vec_min(vec_set1(EXP_TOP), vec_max(vec_set1(EXP_BOTTOM), x));
-    const Vec magic = vec_set1(12582912.0f);
-    const Vec t = vec_fma(clamped, vec_set1(1.44269504f), magic);
-    const Vec n = vec_sub(t, magic);
-    Vec r = vec_fnma(n, vec_set1(0.693145752f), clamped);
-    r = vec_fnma(n, vec_set1(1.42860677e-6f), r);
-    Vec p = vec_add(vec_exp_rest(r), vec_set1(1.0f));
-    p = vec_fma(vec_zero(), x,
-                vec_scale2(p, t)); /* adding to the exponent can make a number of a NaN: 0 x restores it */
-    p = vec_less(x, vec_set1(EXP_BOTTOM), vec_zero(), p);
-    return vec_less(vec_set1(EXP_TOP), x, vec_set1(INFINITY), p);
+ * above, NaN stays NaN; y is not x. */
+INLINE void vecs_exp(const int n, const Vec *x, Vec *y) {
+    vecs_exp_negative(n, x, y);
+    VEC_EACH_SIDE(v, n) y[v] = vec_less(vec_set1(EXP_TOP), x[v], vec_set1(INFINITY), y[v]);
 }
 
-INLINE Vec vec_sigmoid(Vec x) {
+/* s is not x. */
+INLINE void vecs_sigmoid(const int n, const Vec *x, Vec *s) {
     const Vec one = vec_set1(1.0f);
-    return vec_div(one, vec_add(one, vec_exp(vec_sub(vec_zero(), x))));
+    Vec minus[VEC_SIDE];
+    VEC_EACH_SIDE(v, n) minus[v] = vec_sub(vec_zero(), x[v]);
+    vecs_exp(n, minus, s);
+    VEC_EACH_SIDE(v, n) s[v] = vec_div(one, vec_add(one, s[v]));
+}
+
+INLINE Vec vec_exp_rest(Vec r) {
+    Vec p;
+    vecs_exp_rest(1, &r, &p);
+    return p;
+}
+INLINE Vec vec_exp_negative(Vec x) {
+    Vec y;
+    vecs_exp_negative(1, &x, &y);
+    return y;
+}
+INLINE Vec vec_exp(Vec x) {
+    Vec y;
+    vecs_exp(1, &x, &y);
+    return y;
+}
+INLINE Vec vec_sigmoid(Vec x) {
+    Vec s;
+    vecs_sigmoid(1, &x, &s);
+    return s;
 }
 
 /* tanh(x) = -m / (2 + m) with m = exp(-2 |x|) - 1, and x's sign; m without cancellation where |x| is small. */

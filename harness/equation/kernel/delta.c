@@ -52,7 +52,7 @@ static float *unit(const KernelRun *r, const char *name) {
 }
 static void unit_backward(const KernelRun *r, const char *name, const float *dy) {
     const NormShape shape = unit_shape(r);
-    float *gain = unit_gain(r), *workspace = run_scratch(2 * shape.rows);
+    float *gain = unit_gain(r), *workspace = run_scratch(norm_workspace(&shape, 0));
     kernel->norm->backward(&shape, run_in(r, name), gain, 0, dy, run_grad(r, name), 0, 0, workspace);
     free(gain);
     free(workspace);

@@ -6,7 +6,7 @@ static void norm(KernelRun *r, NormShape s, const char *input, const char *outpu
     const float *x = run_in(r, input), *gain = run_in(r, "gain"), *gate = z ? run_in(r, z) : 0;
     kernel->norm->forward(&s, x, gain, gate, run_out(r, output));
     if (!run_backward(r)) return;
-    float *workspace = run_scratch(2 * s.rows * s.groups);
+    float *workspace = run_scratch(norm_workspace(&s, !!z));
     kernel->norm->backward(&s, x, gain, gate, run_cotangent(r, output), run_grad(r, input),
                            run_grad(r, "gain"), z ? run_grad(r, z) : 0, workspace);
     free(workspace);

@@ -47,7 +47,7 @@ INLINE float attend_row_top(float *p, int64_t tile, int64_t low, int64_t high) {
 INLINE void attend_row_weights(float *p, int64_t tile, float top, float *total) {
     Vec sum = vec_zero();
     for (int64_t j = 0; j < tile; j += VEC_LANES) {
-        const Vec e = vec_exp(vec_sub(vec_load(p + j), vec_set1(top)));
+        const Vec e = vec_exp_negative(vec_sub(vec_load(p + j), vec_set1(top)));
         vec_store(p + j, e);
         sum = vec_add(sum, e);
     }
@@ -64,7 +64,7 @@ INLINE void attend_softmax_group(int64_t n, int64_t first, float *p, int64_t til
                                             attend_seen_high(seen, first + r))
                            : -INFINITY;
     const Vec old = vec_load(top), grown = vec_load(highest);
-    const Vec factor = vec_less(old, grown, vec_exp(vec_sub(old, grown)), vec_set1(1.0f));
+    const Vec factor = vec_less(old, grown, vec_exp_negative(vec_sub(old, grown)), vec_set1(1.0f));
     vec_store(shrink, factor);
     vec_store(top, vec_less(old, grown, grown, old));
     for (int64_t r = 0; r < n; r++) {
@@ -101,7 +101,7 @@ INLINE void attend_weights_row(float *p, float *dp, int64_t tile, int64_t low, i
     for (int64_t j = 0; j < tile; j += VEC_LANES) {
         Vec score = vec_load(p + j);
         if (low > 0 || high < tile) score = attend_visible(score, j, low, high);
-        const Vec weight = vec_mul(vec_exp(vec_sub(score, top)), inverse);
+        const Vec weight = vec_mul(vec_exp_negative(vec_sub(score, top)), inverse);
         vec_store(p + j, weight);
         vec_store(dp + j, vec_mul(weight, vec_sub(vec_load(dp + j), vec_set1(delta))));
     }
