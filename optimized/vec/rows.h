@@ -20,6 +20,7 @@ INLINE int64_t vec_lanes(int64_t at, int64_t end) { return end - at < VEC_LANES 
         }                                                                                                    \
         if (j < end_) {                                                                                      \
             const int64_t lanes = end_ - j;                                                                  \
+            (void)lanes;                                                                                     \
             call;                                                                                            \
         }                                                                                                    \
     } while (0)

@@ -43,14 +43,27 @@ INLINE float attend_row_top(float *p, int64_t tile, int64_t low, int64_t high) {
     return vec_top(highest);
 }
 
+/* exp(s - m) of n vectors of scores. */
+INLINE void attend_exponentials(const int n, const float *p, Vec top, Vec *e) {
+    Vec x[VEC_SIDE];
+    VEC_EACH_SIDE(v, n) x[v] = vec_sub(vec_load(p + v * VEC_LANES), top);
+    vecs_exp_negative(n, x, e);
+}
+
+INLINE Vec attend_weights(const int n, float *p, Vec top, Vec sum) {
+    Vec e[VEC_SIDE];
+    attend_exponentials(n, p, top, e);
+    VEC_EACH_SIDE(v, n) {
+        vec_store(p + v * VEC_LANES, e[v]);
+        sum = vec_add(sum, e[v]);
+    }
+    return sum;
+}
+
 /* A row of scores becomes exp(s - m); their sums, lane by lane, into `total`. */
 INLINE void attend_row_weights(float *p, int64_t tile, float top, float *total) {
     Vec sum = vec_zero();
-    for (int64_t j = 0; j < tile; j += VEC_LANES) {
-        const Vec e = vec_exp_negative(vec_sub(vec_load(p + j), vec_set1(top)));
-        vec_store(p + j, e);
-        sum = vec_add(sum, e);
-    }
+    EACH_VECTORS(j, n, lanes, 0, tile, sum = attend_weights(n, p + j, vec_set1(top), sum));
     vec_store(total, sum);
 }
 
@@ -93,18 +106,24 @@ INLINE void attend_softmax_begin(int64_t n, float *top, float *sum, float *o, in
     for (int64_t r = 0; r < ATTEND_BLOCK; r++) top[r] = -INFINITY;
 }
 
+INLINE void attend_weights_slope(const int n, float *p, float *dp, Vec top, Vec inverse, Vec delta) {
+    Vec e[VEC_SIDE];
+    attend_exponentials(n, p, top, e);
+    VEC_EACH_SIDE(v, n) {
+        const Vec weight = vec_mul(e[v], inverse);
+        vec_store(p + v * VEC_LANES, weight);
+        vec_store(dp + v * VEC_LANES, vec_mul(weight, vec_sub(vec_load(dp + v * VEC_LANES), delta)));
+    }
+}
+
 /* Backward: scores in p become p = exp(s - m) / sum, and dP in dp becomes dS = p (dP - delta). statistics: m and
  * 1 / sum of the row. */
 INLINE void attend_weights_row(float *p, float *dp, int64_t tile, int64_t low, int64_t high,
                                const float *statistics, float delta) {
-    const Vec top = vec_set1(statistics[0]), inverse = vec_set1(statistics[1]);
-    for (int64_t j = 0; j < tile; j += VEC_LANES) {
-        Vec score = vec_load(p + j);
-        if (low > 0 || high < tile) score = attend_visible(score, j, low, high);
-        const Vec weight = vec_mul(vec_exp_negative(vec_sub(score, top)), inverse);
-        vec_store(p + j, weight);
-        vec_store(dp + j, vec_mul(weight, vec_sub(vec_load(dp + j), vec_set1(delta))));
-    }
+    const Vec top = vec_set1(statistics[0]), inverse = vec_set1(statistics[1]), drop = vec_set1(delta);
+    if (low > 0 || high < tile)
+        FOR_VECTORS (j, tile) vec_store(p + j, attend_visible(vec_load(p + j), j, low, high));
+    EACH_VECTORS(j, n, lanes, 0, tile, attend_weights_slope(n, p + j, dp + j, top, inverse, drop));
 }
 
 /* n output rows divided by their sums; statistics (or NULL) of every row, for the backward pass. */
