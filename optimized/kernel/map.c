@@ -53,23 +53,49 @@ INLINE Vec map_slope(MapKind kind, Vec x) {
     }
 }
 
-static void map_forward_part(ParallelPart part, MapKind kind, const float *x, float *y) {
-    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, part.end);
-        vec_store_n(y + j, map_value(kind, vec_load_n(x + j, lanes)), lanes);
+/* `call`, which reads `kind`, compiled for each function. */
+#define MAP_BY_KIND(of, call)                                                                                \
+    do {                                                                                                     \
+        switch ((int)(of)) {                                                                                 \
+            MAP_CASE(MAP_SIGMOID, call)                                                                      \
+            MAP_CASE(MAP_SILU, call)                                                                         \
+            MAP_CASE(MAP_GELU, call)                                                                         \
+            MAP_CASE(MAP_TANH, call)                                                                         \
+            MAP_CASE(MAP_EXP, call)                                                                          \
+            MAP_CASE(MAP_SOFTPLUS, call)                                                                     \
+            MAP_CASE(MAP_LOG_SIGMOID, call)                                                                  \
+            MAP_CASE(MAP_RELU, call)                                                                         \
+            MAP_CASE(MAP_ELU1, call)                                                                         \
+        }                                                                                                    \
+    } while (0)
+#define MAP_CASE(name, call)                                                                                 \
+    case name: {                                                                                             \
+        const MapKind kind = name;                                                                           \
+        call;                                                                                                \
+        break;                                                                                               \
     }
+
+INLINE void map_values(const MapKind kind, ParallelPart part, const float *x, float *y) {
+    EACH_VECTOR(j, lanes, part.begin, part.end,
+                vec_store_n(y + j, map_value(kind, vec_load_n(x + j, lanes)), lanes));
+}
+
+static void map_forward_part(ParallelPart part, MapKind of, const float *x, float *y) {
+    MAP_BY_KIND(of, map_values(kind, part, x, y));
 }
 
 static void map_forward(MapKind kind, int64_t n, const float *x, float *y) {
     PARALLEL_PARTS(rows_threads(n), n, VEC_LANES, map_forward_part(part, kind, x, y));
 }
 
-static void map_backward_part(ParallelPart part, MapKind kind, const float *x, const float *dy, float *dx) {
-    for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
-        const int64_t lanes = vec_lanes(j, part.end);
-        const Vec slope = map_slope(kind, vec_load_n(x + j, lanes));
-        vec_store_n(dx + j, vec_fma(vec_load_n(dy + j, lanes), slope, vec_load_n(dx + j, lanes)), lanes);
-    }
+INLINE void map_slopes(const MapKind kind, ParallelPart part, const float *x, const float *dy, float *dx) {
+    EACH_VECTOR(
+        j, lanes, part.begin, part.end,
+        vec_add_to(vec_load_n(dy + j, lanes), map_slope(kind, vec_load_n(x + j, lanes)), dx + j, lanes));
+}
+
+static void map_backward_part(ParallelPart part, MapKind of, const float *x, const float *dy, float *dx) {
+    MAP_BY_KIND(of, map_slopes(kind, part, x, dy, dx));
 }
 
 static void map_backward(MapKind kind, int64_t n, const float *x, const float *dy, float *dx) {
@@ -78,12 +104,13 @@ static void map_backward(MapKind kind, int64_t n, const float *x, const float *d
 }
 
 /* y = x b or y += x b over n numbers. */
-INLINE void map_product(int64_t n, const float *x, const float *b, float *y, int add) {
-    FOR_VECTORS (j, n) {
-        const int64_t lanes = vec_lanes(j, n);
-        const Vec p = vec_load_n(x + j, lanes), q = vec_load_n(b + j, lanes);
-        vec_store_n(y + j, add ? vec_fma(p, q, vec_load_n(y + j, lanes)) : vec_mul(p, q), lanes);
-    }
+INLINE void map_product(int64_t n, const float *x, const float *b, float *y, const int add) {
+    if (add)
+        EACH_VECTOR(j, lanes, 0, n,
+                    vec_add_to(vec_load_n(x + j, lanes), vec_load_n(b + j, lanes), y + j, lanes));
+    else
+        EACH_VECTOR(j, lanes, 0, n,
+                    vec_store_n(y + j, vec_mul(vec_load_n(x + j, lanes), vec_load_n(b + j, lanes)), lanes));
 }
 
 static void map_multiply_part(ParallelPart part, int64_t step, int repeated, const float *x, const float *b,
@@ -138,11 +165,14 @@ static void map_groups_part(ParallelPart part, int64_t width, int64_t period, in
                             const float *d, float *y) {
     for (int64_t i = part.begin; i < part.end; i++) {
         const Vec by = vec_set1(d[i % period]);
-        FOR_VECTORS (j, width) {
-            const int64_t lanes = vec_lanes(j, width);
-            const Vec v = vec_load_n(x + i * width + j, lanes);
-            vec_store_n(y + i * width + j, divide ? vec_div(v, by) : vec_mul(v, by), lanes);
-        }
+        const float *from = x + i * width;
+        float *to = y + i * width;
+        if (divide)
+            EACH_VECTOR(j, lanes, 0, width,
+                        vec_store_n(to + j, vec_div(vec_load_n(from + j, lanes), by), lanes));
+        else
+            EACH_VECTOR(j, lanes, 0, width,
+                        vec_store_n(to + j, vec_mul(vec_load_n(from + j, lanes), by), lanes));
     }
 }
 
@@ -151,17 +181,20 @@ static void map_groups(int64_t n, int64_t width, int64_t period, int divide, con
     PARALLEL_PARTS(rows_threads(n * width), n, 1, map_groups_part(part, width, period, divide, x, d, y));
 }
 
+INLINE Vec map_group_slope(int divide, const float *other, Vec by, const float *dy, float *dx, int64_t lanes,
+                           Vec sum) {
+    const Vec g = vec_load_n(dy, lanes), to = vec_load_n(dx, lanes);
+    vec_store_n(dx, divide ? vec_add(to, vec_div(g, by)) : vec_fma(g, by, to), lanes);
+    return vec_fma(g, vec_load_n(other, lanes), sum);
+}
+
 /* dx of group i; what its number d gets is returned. */
 INLINE float map_group_backward(int64_t width, int divide, const float *x, float d, const float *y,
                                 const float *dy, float *dx) {
-    const Vec by = vec_set1(d);
+    const float *other = divide ? y : x;
     Vec sum = vec_zero();
-    FOR_VECTORS (j, width) {
-        const int64_t lanes = vec_lanes(j, width);
-        const Vec g = vec_load_n(dy + j, lanes), to = vec_load_n(dx + j, lanes);
-        vec_store_n(dx + j, divide ? vec_add(to, vec_div(g, by)) : vec_fma(g, by, to), lanes);
-        sum = vec_fma(g, vec_load_n((divide ? y : x) + j, lanes), sum);
-    }
+    EACH_VECTOR(j, lanes, 0, width,
+                sum = map_group_slope(divide, other + j, vec_set1(d), dy + j, dx + j, lanes, sum));
     return divide ? -vec_sum(sum) / d : vec_sum(sum);
 }
 
@@ -183,28 +216,35 @@ static void map_groups_backward(int64_t n, int64_t width, int64_t period, int di
 static void map_sum(int64_t n, int64_t width, const float *x, float *y) {
     for (int64_t i = 0; i < n; i++) {
         Vec sum = vec_zero();
-        FOR_VECTORS (j, width) sum = vec_add(sum, vec_load_n(x + i * width + j, vec_lanes(j, width)));
+        EACH_VECTOR(j, lanes, 0, width, sum = vec_add(sum, vec_load_n(x + i * width + j, lanes)));
         y[i] = vec_sum(sum);
     }
 }
 
+INLINE void map_add_to(float *to, Vec x, int64_t lanes) {
+    vec_store_n(to, vec_add(vec_load_n(to, lanes), x), lanes);
+}
+
 static void map_sum_backward(int64_t n, int64_t width, const float *dy, float *dx) {
-    for (int64_t i = 0; i < n; i++)
-        FOR_VECTORS (j, width) {
-            const int64_t lanes = vec_lanes(j, width);
-            float *to = dx + i * width + j;
-            vec_store_n(to, vec_add(vec_load_n(to, lanes), vec_set1(dy[i])), lanes);
-        }
+    for (int64_t i = 0; i < n; i++) {
+        const Vec slope = vec_set1(dy[i]);
+        EACH_VECTOR(j, lanes, 0, width, map_add_to(dx + i * width + j, slope, lanes));
+    }
+}
+
+INLINE void map_lerp_vector(const float *x, const float *z, const float *w, float *y, int64_t lanes) {
+    const Vec from = vec_load_n(x, lanes), step = vec_sub(vec_load_n(z, lanes), from);
+    vec_store_n(y, vec_add(from, vec_mul(step, vec_load_n(w, lanes))), lanes);
 }
 
 static void map_lerp_part(ParallelPart part, int64_t cols, int count, const float *x, const float *z,
                           const float *const *w, float *const *y) {
-    for (int64_t i = part.begin; i < part.end; i++)
-        FOR_VECTORS (j, cols) {
-            const int64_t lanes = vec_lanes(j, cols), at = i * cols + j;
-            const Vec from = vec_load_n(x + at, lanes), step = vec_sub(vec_load_n(z + at, lanes), from);
-            for (int c = 0; c < count; c++)
-                vec_store_n(y[c] + at, vec_add(from, vec_mul(step, vec_load_n(w[c] + j, lanes))), lanes);
+    for (int64_t at = part.begin * cols; at < part.end * cols; at += cols)
+        for (int c = 0; c < count; c++) {
+            const float *weight = w[c];
+            float *to = y[c] + at;
+            EACH_VECTOR(j, lanes, 0, cols,
+                        map_lerp_vector(x + at + j, z + at + j, weight + j, to + j, lanes));
         }
 }
 
@@ -213,31 +253,38 @@ static void map_lerp(int64_t rows, int64_t cols, int count, const float *x, cons
     PARALLEL_PARTS(rows_threads(rows * cols), rows, 1, map_lerp_part(part, cols, count, x, z, w, y));
 }
 
+typedef struct {
+    int count;
+    const float *x, *z, *const *w, *const *dy;
+    float *dx, *dz, *const *dw;
+} MapLerp;
+
+/* Columns j .. of the row that begins at `row`. */
+INLINE void map_lerp_slope(const MapLerp *k, int64_t row, int64_t j, int64_t lanes) {
+    const int64_t at = row + j;
+    const Vec step = vec_sub(vec_load_n(k->z + at, lanes), vec_load_n(k->x + at, lanes));
+    Vec to = vec_load_n(k->dx + at, lanes), dstep = vec_zero();
+    for (int c = k->count - 1; c >= 0; c--) {
+        const Vec g = vec_load_n(k->dy[c] + at, lanes);
+        to = vec_add(to, g);
+        dstep = vec_fma(g, vec_load_n(k->w[c] + j, lanes), dstep);
+        vec_add_to(step, g, k->dw[c] + j, lanes);
+    }
+    vec_store_n(k->dx + at, vec_sub(to, dstep), lanes);
+    map_add_to(k->dz + at, dstep, lanes);
+}
+
 /* Sums over rows are those of a part's columns, from the first row on. */
-static void map_lerp_backward_part(ParallelPart part, int64_t rows, int64_t cols, int count, const float *x,
-                                   const float *z, const float *const *w, const float *const *dy, float *dx,
-                                   float *dz, float *const *dw) {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = part.begin; j < part.end; j += VEC_LANES) {
-            const int64_t lanes = vec_lanes(j, part.end), at = i * cols + j;
-            const Vec step = vec_sub(vec_load_n(z + at, lanes), vec_load_n(x + at, lanes));
-            Vec to = vec_load_n(dx + at, lanes), dstep = vec_zero();
-            for (int c = count - 1; c >= 0; c--) {
-                const Vec g = vec_load_n(dy[c] + at, lanes);
-                to = vec_add(to, g);
-                dstep = vec_fma(g, vec_load_n(w[c] + j, lanes), dstep);
-                vec_store_n(dw[c] + j, vec_fma(step, g, vec_load_n(dw[c] + j, lanes)), lanes);
-            }
-            vec_store_n(dx + at, vec_sub(to, dstep), lanes);
-            vec_store_n(dz + at, vec_add(vec_load_n(dz + at, lanes), dstep), lanes);
-        }
+static void map_lerp_backward_part(ParallelPart part, int64_t rows, int64_t cols, const MapLerp *k) {
+    for (int64_t row = 0; row < rows * cols; row += cols)
+        EACH_VECTOR(j, lanes, part.begin, part.end, map_lerp_slope(k, row, j, lanes));
 }
 
 static void map_lerp_backward(int64_t rows, int64_t cols, int count, const float *x, const float *z,
                               const float *const *w, const float *const *dy, float *dx, float *dz,
                               float *const *dw) {
-    PARALLEL_PARTS(rows_threads(rows * cols), cols, VEC_LANES,
-                   map_lerp_backward_part(part, rows, cols, count, x, z, w, dy, dx, dz, dw));
+    const MapLerp k = {count, x, z, w, dy, dx, dz, dw};
+    PARALLEL_PARTS(rows_threads(rows * cols), cols, VEC_LANES, map_lerp_backward_part(part, rows, cols, &k));
 }
 
 const struct map_kernel KERNEL(map_kernel) = {
