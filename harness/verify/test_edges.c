@@ -69,11 +69,11 @@ Test(edges, products_beside_the_ends_of_blocks) {
 
 /* A row of zeros is a row of zeros, and as many rows as one likes, none too, are the same as one after the other. */
 Test(edges, norm_of_rows_is_that_of_each_row) {
-    static const int64_t sizes[][3] = {{0, 1, 5}, {1, 1, 1}, {5, 1, 16}, {5, 3, 17}};
+    static const int64_t sizes[][3] = {{0, 1, 5}, {1, 1, 1}, {5, 1, 16}, {5, 3, 17}, {1100, 3, 20}};
     enum { X, Z, DOUT, OUT, DX, DZ, NORMS };
     int64_t checks = 0;
     for (int k = 0; next_isa(&k);)
-        for (int i = 0; i < 8; i++) {
+        for (int i = 0; i < 10; i++) {
             NormShape s = {sizes[i / 2][0], sizes[i / 2][1], sizes[i / 2][2], 0, 0, 0, NORM_EPS};
             const int64_t row = s.groups * s.width, n = s.rows * row;
             float *gain = numbers(row, 1, 1), *dgain = numbers(row, 1, 2), *dgain_one = copied(dgain, row),
@@ -271,13 +271,13 @@ Test(edges, rows_are_looked_up_added_and_turned) {
 /* Loss, argmax and gradient of rows that count or do not, with ties, equal rows, and scores whose exp underflows; each row
  * may use the vocabulary's ends. exp to 2 u and its argument's rounding, which e^-d d < 1/2 keeps small; sums of n/16 + 4. */
 Test(edges, loss_argmax_and_gradient_of_every_row) {
-    static const int64_t vocabularies[] = {1, 2, 16, 17, 40};
+    static const int64_t vocabularies[] = {1, 2, 16, 17, 40, 90, 4100};
     enum { ROWS = 9 };
     const float scale = 0.25f;
     double worst = 0;
     int64_t checks = 0;
     for (int k = 0; next_isa(&k);)
-        for (int i = 0; i < 10; i++) {
+        for (int i = 0; i < 14; i++) {
             const int64_t V = vocabularies[i / 2], rows = i % 2 ? ROWS : 0;
             float *x = integers(rows * V, 3, (uint64_t)i), *dx = run_array(rows * V, 0.5f);
             int32_t target[ROWS], best[ROWS];

@@ -4,7 +4,7 @@
 #include "vec/rows.h"
 
 enum { LSH_BLOCK = 64 }; /* tokens whose projections are one product */
-enum { LSH_TILE = 2 };   /* vectors of keys at once */
+enum { LSH_TILE = 4 };   /* vectors of keys at once */
 
 static int64_t lsh_half(const LshShape *s) { return s->buckets / 2; }
 
@@ -87,7 +87,7 @@ static int64_t lsh_filled(const LshShape *s, float count) {
 
 /* Products of x with `count` vectors of keys, rows ls apart. */
 INLINE void lsh_products(const LshShape *s, const float *x, const float *keys, int64_t ls, float *score,
-                         int count) {
+                         const int count) {
     Vec sum[LSH_TILE];
     for (int i = 0; i < count; i++) sum[i] = vec_zero();
     for (int64_t c = 0; c < s->width; c++)
@@ -103,7 +103,16 @@ static Vec lsh_scores(const LshShape *s, const float *x, const float *ring, int6
     int64_t at = 0;
     for (; at + LSH_TILE * VEC_LANES <= padded(n); at += LSH_TILE * VEC_LANES)
         lsh_products(s, x, ring + at, ls, score + at, LSH_TILE);
-    for (; at < n; at += VEC_LANES) lsh_products(s, x, ring + at, ls, score + at, 1);
+    switch ((padded(n) - at) / VEC_LANES) {
+    case 3:
+        lsh_products(s, x, ring + at, ls, score + at, 3);
+        break;
+    case 2:
+        lsh_products(s, x, ring + at, ls, score + at, 2);
+        break;
+    case 1:
+        lsh_products(s, x, ring + at, ls, score + at, 1);
+    }
     FOR_VECTORS (j, n) {
         const Vec seen =
             vec_less(vec_index(), vec_set1((float)(n - j)), vec_load(score + j), vec_set1(-INFINITY));
@@ -121,6 +130,24 @@ static Vec lsh_exponentials(int64_t n, float top, float *score, Vec sum) {
         sum = vec_add(sum, e);
     }
     return sum;
+}
+
+/* y += sum over k of weight[k] times row k, `count` vectors of columns. */
+INLINE void lsh_read_columns(const int count, int64_t n, int64_t ld, const float *weight, const float *values,
+                             float *y) {
+    Vec read[LSH_TILE];
+    for (int i = 0; i < count; i++) read[i] = vec_load(y + i * VEC_LANES);
+    for (int64_t k = 0; k < n; k++)
+        for (int i = 0; i < count; i++)
+            read[i] = vec_fma(vec_set1(weight[k]), vec_load(values + k * ld + i * VEC_LANES), read[i]);
+    for (int i = 0; i < count; i++) vec_store(y + i * VEC_LANES, read[i]);
+}
+
+static void lsh_read(int64_t n, int64_t ld, const float *weight, const float *values, float *y) {
+    int64_t j = 0;
+    for (; j + LSH_TILE * VEC_LANES <= ld; j += LSH_TILE * VEC_LANES)
+        lsh_read_columns(LSH_TILE, n, ld, weight, values + j, y + j);
+    for (; j < ld; j += VEC_LANES) lsh_read_columns(1, n, ld, weight, values + j, y + j);
 }
 
 /* The rings of one head, and one token's of them: number round x buckets + bucket. */
@@ -152,12 +179,7 @@ static void lsh_look(const LshShape *s, LshScratch *a, const LshState state, con
         const int64_t i = r * s->buckets + lsh_bucket(s, project, r), n = lsh_filled(s, state.count[i]);
         const float *values = lsh_values(s, lsh_ring(s, state, i)), *weight = a->score + r * a->ls;
         sum = lsh_exponentials(n, largest, a->score + r * a->ls, sum);
-        FOR_VECTORS (j, a->ld) {
-            Vec read = vec_load(y + j);
-            for (int64_t k = 0; k < n; k++)
-                read = vec_fma(vec_set1(weight[k]), vec_load(values + k * a->ld + j), read);
-            vec_store(y + j, read);
-        }
+        lsh_read(n, a->ld, weight, values, y);
     }
     const Vec total = vec_set1(vec_sum(sum));
     FOR_VECTORS (j, a->ld) vec_store(y + j, vec_div(vec_load(y + j), total));
@@ -230,15 +252,29 @@ static void lsh_chains(const LshShape *s, LshScratch *a, const float *x, const f
     }
 }
 
-/* Whom token t sees, with their scores; returns how many. */
-static int64_t lsh_seen(const LshShape *s, LshScratch *a, int64_t t, const int32_t *before, int32_t *seen) {
+/* x . row seen[i], each summed as row_dot does. */
+static void lsh_dots(int64_t n, int64_t ld, const float *x, const float *rows, const int32_t *seen,
+                     float *dot) {
+    for (int64_t first = 0; first < n; first += VEC_LANES) {
+        const int64_t count = vec_lanes(first, n);
+        float product[VEC_LANES * VEC_LANES] = {0};
+        for (int64_t i = 0; i < count; i++) {
+            const float *row = rows + seen[first + i] * ld;
+            Vec sum = vec_zero();
+            FOR_VECTORS (j, ld) sum = vec_fma(vec_load(x + j), vec_load(row + j), sum);
+            vec_store(product + i * VEC_LANES, sum);
+        }
+        vec_store_n(dot + first, vec_sums(product), count);
+    }
+}
+
+/* Whom token t sees; returns how many. */
+static int64_t lsh_seen(const LshShape *s, int64_t t, const int32_t *before, int32_t *seen) {
     int64_t n = 0;
     for (int64_t r = 0; r < s->rounds; r++) {
         int32_t j = before[r * s->tokens + t];
-        for (int64_t left = s->window; left > 0 && j >= 0; left--, j = before[r * s->tokens + j]) {
-            a->score[n] = row_dot(a->ld, a->x + t * a->ld, a->key + j * a->ld);
+        for (int64_t left = s->window; left > 0 && j >= 0; left--, j = before[r * s->tokens + j])
             seen[n++] = j;
-        }
     }
     return n;
 }
@@ -256,26 +292,44 @@ INLINE void lsh_add(int64_t ld, float factor, const float *from, float *to) {
     FOR_VECTORS (j, ld) vec_store(to + j, vec_fma(vec_set1(factor), vec_load(from + j), vec_load(to + j)));
 }
 
+/* y += sum over i of factor[i] times row seen[i], `count` vectors of columns. */
+INLINE void lsh_gather_columns(const int count, int64_t n, int64_t ld, const float *factor, const float *rows,
+                               const int32_t *seen, float *y) {
+    Vec sum[LSH_TILE];
+    for (int v = 0; v < count; v++) sum[v] = vec_load(y + v * VEC_LANES);
+    for (int64_t i = 0; i < n; i++)
+        for (int v = 0; v < count; v++)
+            sum[v] = vec_fma(vec_set1(factor[i]), vec_load(rows + seen[i] * ld + v * VEC_LANES), sum[v]);
+    for (int v = 0; v < count; v++) vec_store(y + v * VEC_LANES, sum[v]);
+}
+
+static void lsh_gather(int64_t n, int64_t ld, const float *factor, const float *rows, const int32_t *seen,
+                       float *y) {
+    int64_t j = 0;
+    for (; j + LSH_TILE * VEC_LANES <= ld; j += LSH_TILE * VEC_LANES)
+        lsh_gather_columns(LSH_TILE, n, ld, factor, rows + j, seen, y + j);
+    for (; j < ld; j += VEC_LANES) lsh_gather_columns(1, n, ld, factor, rows + j, seen, y + j);
+}
+
 /* With shares p and dp = dy.v: dscore = p (dp - sum p dp), which goes to the token's x and the keys. */
 static void lsh_backward_token(const LshShape *s, LshScratch *a, int64_t t, const int32_t *before,
                                int32_t *seen) {
-    const int64_t n = lsh_seen(s, a, t, before, seen);
+    const int64_t n = lsh_seen(s, t, before, seen);
     const float *dy = a->dy + t * a->ld, *x = a->x + t * a->ld;
     if (!n) {
         lsh_add(a->ld, 1.0f, dy, a->dv + t * a->ld);
         return;
     }
+    lsh_dots(n, a->ld, x, a->key, seen, a->score);
     lsh_softmax(n, a->score);
-    for (int64_t i = 0; i < n; i++) {
-        a->dscore[i] = row_dot(a->ld, dy, a->v + seen[i] * a->ld);
-        lsh_add(a->ld, a->score[i], dy, a->dv + seen[i] * a->ld);
-    }
+    lsh_dots(n, a->ld, dy, a->v, seen, a->dscore);
     const float mean = flat_dot(n, a->score, a->dscore);
     for (int64_t i = 0; i < n; i++) {
-        const float d = a->score[i] * (a->dscore[i] - mean);
-        lsh_add(a->ld, d, a->key + seen[i] * a->ld, a->dx + t * a->ld);
-        lsh_add(a->ld, d, x, a->dkey + seen[i] * a->ld);
+        lsh_add(a->ld, a->score[i], dy, a->dv + seen[i] * a->ld);
+        a->dscore[i] = a->score[i] * (a->dscore[i] - mean);
+        lsh_add(a->ld, a->dscore[i], x, a->dkey + seen[i] * a->ld);
     }
+    lsh_gather(n, a->ld, a->dscore, a->key, seen, a->dx + t * a->ld);
 }
 
 static void lsh_backward_head(const LshShape *s, LshScratch *a, const float *x, const float *v,
