@@ -8,8 +8,9 @@ INLINE void act_swiglu_vectors(const int n, const float *a, const float *b, floa
     Vec x[VEC_SIDE], s[VEC_SIDE];
     vecs_load(n, a, lanes, x);
     vecs_sigmoid(n, x, s);
-    VEC_EACH_SIDE(v, n)
-    vec_store_n(y + v * VEC_LANES, vec_mul(vec_mul(x[v], s[v]), vec_load_n(b + v * VEC_LANES, lanes)), lanes);
+    VEC_EACH_SIDE (v, n)
+        vec_store_n(y + v * VEC_LANES, vec_mul(vec_mul(x[v], s[v]), vec_load_n(b + v * VEC_LANES, lanes)),
+                    lanes);
 }
 
 static void act_swiglu_part(ParallelPart part, const float *a, const float *b, float *y) {
@@ -25,7 +26,7 @@ INLINE void act_swiglu_adjoint(const int n, const float *a, const float *b, cons
     Vec x[VEC_SIDE], s[VEC_SIDE];
     vecs_load(n, a, lanes, x);
     vecs_sigmoid(n, x, s);
-    VEC_EACH_SIDE(v, n) {
+    VEC_EACH_SIDE (v, n) {
         const int64_t at = v * VEC_LANES;
         const Vec d = vec_load_n(dy + at, lanes);
         vec_add_to(d, vec_mul(vec_silu_d1(x[v], s[v]), vec_load_n(b + at, lanes)), da + at, lanes);
@@ -48,8 +49,8 @@ INLINE void act_gate_vectors(const int n, const float *a, const float *b, float 
     Vec z[VEC_SIDE], s[VEC_SIDE];
     vecs_load(n, b, lanes, z);
     vecs_sigmoid(n, z, s);
-    VEC_EACH_SIDE(v, n)
-    vec_store_n(y + v * VEC_LANES, vec_mul(vec_load_n(a + v * VEC_LANES, lanes), s[v]), lanes);
+    VEC_EACH_SIDE (v, n)
+        vec_store_n(y + v * VEC_LANES, vec_mul(vec_load_n(a + v * VEC_LANES, lanes), s[v]), lanes);
 }
 
 static void act_gate_part(ParallelPart part, const float *a, const float *b, float *y) {
@@ -65,7 +66,7 @@ INLINE void act_gate_adjoint(const int n, const float *a, const float *b, const 
     Vec z[VEC_SIDE], s[VEC_SIDE];
     vecs_load(n, b, lanes, z);
     vecs_sigmoid(n, z, s);
-    VEC_EACH_SIDE(v, n) {
+    VEC_EACH_SIDE (v, n) {
         const int64_t at = v * VEC_LANES;
         const Vec d = vec_load_n(dy + at, lanes), slope = vec_mul(s[v], vec_sub(vec_set1(1.0f), s[v]));
         vec_add_to(d, s[v], da + at, lanes);

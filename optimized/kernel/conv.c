@@ -35,12 +35,12 @@ INLINE ConvToken conv_token(const ConvShape *s, const float *x, const float *tai
 
 /* n vectors of the convolution from channel c on. */
 INLINE void conv_sums(const ConvToken k, const int n, int64_t c, int64_t lanes, Vec *sum) {
-    VEC_EACH_SIDE(v, n) sum[v] = k.bias ? vec_load_n(k.bias + c + v * VEC_LANES, lanes) : vec_zero();
+    VEC_EACH_SIDE (v, n) sum[v] = k.bias ? vec_load_n(k.bias + c + v * VEC_LANES, lanes) : vec_zero();
     for (int64_t j = k.tail ? 0 : k.lead; j < k.taps; j++) {
         const float *row = (j < k.lead ? k.tail : k.x + k.at) + j * k.D + c, *weight = k.weight + j * k.D + c;
-        VEC_EACH_SIDE(v, n)
-        sum[v] = vec_fma(vec_load_n(weight + v * VEC_LANES, lanes), vec_load_n(row + v * VEC_LANES, lanes),
-                         sum[v]);
+        VEC_EACH_SIDE (v, n)
+            sum[v] = vec_fma(vec_load_n(weight + v * VEC_LANES, lanes),
+                             vec_load_n(row + v * VEC_LANES, lanes), sum[v]);
     }
 }
 
@@ -68,7 +68,7 @@ INLINE Vec conv_silu(const ConvToken k, const int n, int64_t c, int64_t lanes, f
     Vec a[VEC_SIDE], sigma[VEC_SIDE];
     conv_sums(k, n, c, lanes, a);
     vecs_sigmoid(n, a, sigma);
-    VEC_EACH_SIDE(v, n) {
+    VEC_EACH_SIDE (v, n) {
         const Vec u = vec_mul(a[v], sigma[v]);
         vec_store_n(y + c + v * VEC_LANES, u, lanes);
         square = vec_fma(u, u, square);
@@ -139,7 +139,7 @@ INLINE ConvSums conv_backward_sums(const ConvToken k, const int n, int64_t c, in
     Vec a[VEC_SIDE], sigma[VEC_SIDE];
     conv_sums(k, n, c, lanes, a);
     vecs_sigmoid(n, a, sigma);
-    VEC_EACH_SIDE(v, n) {
+    VEC_EACH_SIDE (v, n) {
         const int64_t at = v * VEC_LANES;
         const Vec u = vec_mul(a[v], sigma[v]);
         vec_store_n(da + at, sigma[v], lanes);

@@ -98,13 +98,13 @@ INLINE void norm_gates(const NormGroup k, const Gate gate, const int n, int64_t 
     Vec z[VEC_SIDE];
     vecs_load(n, k.z + c, lanes, z);
     vecs_sigmoid(n, z, sigma);
-    VEC_EACH_SIDE(v, n) value[v] = norm_gate(gate, z[v], sigma[v]);
+    VEC_EACH_SIDE (v, n) value[v] = norm_gate(gate, z[v], sigma[v]);
 }
 
 INLINE void norm_output(const NormGroup k, const Gate gate, const int n, int64_t c, int64_t lanes, float *y) {
     Vec value[VEC_SIDE], sigma[VEC_SIDE];
     if (gate) norm_gates(k, gate, n, c, lanes, value, sigma);
-    VEC_EACH_SIDE(v, n) {
+    VEC_EACH_SIDE (v, n) {
         const int64_t at = c + v * VEC_LANES;
         const Vec own = vec_mul(norm_value(k, at, lanes), vec_load_n(k.gain + at, lanes));
         vec_store_n(y + at, gate ? vec_mul(own, value[v]) : own, lanes);
@@ -152,7 +152,7 @@ INLINE NormSums norm_backward_sum(const NormGroup k, const Gate gate, const int 
                                   float *gated, float *held, NormSums sums) {
     Vec value[VEC_SIDE], sigma[VEC_SIDE];
     if (gate) norm_gates(k, gate, n, c, lanes, value, sigma);
-    VEC_EACH_SIDE(v, n) {
+    VEC_EACH_SIDE (v, n) {
         const int64_t at = c + v * VEC_LANES;
         Vec d = vec_load_n(k.dy + at, lanes);
         if (gate) {

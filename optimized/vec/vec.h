@@ -45,51 +45,51 @@
 #define VEC_EACH_SIDE(v, n) for (int v = 0; v < (n); v++)
 
 INLINE void vecs_load(const int n, const float *p, int64_t lanes, Vec *x) {
-    VEC_EACH_SIDE(v, n) x[v] = vec_load_n(p + v * VEC_LANES, lanes);
+    VEC_EACH_SIDE (v, n) x[v] = vec_load_n(p + v * VEC_LANES, lanes);
 }
 
 /* exp(r) - 1 for |r| <= ln 2 / 2: r + r^2 q(r), q minimax of degree 4 (0.06 ulp), coefficients rounded one after the other
  * and the rest refitted. */
 INLINE void vecs_exp_rest(const int n, const Vec *r, Vec *p) {
     static const float q[] = {8.368704e-3f, 4.166829e-2f, 1.6666521e-1f, 0.49999994f};
-    VEC_EACH_SIDE(v, n) p[v] = vec_set1(1.3818939e-3f);
-    for (int k = 0; k < 4; k++) VEC_EACH_SIDE(v, n) p[v] = vec_fma(p[v], r[v], vec_set1(q[k]));
-    VEC_EACH_SIDE(v, n) p[v] = vec_fma(p[v], vec_mul(r[v], r[v]), r[v]);
+    VEC_EACH_SIDE (v, n) p[v] = vec_set1(1.3818939e-3f);
+    for (int k = 0; k < 4; k++)
+        VEC_EACH_SIDE (v, n) p[v] = vec_fma(p[v], r[v], vec_set1(q[k]));
+    VEC_EACH_SIDE (v, n) p[v] = vec_fma(p[v], vec_mul(r[v], r[v]), r[v]);
 }
 
 /* exp(x) between EXP_BOTTOM and EXP_TOP, NaN where x is; beyond them anything. Range reduction by k ln 2 in two parts. */
 INLINE void vecs_exp_inside(const int n, const Vec *x, Vec *y) {
     const Vec magic = vec_set1(12582912.0f);
     Vec t[VEC_SIDE], k[VEC_SIDE], r[VEC_SIDE];
-    VEC_EACH_SIDE(v, n) t[v] = vec_fma(x[v], vec_set1(1.44269504f), magic);
-    VEC_EACH_SIDE(v, n) k[v] = vec_sub(t[v], magic);
-    VEC_EACH_SIDE(v, n) r[v] = vec_fnma(k[v], vec_set1(0.693145752f), x[v]);
-    VEC_EACH_SIDE(v, n) r[v] = vec_fnma(k[v], vec_set1(1.42860677e-6f), r[v]);
+    VEC_EACH_SIDE (v, n) t[v] = vec_fma(x[v], vec_set1(1.44269504f), magic);
+    VEC_EACH_SIDE (v, n) k[v] = vec_sub(t[v], magic);
+    VEC_EACH_SIDE (v, n) r[v] = vec_fnma(k[v], vec_set1(0.693145752f), x[v]);
+    VEC_EACH_SIDE (v, n) r[v] = vec_fnma(k[v], vec_set1(1.42860677e-6f), r[v]);
     vecs_exp_rest(n, r, y);
-    VEC_EACH_SIDE(v, n)
-    y[v] = vec_keep_nan(vec_scale2(vec_add(y[v], vec_set1(1.0f)), t[v]), x[v]);
+    VEC_EACH_SIDE (v, n) y[v] = vec_keep_nan(vec_scale2(vec_add(y[v], vec_set1(1.0f)), t[v]), x[v]);
 }
 
 /* exp(x) for x <= 0, as vec_exp has it; y is not x. */
 INLINE void vecs_exp_negative(const int n, const Vec *x, Vec *y) {
     vecs_exp_inside(n, x, y);
-    VEC_EACH_SIDE(v, n) y[v] = vec_less(x[v], vec_set1(EXP_BOTTOM), vec_zero(), y[v]);
+    VEC_EACH_SIDE (v, n) y[v] = vec_less(x[v], vec_set1(EXP_BOTTOM), vec_zero(), y[v]);
 }
 
 /* exp(x) <= 1.02 ulp on [EXP_BOTTOM, EXP_TOP] (checked for all 2^32 floats by make verify-full); 0 below, inf
  * above, NaN stays NaN; y is not x. */
 INLINE void vecs_exp(const int n, const Vec *x, Vec *y) {
     vecs_exp_negative(n, x, y);
-    VEC_EACH_SIDE(v, n) y[v] = vec_less(vec_set1(EXP_TOP), x[v], vec_set1(INFINITY), y[v]);
+    VEC_EACH_SIDE (v, n) y[v] = vec_less(vec_set1(EXP_TOP), x[v], vec_set1(INFINITY), y[v]);
 }
 
 /* s is not x. */
 INLINE void vecs_sigmoid(const int n, const Vec *x, Vec *s) {
     const Vec one = vec_set1(1.0f);
     Vec minus[VEC_SIDE];
-    VEC_EACH_SIDE(v, n) minus[v] = vec_sub(vec_zero(), x[v]);
+    VEC_EACH_SIDE (v, n) minus[v] = vec_sub(vec_zero(), x[v]);
     vecs_exp(n, minus, s);
-    VEC_EACH_SIDE(v, n) s[v] = vec_div(one, vec_add(one, s[v]));
+    VEC_EACH_SIDE (v, n) s[v] = vec_div(one, vec_add(one, s[v]));
 }
 
 INLINE Vec vec_exp_rest(Vec r) {

@@ -46,14 +46,14 @@ INLINE float attend_row_top(float *p, int64_t tile, int64_t low, int64_t high) {
 /* exp(s - m) of n vectors of scores. */
 INLINE void attend_exponentials(const int n, const float *p, Vec top, Vec *e) {
     Vec x[VEC_SIDE];
-    VEC_EACH_SIDE(v, n) x[v] = vec_sub(vec_load(p + v * VEC_LANES), top);
+    VEC_EACH_SIDE (v, n) x[v] = vec_sub(vec_load(p + v * VEC_LANES), top);
     vecs_exp_negative(n, x, e);
 }
 
 INLINE Vec attend_weights(const int n, float *p, Vec top, Vec sum) {
     Vec e[VEC_SIDE];
     attend_exponentials(n, p, top, e);
-    VEC_EACH_SIDE(v, n) {
+    VEC_EACH_SIDE (v, n) {
         vec_store(p + v * VEC_LANES, e[v]);
         sum = vec_add(sum, e[v]);
     }
@@ -109,7 +109,7 @@ INLINE void attend_softmax_begin(int64_t n, float *top, float *sum, float *o, in
 INLINE void attend_weights_slope(const int n, float *p, float *dp, Vec top, Vec inverse, Vec delta) {
     Vec e[VEC_SIDE];
     attend_exponentials(n, p, top, e);
-    VEC_EACH_SIDE(v, n) {
+    VEC_EACH_SIDE (v, n) {
         const Vec weight = vec_mul(e[v], inverse);
         vec_store(p + v * VEC_LANES, weight);
         vec_store(dp + v * VEC_LANES, vec_mul(weight, vec_sub(vec_load(dp + v * VEC_LANES), delta)));

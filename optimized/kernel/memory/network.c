@@ -7,9 +7,9 @@
 INLINE void memory_activate_vectors(const int n, int gelu, const float *x, float *sigma, float *out) {
     Vec v[VEC_SIDE], z[VEC_SIDE], s[VEC_SIDE];
     vecs_load(n, x, VEC_LANES, v);
-    VEC_EACH_SIDE(i, n) z[i] = gelu ? vec_gelu_argument(v[i]) : v[i];
+    VEC_EACH_SIDE (i, n) z[i] = gelu ? vec_gelu_argument(v[i]) : v[i];
     vecs_sigmoid(n, z, s);
-    VEC_EACH_SIDE(i, n) {
+    VEC_EACH_SIDE (i, n) {
         vec_store(sigma + i * VEC_LANES, s[i]);
         vec_store(out + i * VEC_LANES, vec_mul(v[i], s[i]));
     }
