@@ -1,14 +1,11 @@
--- One model of all three needles in the New Testament: right of 100 at 2K and at 16K.
+-- One model of all three needles in the New Testament: right of 100 at 2K and at 16K, a number for each training seed.
 select '`' || mixer || '`' as mixer,
-       sum(correct) filter (where task = 'niah1' and length = 2048) || ', '
-         || sum(correct) filter (where task = 'niah1' and length = 16384) as "S-NIAH-1: 2K, 16K",
-       sum(correct) filter (where task = 'niah2' and length = 2048) || ', '
-         || sum(correct) filter (where task = 'niah2' and length = 16384) as "S-NIAH-2",
-       sum(correct) filter (where task = 'niah3' and length = 2048) || ', '
-         || sum(correct) filter (where task = 'niah3' and length = 16384) as "S-NIAH-3",
-       max(correct || ' (' || interval(correct, samples) || ')') filter (where task = 'niah3' and length = 16384)
-         as "S-NIAH-3 at 16K (95 %)"
+       case task when 'niah1' then 'S-NIAH-1' when 'niah2' then 'S-NIAH-2' else 'S-NIAH-3' end as task,
+       each(train_seed, correct) filter (where length = 2048) as "2K",
+       each(train_seed, correct) filter (where length = 16384) as "16K",
+       interval(sum(correct) filter (where length = 16384), sum(samples) filter (where length = 16384))
+         as "16K, % (95 %)"
 from niah_mixed
 where depth = 'all'
-group by mixer
-order by sum(correct) desc;
+group by mixer, task
+order by sum(sum(correct)) over (partition by mixer) desc, task;

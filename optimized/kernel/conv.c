@@ -33,15 +33,20 @@ INLINE ConvToken conv_token(const ConvShape *s, const float *x, const float *tai
                        D};
 }
 
+/* Tap j of n vectors of channels from c on, of rows that begin at `rows`. */
+INLINE void conv_tap(const ConvToken k, const int n, const float *rows, int64_t j, int64_t c, int64_t lanes,
+                     Vec *sum) {
+    const float *row = rows + j * k.D + c, *weight = k.weight + j * k.D + c;
+    VEC_EACH_SIDE (v, n)
+        sum[v] = vec_fma(vec_load_n(weight + v * VEC_LANES, lanes), vec_load_n(row + v * VEC_LANES, lanes),
+                         sum[v]);
+}
+
 /* n vectors of the convolution from channel c on. */
 INLINE void conv_sums(const ConvToken k, const int n, int64_t c, int64_t lanes, Vec *sum) {
     VEC_EACH_SIDE (v, n) sum[v] = k.bias ? vec_load_n(k.bias + c + v * VEC_LANES, lanes) : vec_zero();
-    for (int64_t j = k.tail ? 0 : k.lead; j < k.taps; j++) {
-        const float *row = (j < k.lead ? k.tail : k.x + k.at) + j * k.D + c, *weight = k.weight + j * k.D + c;
-        VEC_EACH_SIDE (v, n)
-            sum[v] = vec_fma(vec_load_n(weight + v * VEC_LANES, lanes),
-                             vec_load_n(row + v * VEC_LANES, lanes), sum[v]);
-    }
+    for (int64_t j = 0; k.tail && j < k.lead; j++) conv_tap(k, n, k.tail, j, c, lanes, sum);
+    for (int64_t j = k.lead; j < k.taps; j++) conv_tap(k, n, k.x + k.at, j, c, lanes, sum);
 }
 
 /* Heads whose squares, lane by lane, wait to be summed together. */

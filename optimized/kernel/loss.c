@@ -91,7 +91,7 @@ INLINE void loss_slope(int64_t classes, const float *x, float top, float factor,
 
 static void loss_backward_block(int64_t n, int64_t classes, const float *x, const int32_t *target,
                                 float scale, float *d) {
-    float top[VEC_LANES], sum[VEC_LANES], lanes[VEC_LANES * VEC_LANES] = {0}, kept[LOSS_BLOCK];
+    float top[VEC_LANES] = {0}, sum[VEC_LANES], lanes[VEC_LANES * VEC_LANES] = {0}, kept[LOSS_BLOCK];
     const int keep = n * classes <= LOSS_BLOCK;
     for (int64_t r = 0; r < n; r++)
         if (target[r] >= 0) top[r] = loss_top(classes, x + r * classes, 0);

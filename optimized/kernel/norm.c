@@ -27,13 +27,13 @@ typedef enum { GATE_NONE, GATE_SILU, GATE_SIGMOID } Gate;
 typedef struct {
     const NormShape *shape;
     int64_t first, n;
-    const float *x, *gain, *z, *dy; /* gain: of the call */
+    const float *x, *gain, *z; /* gain: of the call */
     float *mean, *inverse;
 } Norm;
 
 /* One of these groups. Passed by value: what a store might change would be loaded again after it. */
 typedef struct {
-    const float *x, *gain, *z, *dy;
+    const float *x, *gain, *z;
     Vec mean, inverse;
 } NormGroup;
 
@@ -45,11 +45,7 @@ static int64_t norm_block(const NormShape *s) {
 INLINE NormGroup norm_group(const Norm *k, int64_t g) {
     const NormShape *s = k->shape;
     const int64_t at = g * s->width, group = s->shared || s->groups == 1 ? 0 : (k->first + g) % s->groups;
-    return (NormGroup){k->x + at,
-                       k->gain + group * s->width,
-                       k->z ? k->z + at : 0,
-                       k->dy ? k->dy + at : 0,
-                       vec_set1(k->mean[g]),
+    return (NormGroup){k->x + at, k->gain + group * s->width, k->z ? k->z + at : 0, vec_set1(k->mean[g]),
                        vec_set1(k->inverse[g])};
 }
 
@@ -125,7 +121,7 @@ static void norm_forward_part(ParallelPart part, const NormShape *s, const float
     for (int64_t first = part.begin; first < part.end; first += block) {
         float mean[VEC_LANES], inverse[VEC_LANES];
         const int64_t n = part.end - first < block ? part.end - first : block, at = first * s->width;
-        const Norm k = {s, first, n, x + at, gain, z ? z + at : 0, 0, mean, inverse};
+        const Norm k = {s, first, n, x + at, gain, z ? z + at : 0, mean, inverse};
         norm_moments(&k);
         NORM_BY_GATE(&k, norm_outputs(&k, gate, y + at));
     }
@@ -139,7 +135,7 @@ static void norm_forward(const NormShape *s, const float *x, const float *gain, 
 /* The way back. gated: dy times the gate, or dy itself; sigma: sigmoid(z), NULL where it does not fit. */
 typedef struct {
     Norm in;
-    const float *gated;
+    const float *dy, *gated;
     float *gated_to, *sigma, *dx, *dz;
 } NormBack;
 
@@ -149,12 +145,12 @@ typedef struct {
 } NormSums;
 
 INLINE NormSums norm_backward_sum(const NormGroup k, const Gate gate, const int n, int64_t c, int64_t lanes,
-                                  float *gated, float *held, NormSums sums) {
+                                  const float *dy, float *gated, float *held, NormSums sums) {
     Vec value[VEC_SIDE], sigma[VEC_SIDE];
     if (gate) norm_gates(k, gate, n, c, lanes, value, sigma);
     VEC_EACH_SIDE (v, n) {
         const int64_t at = c + v * VEC_LANES;
-        Vec d = vec_load_n(k.dy + at, lanes);
+        Vec d = vec_load_n(dy + at, lanes);
         if (gate) {
             if (held) vec_store_n(held + at, sigma[v], lanes);
             d = vec_mul(d, value[v]);
@@ -172,10 +168,11 @@ INLINE void norm_backward_sums(const NormBack *b, const Gate gate, float *along,
     float en[VEC_LANES * VEC_LANES] = {0}, e[VEC_LANES * VEC_LANES] = {0};
     for (int64_t g = 0; g < groups; g++) {
         const NormGroup group = norm_group(&b->in, g);
+        const float *dy = b->dy + g * width;
         float *gated = gate ? b->gated_to + g * width : 0, *held = b->sigma ? b->sigma + g * width : 0;
         NormSums sums = {vec_zero(), vec_zero()};
         EACH_VECTORS(c, n, lanes, 0, width,
-                     sums = norm_backward_sum(group, gate, n, c, lanes, gated, held, sums));
+                     sums = norm_backward_sum(group, gate, n, c, lanes, dy, gated, held, sums));
         vec_store(en + g * VEC_LANES, sums.en);
         if (b->in.shape->centred) vec_store(e + g * VEC_LANES, sums.e);
     }
@@ -185,26 +182,28 @@ INLINE void norm_backward_sums(const NormBack *b, const Gate gate, float *along,
 
 /* dx = inverse (e - n along - mean) */
 INLINE void norm_backward_output(const NormGroup k, const Gate gate, int64_t c, int64_t lanes, Vec along,
-                                 Vec mean, const float *gated, const float *held, float *dx, float *dz) {
+                                 Vec mean, const float *dy, const float *gated, const float *held, float *dx,
+                                 float *dz) {
     const Vec n = norm_value(k, c, lanes), gain = vec_load_n(k.gain + c, lanes);
     const Vec e = vec_mul(vec_load_n(gated + c, lanes), gain);
     vec_add_to(k.inverse, vec_sub(vec_fnma(n, along, e), mean), dx + c, lanes);
     if (!gate) return;
     const Vec z = vec_load_n(k.z + c, lanes);
     const Vec sigma = held ? vec_load_n(held + c, lanes) : vec_sigmoid(z);
-    vec_add_to(vec_load_n(k.dy + c, lanes), vec_mul(vec_mul(n, gain), norm_gate_slope(gate, z, sigma)),
-               dz + c, lanes);
+    vec_add_to(vec_load_n(dy + c, lanes), vec_mul(vec_mul(n, gain), norm_gate_slope(gate, z, sigma)), dz + c,
+               lanes);
 }
 
 INLINE void norm_backward_outputs(const NormBack *b, const Gate gate, const float *along, const float *mean) {
     const int64_t n = b->in.n, width = b->in.shape->width;
     for (int64_t g = 0; g < n; g++) {
         const NormGroup group = norm_group(&b->in, g);
-        const float *gated = b->gated + g * width, *held = b->sigma ? b->sigma + g * width : 0;
+        const float *dy = b->dy + g * width, *gated = b->gated + g * width,
+                    *held = b->sigma ? b->sigma + g * width : 0;
         float *dx = b->dx + g * width, *dz = gate ? b->dz + g * width : 0;
         const Vec along_g = vec_set1(along[g]), mean_g = vec_set1(mean[g]);
         EACH_VECTOR(c, lanes, 0, width,
-                    norm_backward_output(group, gate, c, lanes, along_g, mean_g, gated, held, dx, dz));
+                    norm_backward_output(group, gate, c, lanes, along_g, mean_g, dy, gated, held, dx, dz));
     }
 }
 
@@ -217,7 +216,7 @@ static void norm_backward_part(ParallelPart part, const NormBack *chunk) {
         const int64_t at = first * s->width;
         NormBack b = *chunk;
         b.in.first += first, b.in.n = part.end - first < block ? part.end - first : block;
-        b.in.x += at, b.in.dy += at, b.in.mean += first, b.in.inverse += first;
+        b.in.x += at, b.dy += at, b.in.mean += first, b.in.inverse += first;
         b.gated += at, b.dx += at, b.sigma = b.in.n * s->width <= NORM_BLOCK ? held : 0;
         if (b.in.z) b.in.z += at, b.dz += at, b.gated_to += at;
         norm_moments(&b.in);
@@ -267,9 +266,13 @@ static void norm_backward(const NormShape *s, const float *x, const float *gain,
     for (int64_t first = 0; first < all; first += chunk) {
         const int64_t n = all - first < chunk ? all - first : chunk, at = first * s->width;
         float *gated = z ? workspace + 2 * chunk : 0;
-        const Norm in = {s, first, n, x + at, gain, z ? z + at : 0, dy + at, workspace, workspace + chunk};
-        const NormBack b = {
-            .in = in, .gated = z ? gated : dy + at, .gated_to = gated, .dx = dx + at, .dz = z ? dz + at : 0};
+        const Norm in = {s, first, n, x + at, gain, z ? z + at : 0, workspace, workspace + chunk};
+        const NormBack b = {.in = in,
+                            .dy = dy + at,
+                            .gated = z ? gated : dy + at,
+                            .gated_to = gated,
+                            .dx = dx + at,
+                            .dz = z ? dz + at : 0};
         const int threads = rows_threads(n * s->width);
         PARALLEL_PARTS(threads, n, 1, norm_backward_part(part, &b));
         if (dgain)
