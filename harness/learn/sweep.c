@@ -127,6 +127,18 @@ static int job_settle(SweepJob *job, char *message, size_t size) {
     return config_settle(&r->model, message, size);
 }
 
+/* A model that begins with a checkpoint is that of the checkpoint, whatever else a recipe says of it. */
+static int job_begins(const cJSON *object, const Recipe *r, char *message, size_t size) {
+    const cJSON *item;
+    if (!*r->from) return 0;
+    cJSON_ArrayForEach(item, object) {
+        if (config_known(item->string) || !strcmp(item->string, "mixer") || !strcmp(item->string, "preset"))
+            FAIL("\"%s\" is a key of the model, which is that of \"from\", %.200s: leave it out",
+                 item->string, r->from);
+    }
+    return 0;
+}
+
 static int job_read(SweepJob *job, const Sweep *s, const Entry *e, const cJSON *seed, const cJSON *set,
                     char *message, size_t size) {
     char reason[JOB_REASON];
@@ -137,6 +149,7 @@ static int job_read(SweepJob *job, const Sweep *s, const Entry *e, const cJSON *
     cJSON_DeleteItemFromObjectCaseSensitive(object, "seed");
     cJSON_AddNumberToObject(object, "seed", seed->valuedouble);
     status = status || recipe_read(object, &job->recipe, 0, reason, sizeof reason) ||
+             job_begins(object, &job->recipe, reason, sizeof reason) ||
              job_place(job, s, e, reason, sizeof reason) || job_settle(job, reason, sizeof reason);
     cJSON_Delete(object);
     if (status) FAIL("%s: %s", e->path, reason);

@@ -162,7 +162,11 @@ Test(sweep, keeps_what_is_done_and_refuses_what_is_another, .init = enter_folder
     cr_assert(!system("sed 's/\"steps\": 6/\"rate\": 0.5/' sweep.json > other.json"));
     sweep_here("other.json", "1", 1, "is of another training");
     cr_assert(modified("out/small-s3.safetensors") == before);
-    ledger_record("sweep", "kept", 7, 0);
+    cr_assert(
+        !system("sed 's/\"steps\": 6/\"from\": \"out\\/small-s3.safetensors\"/' sweep.json > other.json"));
+    sweep_here("other.json", "1", 1,
+               "is a key of the model, which is that of \"from\", out/small-s3.safetensors");
+    ledger_record("sweep", "kept", 8, 0);
 }
 
 /* A file that is replaced leaves its number to the next: files of two jobs may seem to be one. */
