@@ -132,22 +132,25 @@ static Vec lsh_exponentials(int64_t n, float top, float *score, Vec sum) {
     return sum;
 }
 
-/* y += sum over k of weight[k] times row k, `count` vectors of columns. */
-INLINE void lsh_read_columns(const int count, int64_t n, int64_t ld, const float *weight, const float *values,
-                             float *y) {
-    Vec read[LSH_TILE];
-    for (int i = 0; i < count; i++) read[i] = vec_load(y + i * VEC_LANES);
-    for (int64_t k = 0; k < n; k++)
-        for (int i = 0; i < count; i++)
-            read[i] = vec_fma(vec_set1(weight[k]), vec_load(values + k * ld + i * VEC_LANES), read[i]);
-    for (int i = 0; i < count; i++) vec_store(y + i * VEC_LANES, read[i]);
+/* y += sum over i of factor[i] times row seen[i], or row i where seen is NULL, `count` vectors of columns. */
+INLINE void lsh_gather_columns(const int count, int64_t n, int64_t ld, const float *factor, const float *rows,
+                               const int32_t *seen, float *y) {
+    Vec sum[LSH_TILE];
+    for (int v = 0; v < count; v++) sum[v] = vec_load(y + v * VEC_LANES);
+    for (int64_t i = 0; i < n; i++) {
+        const float *row = rows + (seen ? seen[i] : i) * ld;
+        for (int v = 0; v < count; v++)
+            sum[v] = vec_fma(vec_set1(factor[i]), vec_load(row + v * VEC_LANES), sum[v]);
+    }
+    for (int v = 0; v < count; v++) vec_store(y + v * VEC_LANES, sum[v]);
 }
 
-static void lsh_read(int64_t n, int64_t ld, const float *weight, const float *values, float *y) {
+static void lsh_gather(int64_t n, int64_t ld, const float *factor, const float *rows, const int32_t *seen,
+                       float *y) {
     int64_t j = 0;
     for (; j + LSH_TILE * VEC_LANES <= ld; j += LSH_TILE * VEC_LANES)
-        lsh_read_columns(LSH_TILE, n, ld, weight, values + j, y + j);
-    for (; j < ld; j += VEC_LANES) lsh_read_columns(1, n, ld, weight, values + j, y + j);
+        lsh_gather_columns(LSH_TILE, n, ld, factor, rows + j, seen, y + j);
+    for (; j < ld; j += VEC_LANES) lsh_gather_columns(1, n, ld, factor, rows + j, seen, y + j);
 }
 
 /* The rings of one head, and one token's of them: number round x buckets + bucket. */
@@ -179,7 +182,7 @@ static void lsh_look(const LshShape *s, LshScratch *a, const LshState state, con
         const int64_t i = r * s->buckets + lsh_bucket(s, project, r), n = lsh_filled(s, state.count[i]);
         const float *values = lsh_values(s, lsh_ring(s, state, i)), *weight = a->score + r * a->ls;
         sum = lsh_exponentials(n, largest, a->score + r * a->ls, sum);
-        lsh_read(n, a->ld, weight, values, y);
+        lsh_gather(n, a->ld, weight, values, 0, y);
     }
     const Vec total = vec_set1(vec_sum(sum));
     FOR_VECTORS (j, a->ld) vec_store(y + j, vec_div(vec_load(y + j), total));
@@ -290,25 +293,6 @@ static void lsh_softmax(int64_t n, float *score) {
 
 INLINE void lsh_add(int64_t ld, float factor, const float *from, float *to) {
     FOR_VECTORS (j, ld) vec_store(to + j, vec_fma(vec_set1(factor), vec_load(from + j), vec_load(to + j)));
-}
-
-/* y += sum over i of factor[i] times row seen[i], `count` vectors of columns. */
-INLINE void lsh_gather_columns(const int count, int64_t n, int64_t ld, const float *factor, const float *rows,
-                               const int32_t *seen, float *y) {
-    Vec sum[LSH_TILE];
-    for (int v = 0; v < count; v++) sum[v] = vec_load(y + v * VEC_LANES);
-    for (int64_t i = 0; i < n; i++)
-        for (int v = 0; v < count; v++)
-            sum[v] = vec_fma(vec_set1(factor[i]), vec_load(rows + seen[i] * ld + v * VEC_LANES), sum[v]);
-    for (int v = 0; v < count; v++) vec_store(y + v * VEC_LANES, sum[v]);
-}
-
-static void lsh_gather(int64_t n, int64_t ld, const float *factor, const float *rows, const int32_t *seen,
-                       float *y) {
-    int64_t j = 0;
-    for (; j + LSH_TILE * VEC_LANES <= ld; j += LSH_TILE * VEC_LANES)
-        lsh_gather_columns(LSH_TILE, n, ld, factor, rows + j, seen, y + j);
-    for (; j < ld; j += VEC_LANES) lsh_gather_columns(1, n, ld, factor, rows + j, seen, y + j);
 }
 
 /* With shares p and dp = dy.v: dscore = p (dp - sum p dp), which goes to the token's x and the keys. */

@@ -170,6 +170,18 @@ INLINE Vec vec_gelu_argument(Vec x) {
     return vec_mul(x, vec_fma(vec_set1(0.0713548163f), vec_mul(x, x), vec_set1(1.59576912f)));
 }
 
+/* out = act(x) of n vectors, SiLU or GELU, and the sigmoid in it. */
+INLINE void vecs_activate(const int n, int gelu, const float *x, float *sigma, float *out) {
+    Vec v[VEC_SIDE], z[VEC_SIDE], s[VEC_SIDE];
+    vecs_load(n, x, VEC_LANES, v);
+    VEC_EACH_SIDE (i, n) z[i] = gelu ? vec_gelu_argument(v[i]) : v[i];
+    vecs_sigmoid(n, z, s);
+    VEC_EACH_SIDE (i, n) {
+        vec_store(sigma + i * VEC_LANES, s[i]);
+        vec_store(out + i * VEC_LANES, vec_mul(v[i], s[i]));
+    }
+}
+
 /* s = sigmoid(g(x)). */
 INLINE Vec vec_gelu_d1(Vec x, Vec s) {
     const Vec one = vec_set1(1.0f);

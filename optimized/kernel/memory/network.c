@@ -4,24 +4,12 @@
 #include "kernel/memory/chunk.c"
 #include "vec/normal.h"
 
-INLINE void memory_activate_vectors(const int n, int gelu, const float *x, float *sigma, float *out) {
-    Vec v[VEC_SIDE], z[VEC_SIDE], s[VEC_SIDE];
-    vecs_load(n, x, VEC_LANES, v);
-    VEC_EACH_SIDE (i, n) z[i] = gelu ? vec_gelu_argument(v[i]) : v[i];
-    vecs_sigmoid(n, z, s);
-    VEC_EACH_SIDE (i, n) {
-        vec_store(sigma + i * VEC_LANES, s[i]);
-        vec_store(out + i * VEC_LANES, vec_mul(v[i], s[i]));
-    }
-}
-
 static void memory_activate(const MemoryChunk *c, int l, int64_t n, const float *x, float *sigma,
                             float *out) {
     const int gelu = c->shape->gelu;
     const int64_t width = padded(c->width[l]), ld = c->ld[l];
     for (int64_t at = 0; at < n * ld; at += ld)
-        EACH_VECTORS(j, count, lanes, at, at + width,
-                     memory_activate_vectors(count, gelu, x + j, sigma + j, out + j));
+        EACH_VECTORS(j, count, lanes, at, at + width, vecs_activate(count, gelu, x + j, sigma + j, out + j));
 }
 
 /* out = in * act'(x), sigma the logistic factor at x. */

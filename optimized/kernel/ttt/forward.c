@@ -10,21 +10,10 @@ static void ttt_map(const TttChunk *c, const float *w, int l, int64_t n, const f
     gemm_serial(GEMM_NN, n, out, in, h, c->ld[l - 1], w + ttt_weight_at(c, l), out, z, c->ld[l], 1);
 }
 
-INLINE void ttt_gelu_vectors(const int n, const float *z, float *sigma, float *h) {
-    Vec x[VEC_SIDE], argument[VEC_SIDE], s[VEC_SIDE];
-    vecs_load(n, z, VEC_LANES, x);
-    VEC_EACH_SIDE (v, n) argument[v] = vec_gelu_argument(x[v]);
-    vecs_sigmoid(n, argument, s);
-    VEC_EACH_SIDE (v, n) {
-        vec_store(sigma + v * VEC_LANES, s[v]);
-        vec_store(h + v * VEC_LANES, vec_mul(x[v], s[v]));
-    }
-}
-
 static void ttt_gelu(const TttChunk *c, int l, int64_t n, const float *z, float *sigma, float *h) {
     const int64_t width = padded(c->width[l]), ld = c->ld[l];
     for (int64_t at = 0; at < n * ld; at += ld)
-        EACH_VECTORS(j, count, lanes, at, at + width, ttt_gelu_vectors(count, z + j, sigma + j, h + j));
+        EACH_VECTORS(j, count, lanes, at, at + width, vecs_activate(count, 1, z + j, sigma + j, h + j));
 }
 
 /* out = in * gelu'(z) */
