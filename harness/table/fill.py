@@ -105,7 +105,7 @@ def results():
     for path in sorted(glob.glob(os.path.join(ROOT, "results", "*.tsv"))):
         read_table(db, path)
     runs = [name for (name,) in db.execute("select name from sqlite_master where name like 'training\\_%' escape '\\'")]
-    shared = "step, length, loss, exact_match, tokens_per_s"
+    shared = "mixer, task, step, length, loss, exact_match, tokens_per_s"
     db.execute("create view training as " + " union all ".join(
         f"select '{name.removeprefix('training_')}' as run, {shared} from \"{name}\"" for name in runs))
     for name, arguments, function in (("interval", 2, interval), ("tokens", 1, tokens), ("rounded", 2, rounded)):

@@ -1,6 +1,6 @@
 -- S-NIAH-2 in the New Testament, all depths: transformers that read the Old, by their positions and by how they are asked;
 -- right answers of 100 of each training seed.
-select case model when 'rope' then 'RoPE' when 'nope' then 'NoPE' when 'alibi' then 'ALiBi' else 'RoPE, rate 2e-3' end
+select case model when 'rope' then 'RoPE' when 'nope' then 'NoPE' when 'alibi' then 'ALiBi' when 'alibi-long' then 'ALiBi, to 4K' else 'RoPE, rate 2e-3' end
          || case asked when '-' then '' when 'rope_scaling=ntk' then ', NTK' when 'rope_scaling=yarn' then ', YaRN'
                        else ', log-length scale' end as transformer,
        coalesce(each(train_seed, correct) filter (where length = 512), '-') as "512",
@@ -11,4 +11,4 @@ from (select *, replace(replace(substr(checkpoint, instr(checkpoint, 'attention-
                         '-bible', '') as model,
              "set" as asked from niah_positions where depth = 'all')
 group by model, asked
-order by model = 'rope-twice', model = 'alibi', model = 'nope', asked != '-', asked;
+order by model = 'rope-twice', model = 'alibi-long', model = 'alibi', model = 'nope', asked != '-', asked;

@@ -340,20 +340,20 @@ Test(tasks, multiquery_asks_for_all_keys_in_any_order) {
     expect_several("niah_multiquery", SEVERAL, SEVERAL);
 }
 
-/* A sample is that of one of the three single needles, with the same options. */
-Test(tasks, mixed_draws_one_of_the_single_needles) {
-    enum { SINGLES = 3 };
-    static const char *const names[SINGLES] = {"niah1", "niah2", "niah3"};
-    OpenTask mixed = open_task("niah_mixed"), single[SINGLES];
-    int drawn[SINGLES] = {0};
-    for (int i = 0; i < SINGLES; i++) single[i] = open_task(names[i]);
-    for (uint64_t index = 0; index < 300; index++) {
+/* A sample is that of one of the parts, with the same options, and each as often. */
+static void expect_mix(const char *name, int count, const char *const *names) {
+    enum { PARTS = 6, EACH = 100 };
+    OpenTask mix = open_task(name), part[PARTS];
+    int drawn[PARTS] = {0};
+    const int samples = EACH * count;
+    for (int i = 0; i < count; i++) part[i] = open_task(names[i]);
+    for (uint64_t index = 0; index < (uint64_t)samples; index++) {
         static Sample s, own;
-        task_sample(&mixed, 3, index, 2000, index % 2 ? -1.0 : 0.3, &s);
+        task_sample(&mix, 3, index, 2000, index % 2 ? -1.0 : 0.3, &s);
         char *text = read_text(&s);
         int same = 0;
-        for (int i = 0; i < SINGLES; i++) {
-            task_sample(&single[i], 3, index, 2000, index % 2 ? -1.0 : 0.3, &own);
+        for (int i = 0; i < count; i++) {
+            task_sample(&part[i], 3, index, 2000, index % 2 ? -1.0 : 0.3, &own);
             char *wanted = read_text(&own);
             const int equal = !memcmp(text, wanted, 2000) && s.needle == own.needle && s.depth == own.depth &&
                               s.answers[0].begin == own.answers[0].begin;
@@ -361,17 +361,28 @@ Test(tasks, mixed_draws_one_of_the_single_needles) {
             drawn[i] += equal;
             free(wanted);
         }
-        cr_assert(same == 1, "sample %lu is one of %d tasks", index, same);
+        cr_assert(same == 1, "sample %lu of %s is one of %d tasks", index, name, same);
         free(text);
     }
-    cr_assert(task_data(&mixed).prose == task_data(&single[1]).prose &&
-              task_data(&mixed).words == task_data(&single[0]).words);
-    for (int i = 0; i < SINGLES; i++) {
-        cr_assert(drawn[i] > 70 && drawn[i] < 130, "%s %d times of 300", names[i], drawn[i]);
-        task_close(&single[i]);
+    cr_assert(task_data(&mix).prose == task_data(&part[1]).prose &&
+              task_data(&mix).words == task_data(&part[0]).words);
+    for (int i = 0; i < count; i++) {
+        cr_assert(drawn[i] > 0.7 * EACH && drawn[i] < 1.3 * EACH, "%s %d times of %d", names[i], drawn[i],
+                  samples);
+        task_close(&part[i]);
     }
-    task_close(&mixed);
-    ledger_record("tasks", "niah_mixed", 300, 0);
+    task_close(&mix);
+    ledger_record("tasks", name, samples, 0);
+}
+
+Test(tasks, mixed_draws_one_of_the_single_needles) {
+    static const char *const parts[] = {"niah1", "niah2", "niah3"};
+    expect_mix("niah_mixed", 3, parts);
+}
+Test(tasks, all_draws_one_of_the_six_needles) {
+    static const char *const parts[] = {"niah1",         "niah2",           "niah3",
+                                        "niah_multikey", "niah_multivalue", "niah_multiquery"};
+    expect_mix("niah_all", 6, parts);
 }
 
 /* Every set of answers with a wrong token, each of their tokens in turn. */

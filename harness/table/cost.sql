@@ -1,0 +1,33 @@
+-- What the trainings cost: how many, millions of tokens each, minutes each on one shared core (median), hours of all. Every recipe
+-- has batches of 32 (passkey) or 16; the speed is that of the whole training.
+with steps as (
+    select run, task, step, length, step - lag(step, 1, 0) over (partition by run order by step) as count,
+           first_value(tokens_per_s) over (partition by run order by step desc) as speed
+    from training),
+runs as (
+    select run, case task when 'passkey' then 32.0 else 16.0 end * sum(length * count) as tokens, max(speed) as speed, task
+    from steps group by run),
+kinds as (
+    select *, tokens / speed as seconds,
+           case when run like 'sigmoid%' then '1 passkey, sigmoid gates'
+                when task = 'passkey' and (run like 'lmm%' or run like 'mac%' or run like 'mag%' or run like 'mal%') then '0 passkey, memories'
+                when task = 'passkey' and run like 'attention%' then '2 passkey, transformers'
+                when task = 'passkey' then '3 passkey, SWA and relatives'
+                when run like 'attention%bible%' then '5 S-NIAH-2, transformers, Old Testament'
+                when run like '%bible%' then '4 S-NIAH-2, memories, Old Testament'
+                when run like 'attention%niah2%' or run like 'lmm%niah%' or run like 'ma__niah%' then '6 S-NIAH, essays'
+                when task = 'niah2' then '7 S-NIAH-2, relatives, essays'
+                when task = 'text' then '9 text'
+                else '8 several needles, mixtures' end as kind
+    from runs),
+ranked as (
+    select *, row_number() over (partition by kind order by seconds) as place, count(*) over (partition by kind) as count
+    from kinds)
+select substr(kind, 3) as trainings, count as number,
+       rounded(min(tokens) / 1e6, 2) || case when max(tokens) > 1.01 * min(tokens) then ' to ' || rounded(max(tokens) / 1e6, 2) else '' end
+         as "million tokens each",
+       printf('%.0f', max(seconds) filter (where place = (count + 1) / 2) / 60) as "minutes each, median",
+       printf('%.1f', sum(seconds) / 3600) as "hours together"
+from ranked
+group by kind
+order by kind;
