@@ -1,13 +1,15 @@
 -- MK-NIAH-1 in the New Testament: right of 100, a number for each training seed.
-with asked as (
-    select *, case when checkpoint like '%multikey-wide%' then 'MK-NIAH-1, 64 taps, one head' when checkpoint like '%multikey%' and mixer <> 'attention' then 'MK-NIAH-1, 12 taps, two heads'
-                   when checkpoint like '%multikey%' then 'MK-NIAH-1' else 'S-NIAH-2 alone' end as trained
-    from needle_multikey
-    where task = 'niah_multikey' and depth = 'all')
-select '`' || mixer || '`' as mixer, trained,
-       coalesce(each(train_seed, correct) filter (where length = 1024), '-') as "1K",
-       coalesce(each(train_seed, correct) filter (where length = 4096), '-') as "4K",
-       coalesce(each(train_seed, correct) filter (where length = 16384), '-') as "16K"
-from asked
-group by mixer, trained
-order by trained = 'S-NIAH-2 alone', max(correct) filter (where length = 1024) desc, mixer;
+with kinds(place, part, mixer, trained) as (values
+    (0, 'mag-multikey-sparse', 'mag', '64 taps, then with a penalty'), (1, 'mag-multikey-wide', 'mag', '64 taps'),
+    (2, 'lmm-multikey-wide', 'lmm', '64 taps'), (3, 'attention-alibi-multikey', 'attention', 'ALiBi'),
+    (4, 'attention-multikey', 'attention', 'RoPE'), (5, 'mal-multikey-more', 'mal', '12 taps'),
+    (6, 'lmm-multikey-more', 'lmm', '12 taps'))
+select '`' || kinds.mixer || '`, ' || trained as model,
+       each(train_seed, correct) filter (where length = 1024) as "1K",
+       coalesce(each(train_seed, correct) filter (where length = 2048), '-') as "2K",
+       coalesce(each(train_seed, correct) filter (where length = 16384), '-') as "16K",
+       coalesce(each(train_seed, correct) filter (where length = 65536), '-') as "64K"
+from kinds join needle_multikey on checkpoint like '%' || part || '-s%'
+where depth = 'all'
+group by place
+order by place;
