@@ -13,6 +13,7 @@ kinds as (
                 when task = 'passkey' and (run like 'lmm%' or run like 'mac%' or run like 'mag%' or run like 'mal%') then '0 passkey, memories'
                 when task = 'passkey' and run like 'attention%' then '2 passkey, transformers'
                 when task = 'passkey' then '3 passkey, SWA and relatives'
+                when run like '%wide_first%' then '8 several needles, mixtures'
                 when run like 'attention%bible%' then '5 S-NIAH-2, transformers, Old Testament'
                 when run like '%bible%' then '4 S-NIAH-2, memories, Old Testament'
                 when run like 'attention%niah2%' or run like 'lmm%niah%' or run like 'ma__niah%' then '6 S-NIAH, essays'
