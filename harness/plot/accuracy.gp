@@ -1,6 +1,6 @@
-# needs: needle.tsv needle-positions.tsv
+# needs: needle.tsv needle-positions.tsv passkey-500-long.tsv
 # Exact match against sequence length: all depths and training seeds together, whiskers from the least to the greatest seed.
-# The transformer is the one that has learned its training length. Beyond 128K one seed was asked: open signs, no line. Mixers stand a little beside each other.
+# The transformer is the one that has learned its training length. Open signs, no line: one seed. Mixers stand a little beside each other.
 set title "Passkey: seven digits recalled exactly" font ",15"
 set xlabel "sequence length (tokens)"; set ylabel "samples right"
 set logscale x 2; eval binary_tics
@@ -10,7 +10,8 @@ set label 1 "dashed: longest\nsequence in\ntraining" at 1150, 46 textcolor rgb "
 set label 2 "open: seed 0 alone" at 1300000, 90 center textcolor rgb "#666666" font ",11"
 beside(i) = 1 + 0.06 * (i - 3.5)
 learned = sprintf("< awk -F'\t' '$12 ~ /attention-rope-passkey/ && $13 == \"-\"' %s/needle-positions.tsv | awk -F'\t' -v mixer=attention -v task=passkey -f harness/plot/style/pool.awk", results)
-rows(m) = m eq "attention" ? learned : pooled("needle.tsv", m, "passkey")
+both(m) = sprintf("< awk -F'\t' -v mixer=%s -v task=passkey -f harness/plot/style/pool.awk %s/needle.tsv %s/passkey-500-long.tsv", m, results, results)
+rows(m) = m eq "attention" ? learned : both(m)
 far(m) = sprintf("< cat %s/needle-long*.tsv 2>/dev/null | awk -F'\\t' '$1==\"%s\" && $4==\"all\"'", results, m)
 plot for [i=1:words(mixers)] m=word(mixers, i) rows(m) using ($1*beside(i)):(100*$2):(100*$3):(100*$4) with yerrorlines lw 1.8 pt sign(m) ps 0.7 lc rgb color(m) title word(names, i), \
      for [i=1:2] m=word(mixers, i) far(m) using ($3*beside(i)):(100*$7) with points pt sign(m)-1 ps 1.1 lw 1.8 lc rgb color(m) notitle
