@@ -73,7 +73,9 @@ cp results/*.tsv "$out/"
 if [ "$mode" = full ]; then
     experiments=$(basename -s .json harness/experiment/*.json)
     # a recipe that cannot be trained, or a model whose numbers overflow, is a result too: the others go on
-    for name in $experiments; do ask "$name" || failed="$failed $name"; done
+    for name in $experiments; do
+        ask "$name" || { [ $? -lt 128 ] || exit 1; failed="$failed $name"; }
+    done
     for table in $(tables $experiments); do cp "$trained/$table.tsv" "$out/"; done
     for log in results/training-*.tsv; do
         name=$(basename "$log" .tsv) && name=${name#training-}

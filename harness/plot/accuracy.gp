@@ -9,7 +9,7 @@ set arrow 1 from 256, graph 0 to 256, graph 1 nohead dt 2 lc rgb "#888888"
 set label 1 "dashed: longest\nsequence in\ntraining" at 1150, 46 textcolor rgb "#666666" font ",11"
 set label 2 "open: seed 0 alone" at 1300000, 90 center textcolor rgb "#666666" font ",11"
 beside(i) = 1 + 0.06 * (i - 3.5)
-learned = sprintf("< awk -F'\t' '$12 ~ /attention-rope-passkey/ && $13 == \"-\"' %s/needle-positions.tsv | awk -F'\t' -v mixer=attention -v task=passkey -f harness/plot/style/pool.awk", results)
+learned = chosen("needle-positions.tsv", "attention", "passkey", "attention-rope-passkey", "-")
 both(m) = sprintf("< awk -F'\t' -v mixer=%s -v task=passkey -f harness/plot/style/pool.awk %s/needle.tsv %s/passkey-500-long.tsv", m, results, results)
 rows(m) = m eq "attention" ? learned : both(m)
 far(m) = sprintf("< cat %s/needle-long*.tsv 2>/dev/null | awk -F'\\t' '$1==\"%s\" && $4==\"all\"'", results, m)

@@ -8,10 +8,10 @@ set format y "%.0f %%"; set ytics 0,20,100; set yrange [-3:104]
 models = "mag-multikey-sparse mag-multikey-wide lmm-multikey-wide attention-alibi-multikey attention-multikey mal-multikey-more lmm-multikey-more"
 labels = "'MAG, and penalty' 'MAG, 64 taps' 'LMM, 64 taps' 'ALiBi' 'RoPE' 'MAL, 12 taps' 'LMM, 12 taps'"
 mixer(i) = word("mag mag lmm attention attention mal lmm", i)
-hue(i) = i == 4 ? "#e69f00" : color(mixer(i))
+hue(i) = i == 4 ? alibi_color : color(mixer(i))
 dash(i) = i > 5 ? 3 : i == 1 ? 2 : 1
 curve(i, s) = sprintf("< cat %s/training-%s-s%d.tsv 2>/dev/null | awk -F'\\t' '$3 %% 60 == 0 && $3 > 0'", results, word(models, i), s)
-asked(i) = sprintf("< awk -F'\\t' '$12 ~ /%s-s/' %s/needle-multikey.tsv | awk -F'\\t' -v mixer=%s -v task=niah_multikey -f harness/plot/style/pool.awk", word(models, i), results, mixer(i))
+asked(i) = chosen("needle-multikey.tsv", mixer(i), "niah_multikey", word(models, i)."-s", "")
 set arrow 1 from graph 0, first 25 to graph 1, first 25 nohead dt 2 lc rgb "#888888"
 set bmargin 4; set tmargin 3.5; unset key
 set origin 0, 0; set size 0.42, 0.96; set title "(a) training" font ",13"

@@ -4,9 +4,9 @@
 eval canvas(760, 760)
 set multiplot title "Passkey: transformers by their positions, and the memories" font ",15"
 set logscale x 2; set format y "%.0f %%"; set ytics 0,20,100; set yrange [-3:104]; set ylabel "samples right"
-nope_color = "#56b4e9"; alibi_color = "#e69f00"
+nope_color = "#56b4e9"
 hue(m) = m eq "nope" ? nope_color : m eq "alibi" ? alibi_color : m eq "long" ? "#cc79a7" : attention_color
-asked(m, k) = sprintf("< awk -F'\\t' '$12 ~ /attention-%s-passkey/ && $13 == \"%s\"' %s/needle-positions.tsv | awk -F'\\t' -v mixer=attention -v task=passkey -f harness/plot/style/pool.awk", m, k, results)
+asked(m, k) = chosen("needle-positions.tsv", "attention", "passkey", "attention-".m."-passkey", k)
 models = "rope rope rope rope nope nope alibi alibi equal long"
 asks = "- rope_scaling=ntk rope_scaling=yarn log_scale=1 - log_scale=1 - log_scale=1 - -"
 labels = "'RoPE' 'asked with NTK' 'asked with YaRN' 'with log-length scale' 'NoPE' 'with log-length scale' 'ALiBi' 'with log-length scale' 'RoPE, fewer tokens' 'RoPE, trained to 1K'"

@@ -1,14 +1,6 @@
--- What the trainings cost: how many, millions of tokens each, minutes each on one shared core (median), hours of all. Every recipe
--- has batches of 32 (passkey) or 16; the speed is that of the whole training.
-with steps as (
-    select run, task, step, length, step - lag(step, 1, 0) over (partition by run order by step) as count,
-           first_value(tokens_per_s) over (partition by run order by step desc) as speed
-    from training),
-runs as (
-    select run, case task when 'passkey' then 32.0 else 16.0 end * sum(length * count) as tokens, max(speed) as speed, task
-    from steps group by run),
-kinds as (
-    select *, tokens / speed as seconds,
+-- What the trainings cost: how many, millions of tokens each, minutes each on one shared core (median), hours of all.
+with kinds as (
+    select *,
            case when run like 'sigmoid%' then '1 passkey, sigmoid gates'
                 when task = 'passkey' and (run like 'lmm%' or run like 'mac%' or run like 'mag%' or run like 'mal%') then '0 passkey, memories'
                 when task = 'passkey' and run like 'attention%' then '2 passkey, transformers'
@@ -20,7 +12,7 @@ kinds as (
                 when task = 'niah2' then '7 S-NIAH-2, relatives, essays'
                 when task = 'text' then '9 text'
                 else '8 several needles, mixtures' end as kind
-    from runs),
+    from trainings),
 ranked as (
     select *, row_number() over (partition by kind order by seconds) as place, count(*) over (partition by kind) as count
     from kinds)

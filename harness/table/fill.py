@@ -8,7 +8,8 @@ A page has, each on its lines or within a sentence,
 
 and what stands between is replaced. harness/table/NAME.sql is one query of SQLite. Its tables are the
 files of results/, "-" read as "_", and `training`, all of training-RUN.tsv with a column run; the
-columns of a result are the headings. Beside SQLite's functions:
+columns of a result are the headings; `trainings` has for each run its task, tokens and seconds.
+Beside SQLite's functions:
 
     each(order, value)    aggregate: the values in that order, with commas
     interval(k, n)        k right of n: 95 % Clopper-Pearson, in per cent, "97 to 100"
@@ -100,14 +101,29 @@ def read_table(db, path):
     db.executemany(f'insert into "{name}" values ({holes})', [[number(c) for c in row] for row in rows[1:]])
 
 
+# What each training read until its last step, in batches of 32 (passkey) or 16 as all recipes have, and at its speed.
+TRAININGS = """
+create view trainings as
+with steps as (
+    select run, task, length, step - lag(step, 1, 0) over (partition by run order by step) as count,
+           first_value(tokens_per_s) over (partition by run order by step desc) as speed
+    from training)
+select run, task, case task when 'passkey' then 32.0 else 16.0 end * sum(length * count) as tokens,
+       case task when 'passkey' then 32.0 else 16.0 end * sum(length * count) / max(speed) as seconds
+from steps
+group by run
+"""
+
+
 def results():
     db = sqlite3.connect(":memory:")
     for path in sorted(glob.glob(os.path.join(ROOT, "results", "*.tsv"))):
         read_table(db, path)
     runs = [name for (name,) in db.execute("select name from sqlite_master where name like 'training\\_%' escape '\\'")]
-    shared = "mixer, task, step, length, loss, exact_match, tokens_per_s"
+    shared = "task, step, length, loss, exact_match, tokens_per_s"
     db.execute("create view training as " + " union all ".join(
         f"select '{name.removeprefix('training_')}' as run, {shared} from \"{name}\"" for name in runs))
+    db.execute(TRAININGS)
     for name, arguments, function in (("interval", 2, interval), ("tokens", 1, tokens), ("rounded", 2, rounded)):
         db.create_function(name, arguments, function, deterministic=True)
     db.create_aggregate("each", 2, Each)

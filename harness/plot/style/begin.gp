@@ -13,11 +13,13 @@ set pointintervalbox 0
 # One colour and one sign for a mixer in every figure; the colours differ for colour-blind eyes too.
 mixers = "lmm mac mag mal swa attention"
 names = "LMM MAC MAG MAL SWA attention"
-lmm_color = "#0072b2"; attention_color = "#d55e00"; third_color = "#009e73"; fourth_color = "#aa4499"; fifth_color = "#c08a00"
+lmm_color = "#0072b2"; attention_color = "#d55e00"; third_color = "#009e73"; fourth_color = "#aa4499"; fifth_color = "#c08a00"; alibi_color = "#e69f00"
 color(m) = m eq "lmm" ? lmm_color : m eq "mac" ? third_color : m eq "mag" ? fourth_color : m eq "mal" ? fifth_color : m eq "swa" ? "#777777" : attention_color
 sign(m) = m eq "lmm" ? 5 : m eq "mac" ? 7 : m eq "mag" ? 9 : m eq "mal" ? 13 : m eq "swa" ? 11 : 15
 # Rows of a table whose column `a` holds the text `x`.
 rows(file, a, x) = sprintf("< awk -F'\\t' '$%d==\"%s\"' %s/%s", a, x, results, file)
 # Needles of one mixer and task, all depths: length, share right over all training seeds, least and greatest of a seed.
 pooled(file, mixer, task) = sprintf("< awk -F'\\t' -v mixer=%s -v task=%s -f harness/plot/style/pool.awk %s/%s", mixer, task, results, file)
+# The same of the checkpoints that match alone, asked with `set` ("": with any).
+chosen(file, mixer, task, checkpoint, set) = sprintf("< awk -F'\\t' -v mixer=%s -v task=%s -v checkpoint=%s -v set=%s -f harness/plot/style/pool.awk %s/%s", mixer, task, checkpoint, set, results, file)
 binary_tics = "set xtics ('256' 256, '1K' 1024, '4K' 4096, '16K' 16384, '64K' 65536, '256K' 262144, '1M' 1048576, '10M' 10485760)"
